@@ -1,0 +1,43 @@
+# `make demo` and `make test` do everything on a fresh machine: Python 3.11+, Maven and a JDK (21+, or 17) are enough.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+UV := UV_PYTHON=$(PYTHON) UV_PYTHON_DOWNLOADS=never .uv/bin/uv
+TEST_ENV := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false SHELFWISE_REQUIRE_ES=1
+
+.PHONY: setup demo test test-8 quick lint clean
+
+setup: .venv/.synced
+
+# uv goes into a folder of its own, so that nothing outside the clone is touched.
+.venv/.synced: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
+	@test -x .uv/bin/uv || { $(PYTHON) -m venv .uv && \
+	  .uv/bin/python -m pip install -q --disable-pip-version-check 'uv>=0.9,<1'; }
+	@echo "installing the packages of uv.lock into .venv (about 6 GB with torch, once)" >&2
+	@$(UV) sync -q --frozen --all-extras
+	@touch $@
+
+demo: setup
+	@HF_HUB_OFFLINE=1 $(BIN)/shelfwise demo
+
+test: setup lint
+	$(TEST_ENV) $(BIN)/pytest
+
+# The same tests that ask a server, against Elasticsearch 8.19.8 with the client of that line.
+test-8: setup
+	@$(UV) pip install -q --target .venv/client-8 --upgrade 'elasticsearch>=8.19,<9'
+	PYTHONPATH=.venv/client-8 SHELFWISE_TEST_ES_VERSION=8.19.8 $(TEST_ENV) $(BIN)/pytest -m es
+
+quick: setup
+	$(BIN)/pytest -m 'not es and not model'
+
+lint: setup
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format -q --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
+
+clean:
+	rm -rf .venv .uv bundles dist
