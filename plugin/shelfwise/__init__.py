@@ -1,0 +1,43 @@
+"""shelfwise: search and recommendations that know a shop's categories, on Elasticsearch's free licence."""
+
+from typing import TYPE_CHECKING, Any
+
+from shelfwise.errors import ShelfwiseError
+
+if TYPE_CHECKING:
+    from shelfwise.bundle import Bundle
+    from shelfwise.filters import Filter
+    from shelfwise.product import Product, parse_product
+    from shelfwise.recommend import SimilarProducts
+    from shelfwise.search import ProductSearch
+    from shelfwise.server import connect
+
+__all__ = [
+    "Bundle",
+    "Filter",
+    "Product",
+    "ProductSearch",
+    "ShelfwiseError",
+    "SimilarProducts",
+    "connect",
+    "parse_product",
+]
+
+_ROOMS = {
+    "Bundle": "shelfwise.bundle",
+    "Filter": "shelfwise.filters",
+    "Product": "shelfwise.product",
+    "ProductSearch": "shelfwise.search",
+    "SimilarProducts": "shelfwise.recommend",
+    "connect": "shelfwise.server",
+    "parse_product": "shelfwise.product",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a room when something of it is first asked for, so that `import shelfwise` stays quick."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'shelfwise' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_ROOMS[name]), name)

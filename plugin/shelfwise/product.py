@@ -1,0 +1,218 @@
+"""The product: what a catalogue line must hold, and the text that the model reads of it."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from html import unescape
+from typing import Any
+
+from shelfwise.errors import InvalidProduct
+from shelfwise.taxonomy import Path, parse_path
+
+CONTRACT_FIELDS = (
+    "id",
+    "title",
+    "description",
+    "brand",
+    "price",
+    "category",
+    "categories",
+    "variant_of",
+    "in_stock",
+    "popularity",
+    "language",
+    "image_url",
+    "created_at",
+    "updated_at",
+    "attributes",
+)
+MAX_ID_BYTES = 512  # Elasticsearch's limit for _id
+DEFAULT_TEXT_FIELDS = ("title", "description")
+
+_TAG = re.compile(r"<!--.*?-->|<(?:script|style)\b.*?</(?:script|style)>|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product of a catalogue, as the contract has it; what the contract does not name is in `attributes`."""
+
+    id: str
+    title: str
+    description: str | None = None
+    brand: str | None = None
+    price: float | None = None
+    categories: tuple[Path, ...] = ()
+    variant_of: str | None = None
+    in_stock: bool | None = None
+    popularity: float | None = None
+    language: str | None = None
+    image_url: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self, fields: Sequence[str] = DEFAULT_TEXT_FIELDS) -> str:
+        """The text that the model reads: the named fields in order, markup removed, a space between.
+
+        :param fields: contract fields or names of attributes; absent ones are passed over.
+        """
+        return " ".join(part for name in fields if (part := plain(self._words_of(name))))
+
+    def _words_of(self, name: str) -> str:
+        value = getattr(self, name, None) if name in CONTRACT_FIELDS else self.attributes.get(name)
+        if isinstance(value, (list, tuple)):
+            return " ".join(str(part) for part in value)
+        return "" if value is None else str(value)
+
+
+def plain(text: str) -> str:
+    """Text without broken encodings ("cafÃ©" is "café" again), markup, entities, control characters, runs of space.
+
+    Training, indexing and searching all read texts through this function, so that they see the same.
+    """
+    if not text.isascii():
+        import ftfy  # here, because most texts do without it
+
+        text = ftfy.fix_encoding(text)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if "&" in text:
+        text = unescape(text)
+    return _SPACE.sub(" ", _CONTROL.sub(" ", text)).strip()
+
+
+def parse_product(record: Mapping[str, Any]) -> Product:
+    """Check one catalogue record against the contract.
+
+    :raises InvalidProduct: a field is missing or of a wrong type; the message names field, value and expectation.
+    """
+    if not isinstance(record, Mapping):
+        raise InvalidProduct(f"expected an object with at least id and title, got {_shown(record)}")
+    id_ = _id(record, "id")
+    if id_ is None:
+        raise InvalidProduct("id is missing: every product needs a unique id")
+    title = _text(record, "title")
+    if title is None or not plain(title):
+        raise InvalidProduct(f"product {id_}: title is missing or empty: every product needs one")
+    attributes = {name: value for name, value in record.items() if name not in CONTRACT_FIELDS and value is not None}
+    given = record.get("attributes")
+    if isinstance(given, Mapping):
+        attributes = {**given, **attributes}
+    elif given is not None:
+        raise InvalidProduct(f"product {id_}: attributes must be an object, got {_shown(given)}")
+    try:
+        return Product(
+            id=id_,
+            title=title,
+            description=_text(record, "description"),
+            brand=_text(record, "brand"),
+            price=_number(record, "price", least=0.0),
+            categories=_categories(record),
+            variant_of=_id(record, "variant_of"),
+            in_stock=_boolean(record, "in_stock"),
+            popularity=_number(record, "popularity", least=0.0),
+            language=_text(record, "language"),
+            image_url=_text(record, "image_url"),
+            created_at=_moment(record, "created_at"),
+            updated_at=_moment(record, "updated_at"),
+            attributes=attributes,
+        )
+    except InvalidProduct as error:
+        raise InvalidProduct(f"product {id_}: {error}") from None
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _id(record: Mapping[str, Any], name: str) -> str | None:
+    value = record.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not value.strip() or _broken(value):
+        raise InvalidProduct(f"{name} must be a string or a whole number, got {_shown(value)}")
+    if len(value.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise InvalidProduct(f"{name} is longer than {MAX_ID_BYTES} bytes (the server's limit): {_shown(value)}")
+    return value
+
+
+def _text(record: Mapping[str, Any], name: str) -> str | None:
+    value = record.get(name)
+    if value is None or isinstance(value, str):
+        if isinstance(value, str) and _broken(value):
+            raise InvalidProduct(f"{name} holds half of a surrogate pair, which is not text: {_shown(value)}")
+        return value or None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise InvalidProduct(f"{name} must be text, got {_shown(value)}")
+
+
+def _broken(text: str) -> bool:
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _number(record: Mapping[str, Any], name: str, least: float) -> float | None:
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidProduct(f"{name} must be a number, got {_shown(value)}") from None
+    if not math.isfinite(number) or number < least:
+        raise InvalidProduct(f"{name} must be a finite number of at least {least:g}, got {_shown(value)}")
+    return number
+
+
+def _boolean(record: Mapping[str, Any], name: str) -> bool | None:
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return value
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    answer = known.get(str(value).strip().lower())
+    if answer is None:
+        raise InvalidProduct(f"{name} must be true or false, got {_shown(value)}")
+    return answer
+
+
+def _moment(record: Mapping[str, Any], name: str) -> str | None:
+    value = record.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    try:
+        return datetime.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        raise InvalidProduct(f"{name} must be a moment as ISO 8601 has it, got {_shown(value)}") from None
+
+
+def _categories(record: Mapping[str, Any]) -> tuple[Path, ...]:
+    single, several = record.get("category"), record.get("categories")
+    paths: list[object] = []
+    if single not in (None, "", [], ()):
+        nested = isinstance(single, (list, tuple)) and isinstance(single[0], (list, tuple))
+        paths.extend(single if nested and isinstance(single, (list, tuple)) else [single])
+    if several not in (None, ""):
+        if not isinstance(several, (list, tuple)):
+            raise InvalidProduct(f"categories must be a list of paths, got {_shown(several)}")
+        paths.extend(several)
+    return tuple(dict.fromkeys(_path(path) for path in paths))
+
+
+def _path(value: object) -> Path:
+    try:
+        return parse_path(value)
+    except ValueError as error:
+        raise InvalidProduct(f"category {_shown(value)}: {error}") from None

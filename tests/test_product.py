@@ -1,0 +1,86 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shelfwise.errors import InvalidProduct
+from shelfwise.product import CONTRACT_FIELDS, parse_product, plain
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+RECORDS = st.dictionaries(st.sampled_from(CONTRACT_FIELDS) | st.text(), JSON, max_size=8)
+TITLED = st.fixed_dictionaries({"id": st.text(min_size=1, max_size=20), "title": st.text(min_size=1)})
+
+
+@given(st.one_of(RECORDS, JSON, st.builds(lambda record, titled: {**record, **titled}, RECORDS, TITLED)))
+def test_any_record_is_a_product_or_an_invalid_one_and_nothing_else(record):
+    try:
+        product = parse_product(record)
+    except InvalidProduct as error:
+        assert str(error)
+    else:
+        assert product.id
+        assert plain(product.title)
+        assert product.price is None or product.price >= 0
+
+
+@given(st.text(min_size=1, max_size=100).filter(str.strip))
+def test_an_id_comes_out_as_it_went_in(id_):
+    try:
+        assert parse_product({"id": id_, "title": "kettle"}).id == id_
+    except InvalidProduct as error:
+        assert "id" in str(error)
+        assert any("\ud800" <= character <= "\udfff" for character in id_)
+
+
+def test_a_whole_number_is_an_id():
+    assert parse_product({"id": 7, "title": "kettle"}).id == "7"
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({}, "id is missing"),
+        ({"id": "a"}, "product a: title is missing or empty"),
+        ({"id": "a", "title": " <b></b> "}, "product a: title is missing or empty"),
+        ({"id": "a", "title": "x", "price": "cheap"}, "product a: price must be a number, got 'cheap'"),
+        ({"id": "a", "title": "x", "price": -1}, "product a: price must be a finite number of at least 0, got -1"),
+        ({"id": "a", "title": "x", "in_stock": "perhaps"}, "product a: in_stock must be true or false"),
+        ({"id": "a", "title": "x", "category": ["A", ""]}, "product a: category"),
+        ({"id": "a", "title": "x", "created_at": "yesterday"}, "product a: created_at must be a moment"),
+        ({"id": "a", "title": "x", "attributes": 1}, "product a: attributes must be an object, got 1"),
+        ({"id": "x" * 513, "title": "x"}, "longer than 512 bytes"),
+        ({"id": True, "title": "x"}, "id must be a string or a whole number"),
+        ([], "expected an object"),
+    ],
+)
+def test_a_record_that_is_no_product_says_why(record, message):
+    with pytest.raises(InvalidProduct, match=message):
+        parse_product(record)
+
+
+def test_categories_come_from_both_fields_each_once():
+    record = {"id": "a", "title": "x", "category": "A > B", "categories": [["A", "B"], "C"]}
+    assert parse_product(record).categories == (("A", "B"), ("C",))
+
+
+def test_what_the_contract_does_not_name_is_an_attribute():
+    product = parse_product({"id": "a", "title": "x", "color": "red", "attributes": {"size": 5}, "weight": None})
+    assert product.attributes == {"size": 5, "color": "red"}
+
+
+def test_the_text_is_the_named_fields_in_order_without_markup():
+    product = parse_product(
+        {"id": "a", "title": "<b>Red</b> kettle", "description": "1 &lt; 2", "use": ["tea", "soup"]}
+    )
+    assert product.text(("use", "title", "brand", "description")) == "tea soup Red kettle 1 < 2"
+
+
+@given(st.text())
+def test_plain_text_has_no_control_characters_and_no_runs_of_space(text):
+    clean = plain(text)
+    assert clean == clean.strip()
+    assert "  " not in clean
+    assert not any(ord(character) < 32 for character in clean)
