@@ -1,0 +1,130 @@
+"""The bundle: a trained model on disk, with all that is needed to run it, compare it and refuse it."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from shelfwise.errors import InvalidBundle, InvalidTaxonomy
+from shelfwise.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from shelfwise.encoder import Encoder
+
+FORMAT = 1
+MODEL_FILES = ("model.xml", "model.bin", "tokenizer.json", "taxonomy.json")
+_HASH_BLOCK = 1 << 22
+# What changes a vector or a probability, and so belongs to the version beside the files.
+VERSIONED_SETTINGS = (
+    "format",
+    "dimension",
+    "max_tokens",
+    "pad_token_id",
+    "text_fields",
+    "prompts",
+    "temperature",
+    "threshold",
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle folder.
+
+    `info` is `bundle.json`: version, backbone and its licence, dimension, token limit, prompts, taxonomy hash,
+    temperature, threshold, metrics, data hash, library versions.
+    """
+
+    path: Path
+    info: Mapping[str, Any]
+    taxonomy: Taxonomy
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Bundle":
+        """Read a bundle folder and check that its files are those that its version was computed from.
+
+        :raises InvalidBundle: not a bundle, a file missing or changed, or written by a newer shelfwise.
+        """
+        folder = Path(path)
+        try:
+            info = orjson.loads((folder / "bundle.json").read_bytes())
+            taxonomy = Taxonomy.from_json(orjson.loads((folder / "taxonomy.json").read_bytes()))
+        except FileNotFoundError as error:
+            missing = Path(error.filename).name
+            raise InvalidBundle(
+                f"{folder} is not a bundle: {missing} is missing; `shelfwise train CATALOGUE --out {folder}` makes one"
+            ) from None
+        except NotADirectoryError:
+            raise InvalidBundle(f"{folder} is not a bundle: expected a folder") from None
+        except (orjson.JSONDecodeError, InvalidTaxonomy) as error:
+            raise InvalidBundle(f"{folder} is damaged ({error}): copy it again or train it again") from None
+        if not isinstance(info, dict) or (missing_keys := {"version", *VERSIONED_SETTINGS} - info.keys()):
+            lacking = sorted(missing_keys) if isinstance(info, dict) else "everything"
+            raise InvalidBundle(f"{folder}/bundle.json lacks {lacking}: copy the bundle again or train it again")
+        if info["format"] != FORMAT:
+            raise InvalidBundle(
+                f"{folder} has bundle format {info['format']}, this shelfwise reads {FORMAT}: "
+                "train it again or install the shelfwise that wrote it"
+            )
+        bundle = cls(folder, info, taxonomy)
+        if (found := content_version(folder, info)) != bundle.version:
+            raise InvalidBundle(
+                f"{folder} was changed since it was trained (its files hash to {found}, bundle.json says "
+                f"{bundle.version}): vectors would not match any index; copy the bundle again or train it again"
+            )
+        return bundle
+
+    @property
+    def version(self) -> str:
+        """Content hash, 12 hex digits: equal versions give equal vectors and categories."""
+        return str(self.info["version"])
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return int(self.info["dimension"])
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that are read, special ones included; the rest is cut off."""
+        return int(self.info["max_tokens"])
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """Product fields that make the text, in order."""
+        return tuple(self.info["text_fields"])
+
+    @property
+    def threshold(self) -> float:
+        """Least probability at which a predicted category is accepted without a person."""
+        return float(self.info["threshold"])
+
+    @cached_property
+    def encoder(self) -> "Encoder":
+        """The model, loaded at first use."""
+        from shelfwise.encoder import Encoder
+
+        return Encoder(self)
+
+
+def content_version(folder: Path, info: Mapping[str, Any]) -> str:
+    """Hash of the files that make vectors and categories, and of the settings that change them; 12 hex digits.
+
+    :raises InvalidBundle: one of the files is missing.
+    """
+    digest = hashlib.sha256(
+        orjson.dumps({name: info[name] for name in VERSIONED_SETTINGS}, option=orjson.OPT_SORT_KEYS)
+    )
+    for name in MODEL_FILES:
+        try:
+            with (folder / name).open("rb") as file:
+                while block := file.read(_HASH_BLOCK):
+                    digest.update(block)
+        except FileNotFoundError:
+            raise InvalidBundle(f"{folder} is incomplete: {name} is missing; copy it again or train it again") from None
+    return digest.hexdigest()[:12]
