@@ -1,0 +1,96 @@
+"""The alias as a searcher sees it: always one whole index, known to fit, asked many questions in one request."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from elasticsearch import Elasticsearch
+
+from shelfwise.bundle import Bundle
+from shelfwise.errors import ServerError
+from shelfwise.index import LiveIndex, check_compatible, live
+from shelfwise.server import one_line, reason_of
+
+RECHECK_SECONDS = 2.0
+SEARCHES_PER_REQUEST = 64
+
+Answer = TypeVar("Answer")
+
+
+class GoneError(ServerError):
+    """The index that was being searched was deleted."""
+
+
+class LiveAlias:
+    """Follows an alias through swaps.
+
+    The alias is resolved to its index, checked, and that index is searched by name: whatever moves the alias, one
+    search sees one index, and vectors of two bundles never meet. It is resolved again after `recheck` seconds, and at
+    once when the index was deleted. Several threads may share it.
+
+    :param bundle: whose vectors will be sent; None: none will, any index that shelfwise made is fine.
+    :raises UsageError: there is no such alias.
+    :raises IncompatibleIndex: its index does not belong with the bundle, at construction or after a swap.
+    """
+
+    def __init__(
+        self, client: Elasticsearch, alias: str, bundle: Bundle | None, recheck: float = RECHECK_SECONDS
+    ) -> None:
+        self._client = client
+        self._alias = alias
+        self._bundle = bundle
+        self._recheck = recheck
+        self._lock = threading.Lock()
+        self._index: LiveIndex | None = None
+        self._checked_at = 0.0
+        self.index()
+
+    def index(self) -> LiveIndex:
+        """The live index, as of at most `recheck` seconds ago."""
+        with self._lock:
+            if self._index is None or time.monotonic() - self._checked_at >= self._recheck:
+                self._index = None  # stays so when the check fails, so that the next call asks again
+                found = live(self._client, self._alias)
+                if self._bundle is not None:
+                    check_compatible(found, self._bundle)
+                self._index, self._checked_at = found, time.monotonic()
+            return self._index
+
+    def over(self, operation: Callable[[LiveIndex], Answer]) -> Answer:
+        """Run all requests of one operation over one index; when it was deleted meanwhile, once more over the next."""
+        try:
+            return operation(self.index())
+        except GoneError:
+            with self._lock:
+                self._index = None
+            return operation(self.index())
+
+    def ask(self, index: LiveIndex, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """One answer a body, in order, in as few `_msearch` as SEARCHES_PER_REQUEST allows.
+
+        :raises ServerError: any one of them failed, in whole or in a shard: a part is never passed off as all.
+        """
+        answers: list[Mapping[str, Any]] = []
+        for start in range(0, len(bodies), SEARCHES_PER_REQUEST):
+            part = bodies[start : start + SEARCHES_PER_REQUEST]
+            searches: list[Mapping[str, Any]] = [line for body in part for line in ({}, body)]
+            with one_line(f"searching index {index.name}"):
+                responses = self._client.msearch(index=index.name, searches=searches).body["responses"]
+            answers.extend(_whole(response, index) for response in responses)
+        return answers
+
+
+def _whole(response: Mapping[str, Any], index: LiveIndex) -> Mapping[str, Any]:
+    if "error" in response:
+        text = f"searching index {index.name}: the server answered {response.get('status')}: {reason_of(response)}"
+        raise (GoneError if response.get("status") == 404 else ServerError)(text)
+    shards = response["_shards"]
+    if shards["failed"]:
+        raise ServerError(
+            f"searching index {index.name}: {shards['failed']} of {shards['total']} shards failed: "
+            f"{reason_of({'failed_shards': shards.get('failures')})}"
+        )
+    if response["timed_out"]:
+        raise ServerError(f"searching index {index.name}: the server ran out of time; is it overloaded? Try again")
+    return response

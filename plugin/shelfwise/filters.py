@@ -1,0 +1,130 @@
+"""Filters: what a caller restricts a search to. They only ever remove products; they never change a score."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shelfwise.errors import UsageError
+from shelfwise.product import CONTRACT_FIELDS
+from shelfwise.taxonomy import Path, path_text
+
+Body = dict[str, Any]
+
+STATUSES = ("accepted", "review", "confirmed", "corrected")
+_EXACT = {"id": "id", "brand": "brand.folded", "language": "language", "variant_of": "variant_of"}
+_NUMBERS = ("price", "popularity")
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_ATTRIBUTE = "attributes."
+FIELDS = (*_EXACT, *_NUMBERS, "in_stock", "status")
+LONGEST = 1024  # characters; the mapping indexes no longer value
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One condition on one field. Build it with `Filter.parse`."""
+
+    field: str
+    """The field in the index."""
+    value: str | float | bool | tuple[float | None, float | None]
+    """A term, or the two ends of a range, both included, None for an open one."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Filter":
+        """Read `FIELD=VALUE`: `brand=Sony`, `price=10..20`, `price=..20`, `in_stock=true`, `color=red`.
+
+        A field that the product contract does not name is an attribute; `attributes.color` is the same as `color`.
+        Brand and language match whatever their capitals and accents; an attribute matches exactly.
+
+        :raises UsageError: not of this form, a field that cannot be filtered by, or a value that its field never has.
+        """
+        name, equals, value = text.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals or not name or not value:
+            raise UsageError(f"filter {_shown(text)}: expected FIELD=VALUE, such as brand=Sony or price=10..20")
+        if len(value) > LONGEST or "\0" in name + value:
+            raise UsageError(f"filter on {_shown(name)}: a value has at most {LONGEST} characters, no NUL among them")
+        if name in _EXACT:
+            return cls(_EXACT[name], value)
+        if name in _NUMBERS:
+            return cls(name, _range(name, value))
+        if name == "in_stock":
+            if value.lower() not in _TRUTH:
+                raise UsageError(f"filter in_stock={_shown(value)}: expected true or false")
+            return cls(name, _TRUTH[value.lower()])
+        if name == "status":
+            if value not in STATUSES:
+                raise UsageError(f"filter status={_shown(value)}: expected one of {', '.join(STATUSES)}")
+            return cls("shelfwise.status", value)
+        if name in ("category", "categories"):
+            raise UsageError("a category is not a filter field: pass it as --category, which finds all below it too")
+        if name in CONTRACT_FIELDS:
+            raise UsageError(f"{name} cannot be filtered by: there are {', '.join(FIELDS)}, and any attribute")
+        return cls(_ATTRIBUTE + name.removeprefix(_ATTRIBUTE), value)
+
+    @property
+    def attribute(self) -> str | None:
+        """Name of the attribute, if the condition is on one: whether a catalogue has it, only the index knows."""
+        return self.field.removeprefix(_ATTRIBUTE) if self.field.startswith(_ATTRIBUTE) else None
+
+    def body(self) -> Body:
+        """The condition as a query of the server."""
+        if isinstance(self.value, tuple):
+            least, most = self.value
+            ends = {"gte": least, "lte": most}
+            return {"range": {self.field: {name: end for name, end in ends.items() if end is not None}}}
+        return {"term": {self.field: {"value": self.value}}}
+
+
+def filter_bodies(filters: Iterable[Filter], category: Path | None = None) -> list[Body]:
+    """All conditions as queries that must all hold; conditions on the same field are alternatives.
+
+    :param category: finds the products of this node and of everything below it.
+    """
+    by_field: dict[str, list[Filter]] = {}
+    for condition in dict.fromkeys(filters):
+        by_field.setdefault(condition.field, []).append(condition)
+    bodies = [in_category(category)] if category is not None else []
+    for same in by_field.values():
+        if len(same) == 1:
+            bodies.append(same[0].body())
+        else:
+            either = [condition.body() for condition in same]
+            bodies.append({"bool": {"should": either, "minimum_should_match": 1}})
+    return bodies
+
+
+def in_category(path: Path) -> Body:
+    """Products of this node of the taxonomy or of one below it."""
+    return {"term": {"shelfwise.ancestors": {"value": path_text(path)}}}
+
+
+def has_attribute(name: str) -> Body:
+    """Products that have the attribute at all."""
+    return {"exists": {"field": _ATTRIBUTE + name}}
+
+
+def unknown_attribute(name: str, known: Sequence[str]) -> UsageError:
+    """The error for an attribute that no product has."""
+    attributes = ", ".join(known) if known else "no product has any"
+    return UsageError(
+        f"no product has an attribute {_shown(name)}: attributes are {attributes}; other fields are {', '.join(FIELDS)}"
+    )
+
+
+def _range(name: str, text: str) -> tuple[float | None, float | None]:
+    first, dots, last = text.partition("..")
+    try:
+        least, most = (float(end) if end.strip() else None for end in (first, last if dots else first))
+    except ValueError:
+        least, most = math.nan, None
+    ends = [end for end in (least, most) if end is not None]
+    if not ends or not all(math.isfinite(end) for end in ends):
+        raise UsageError(f"filter {name}={_shown(text)}: expected a number or a range such as 10..20, ..20 or 10..")
+    if len(ends) == 2 and ends[0] > ends[1]:
+        raise UsageError(f"filter {name}={_shown(text)}: the range is empty, write the lesser number first")
+    return least, most
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= 60 else repr(text[:57] + "...")

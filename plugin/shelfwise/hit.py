@@ -1,0 +1,67 @@
+"""The hit: one product found, as callers and the command line see it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from shelfwise.taxonomy import Path, parse_path
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One product that a search or a recommendation found."""
+
+    id: str
+    score: float
+    title: str
+    category: Path
+    """The first of `categories`; of a product in review the deepest node that the model is sure of; or empty."""
+    categories: tuple[Path, ...]
+    """Every accepted leaf."""
+    brand: str | None
+    price: float | None
+    in_stock: bool | None
+    variant_of: str | None
+    confidence: float | None
+    """Calibrated probability of the predicted category."""
+    status: str | None
+    """`accepted`, `review`, `confirmed` or `corrected`."""
+    shares: Mapping[str, float]
+    """What each retriever gave to the score."""
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any], score: float, shares: Mapping[str, float]) -> "Hit":
+        """The hit in one entry of the server's `hits.hits`."""
+        source = found.get("_source") or {}
+        enriched = source.get("shelfwise") or {}
+        categories = tuple(parse_path(text) for text in listed(enriched.get("category")))
+        sure = sorted((parse_path(text) for text in listed(enriched.get("ancestors"))), key=lambda p: (-len(p), p))
+        return cls(
+            id=str(found["_id"]),
+            score=score,
+            title=str(source.get("title", "")),
+            category=(*categories, *sure, ())[0],
+            categories=categories,
+            brand=source.get("brand"),
+            price=source.get("price"),
+            in_stock=source.get("in_stock"),
+            variant_of=source.get("variant_of"),
+            confidence=enriched.get("confidence"),
+            status=enriched.get("status"),
+            shares=dict(shares),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The line on stdout; a path is a list of names, root first."""
+        return {
+            **asdict(self),
+            "category": list(self.category),
+            "categories": [list(path) for path in self.categories],
+        }
+
+
+def listed(value: object) -> list[Any]:
+    """A field's values: Elasticsearch gives one value and a list of one alike, as they were written."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]

@@ -1,0 +1,298 @@
+"""The index: created with its mapping and `_meta`, filled, swapped behind its alias, rolled back, and known again.
+
+An alias has one live index. `<alias>-<time>-<bundle>` is filled while the live one serves; one atomic call swaps them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
+
+from shelfwise.bundle import Bundle
+from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
+from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings
+from shelfwise.server import one_line, server_version
+
+FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
+FINISH_TIMEOUT = 1800.0  # seconds; merging a large index takes minutes
+
+_ALIAS = re.compile(r'[^\s\\/*?"<>|,#:A-Z+_.-][^\s\\/*?"<>|,#:A-Z]{0,149}')
+
+
+@dataclass(frozen=True, slots=True)
+class LiveIndex:
+    """The index behind an alias, and what its `_meta` says of it."""
+
+    name: str
+    meta: Mapping[str, Any]
+
+
+def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str:
+    """Create an index to fill, and give its name. It refreshes never and has no replica until `finish`.
+
+    :param catalogue_hash: sha256 of the catalogue file, by which `unfinished` finds the index again.
+    :raises UsageError: the alias is no name that the server takes.
+    :raises IncompatibleIndex: the alias is a plain index.
+    """
+    check_alias(alias)
+    find(client, alias)
+    moment = datetime.now(UTC).replace(microsecond=0)
+    for later in range(10):  # two runs may begin in the same second; the name is a label, not a clock
+        created_at = moment + timedelta(seconds=later)
+        name = f"{alias}-{created_at:%Y%m%d%H%M%S}-{bundle.version[:8]}"
+        meta = {
+            "schema": SCHEMA,
+            "alias": alias,
+            "bundle": bundle.version,
+            "dimension": bundle.dimension,
+            "similarity": SIMILARITY,
+            "taxonomy": bundle.taxonomy.hash,
+            "catalogue": catalogue_hash,
+            "state": "filling",
+            "previous": None,
+            "created_at": created_at.isoformat(),
+        }
+        body = index_body(bundle.dimension, meta)
+        with one_line(f"creating index {name}"):
+            try:
+                client.indices.create(
+                    index=name, settings=body["settings"]["index"] | FILLING, mappings=body["mappings"]
+                )
+            except BadRequestError as error:
+                if error.error != "resource_already_exists_exception":
+                    raise
+            else:
+                return name
+    raise ServerError(f"ten indices of alias {alias} were created within the last seconds: wait a moment, try again")
+
+
+def finish(client: Elasticsearch, name: str, segments: int | None = None) -> None:
+    """Make a filled index ready to serve: its own settings back, its documents visible.
+
+    :param segments: merge down to so many segments (1: fastest searches, minutes of work); default: do not merge.
+    :raises ServerError: a shard failed, or it took more than FINISH_TIMEOUT seconds.
+    """
+    own = index_settings()
+    patient = client.options(request_timeout=FINISH_TIMEOUT, max_retries=0)
+    with one_line(f"finishing index {name}"):
+        patient.indices.put_settings(index=name, settings={key: own[key] for key in FILLING if key in own})
+        _whole(patient.indices.refresh(index=name).body, name)
+        if segments is not None:
+            _whole(patient.indices.forcemerge(index=name, max_num_segments=segments).body, name)
+            _whole(patient.indices.refresh(index=name).body, name)
+
+
+def live(client: Elasticsearch, alias: str) -> LiveIndex:
+    """The index that the alias stands for.
+
+    :raises UsageError: there is no such alias.
+    :raises IncompatibleIndex: it is a plain index, stands for several, or for one that shelfwise did not make or
+        that a newer shelfwise made.
+    """
+    check_alias(alias)
+    found = find(client, alias)
+    if found is None:
+        raise UsageError(
+            f"there is no alias {alias}: `shelfwise index CATALOGUE --bundle BUNDLE --alias {alias}` makes it"
+        )
+    return found
+
+
+def check_compatible(index: LiveIndex, bundle: Bundle) -> None:
+    """Refuse a bundle whose vectors do not belong with those of the index.
+
+    :raises IncompatibleIndex: dimension or version differ; the message says what to do.
+    """
+    theirs = str(index.meta.get("bundle"))
+    if index.meta.get("dimension") != bundle.dimension:
+        differs = f"was trained for {bundle.dimension} dimensions, index {index.name} has {index.meta.get('dimension')}"
+    elif theirs != bundle.version:
+        differs = f"is version {bundle.version}, index {index.name} was written with {theirs}"
+    else:
+        return
+    raise IncompatibleIndex(
+        f"bundle {bundle.path} {differs}: re-index with this bundle, "
+        f"or point --bundle at the one in its _meta ({theirs})"
+    )
+
+
+def swap(client: Elasticsearch, alias: str, new: str) -> None:
+    """Let the alias stand for another index, in one atomic call; the one before stays, for `rollback`.
+
+    :raises IncompatibleIndex: `new` is not an index of this alias, or the alias is a plain index.
+    :raises ServerError: somebody else moved the alias meanwhile; nothing was changed.
+    """
+    check_alias(alias)
+    current = find(client, alias)
+    if current is not None and current.name == new:
+        raise UsageError(f"alias {alias} already stands for index {new}")
+    meta = dict(_described(client, new).meta)
+    if meta.get("alias") != alias:
+        raise IncompatibleIndex(f"index {new} was made for alias {meta.get('alias')}, not for {alias}")
+    meta |= {
+        "state": "complete",
+        "previous": current.name if current else None,
+        "completed_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+    with one_line(f"writing _meta of index {new}"):
+        client.indices.put_mapping(index=new, meta={"shelfwise": meta})
+    _move(client, alias, current.name if current else None, new)
+
+
+def rollback(client: Elasticsearch, alias: str) -> str:
+    """Let the alias stand for the index before the live one again, and give that index's name.
+
+    :raises UsageError: there is none before, or it was deleted.
+    """
+    current = live(client, alias)
+    before = current.meta.get("previous")
+    if not before:
+        raise UsageError(f"alias {alias} has nothing to go back to: {current.name} replaced none")
+    with one_line(f"looking for index {before}"):
+        if not client.indices.exists(index=before):
+            raise UsageError(f"alias {alias} cannot go back to {before}: that index was deleted")
+    _move(client, alias, current.name, _described(client, before).name)
+    return str(before)
+
+
+def status(client: Elasticsearch, alias: str) -> dict[str, Any]:
+    """What is live: index, bundle, counts, versions, and the alias's other indices, as JSON has it."""
+    current = live(client, alias)
+    with one_line(f"counting index {current.name}"):
+        counted = client.search(
+            index=current.name,
+            size=0,
+            track_total_hits=True,
+            aggs={
+                "status": {"terms": {"field": "shelfwise.status", "size": 100}},
+                "vectors": {"filter": {"exists": {"field": "shelfwise.vector"}}},
+            },
+        )
+    products = int(counted["hits"]["total"]["value"])
+    by_status = {str(part["key"]): int(part["doc_count"]) for part in counted["aggregations"]["status"]["buckets"]}
+    if without := products - sum(by_status.values()):
+        by_status["none"] = without
+    described = ("bundle", "dimension", "similarity", "taxonomy", "catalogue", "schema", "state", "created_at")
+    return {
+        "alias": alias,
+        "index": current.name,
+        **{name: current.meta.get(name) for name in described},
+        "products": products,
+        "vectors": int(counted["aggregations"]["vectors"]["doc_count"]),
+        "by_status": by_status,
+        "previous": current.meta.get("previous"),
+        "others": [index.name for index in _indices_of(client, alias) if index.name != current.name],
+        "server": server_version(client),
+        "client": version("elasticsearch"),
+    }
+
+
+def unfinished(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str | None:
+    """The newest index that a killed run of the same bundle and catalogue left, to be filled further."""
+    check_alias(alias)
+    wanted = {"state": "filling", "bundle": bundle.version, "catalogue": catalogue_hash, "schema": SCHEMA}
+    left = [index.name for index in _indices_of(client, alias) if wanted.items() <= index.meta.items()]
+    return left[-1] if left else None
+
+
+def superseded(client: Elasticsearch, alias: str) -> list[str]:
+    """Indices of the alias that neither serve nor would after a rollback: those older than the one before the live."""
+    current = live(client, alias)
+    indices = _indices_of(client, alias)
+    names = [index.name for index in indices]
+    before = current.meta.get("previous")
+    oldest_kept = before if before in names else current.name
+    return names[: names.index(oldest_kept)] if oldest_kept in names else []
+
+
+def check_alias(alias: str) -> None:
+    """:raises UsageError: the alias is no name that the server takes, or names several by a pattern."""
+    if not _ALIAS.fullmatch(alias) or alias != alias.lower():
+        raise UsageError(
+            f"{alias!r} cannot be an alias: expected at most 150 small letters, digits, '-', '_' or '.', "
+            "beginning with a letter or digit"
+        )
+
+
+def find(client: Elasticsearch, alias: str) -> LiveIndex | None:
+    """The index that the alias stands for; None: the name is free.
+
+    :raises IncompatibleIndex: as `live`.
+    """
+    with one_line(f"looking for alias {alias}"):
+        try:
+            found = client.indices.get(index=alias, features=["aliases", "mappings"]).body
+        except NotFoundError:
+            return None
+    if alias in found:
+        raise IncompatibleIndex(
+            f"{alias} is a plain index, not an alias: choose another --alias, or rename it "
+            f"(POST _reindex into another index, then DELETE {alias}) and index again"
+        )
+    if len(found) > 1:
+        raise IncompatibleIndex(
+            f"alias {alias} stands for {len(found)} indices ({', '.join(sorted(found))}): "
+            "shelfwise needs one; remove the alias from the others, or choose another --alias"
+        )
+    [(name, description)] = found.items()
+    return _checked(name, description)
+
+
+def _described(client: Elasticsearch, name: str) -> LiveIndex:
+    with one_line(f"reading _meta of index {name}"):
+        found = client.indices.get(index=name, features=["aliases", "mappings"]).body
+    return _checked(name, found[name])
+
+
+def _checked(name: str, description: Mapping[str, Any]) -> LiveIndex:
+    meta = _meta(description)
+    if meta is None:
+        raise IncompatibleIndex(
+            f"index {name} was not made by shelfwise (no _meta.shelfwise): "
+            "`shelfwise index CATALOGUE` into an alias of its own makes one"
+        )
+    schema = meta.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise IncompatibleIndex(
+            f"index {name} has schema {schema}, this shelfwise knows {SCHEMA}: "
+            "pip install --upgrade shelfwise, or re-index with this one"
+        )
+    return LiveIndex(name, meta)
+
+
+def _meta(description: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    meta = description.get("mappings", {}).get("_meta", {}).get("shelfwise")
+    return meta if isinstance(meta, Mapping) else None
+
+
+def _indices_of(client: Elasticsearch, alias: str) -> list[LiveIndex]:
+    """The indices that shelfwise made for the alias, oldest first."""
+    with one_line(f"listing the indices of alias {alias}"):
+        found = client.indices.get(
+            index=f"{alias}-*", features=["mappings"], expand_wildcards="open", allow_no_indices=True
+        ).body
+    made = [LiveIndex(name, meta) for name, description in found.items() if (meta := _meta(description)) is not None]
+    return sorted((index for index in made if index.meta.get("alias") == alias), key=_age)
+
+
+def _age(index: LiveIndex) -> tuple[str, str]:
+    return str(index.meta.get("created_at")), index.name
+
+
+def _move(client: Elasticsearch, alias: str, old: str | None, new: str) -> None:
+    actions: list[dict[str, Any]] = [{"add": {"index": new, "alias": alias}}]
+    if old is not None:
+        # must_exist: when another run moved the alias since we looked, nothing happens and the server says so.
+        actions.insert(0, {"remove": {"index": old, "alias": alias, "must_exist": True}})
+    with one_line(f"moving alias {alias} to index {new}"):
+        client.indices.update_aliases(actions=actions)
+
+
+def _whole(answer: Mapping[str, Any], name: str) -> None:
+    failed = answer["_shards"].get("failed", 0)
+    if failed:
+        raise ServerError(f"finishing index {name}: {failed} of {answer['_shards']['total']} shards failed")

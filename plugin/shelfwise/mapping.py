@@ -1,0 +1,40 @@
+"""The mapping: `mappings/products.json`, and what a new index is made of it."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from shelfwise.errors import UsageError
+
+SCHEMA = 1
+SIMILARITY = "dot_product"
+MAX_DIMENSION = 4096  # the server's limit of dense_vector
+
+
+def index_body(dimension: int, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings and mappings of a new index: the file's, with dimension and `_meta` filled in.
+
+    :raises UsageError: the server takes no vectors of this dimension.
+    """
+    if not 1 <= dimension <= MAX_DIMENSION:
+        raise UsageError(f"a vector has 1 to {MAX_DIMENSION} dimensions, got {dimension}")
+    body = _template()
+    body["mappings"]["properties"]["shelfwise"]["properties"]["vector"]["dims"] = dimension
+    body["mappings"]["_meta"] = {"shelfwise": dict(meta)}
+    return body
+
+
+def index_settings() -> dict[str, Any]:
+    """The settings of an index that serves."""
+    settings: dict[str, Any] = _template()["settings"]["index"]
+    return settings
+
+
+def _template() -> dict[str, Any]:
+    carried = files("shelfwise") / "mappings" / "products.json"  # in a wheel
+    cloned = Path(__file__).resolve().parents[2] / "mappings" / "products.json"
+    template: dict[str, Any] = orjson.loads((carried if carried.is_file() else cloned).read_bytes())
+    return template

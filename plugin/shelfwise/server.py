@@ -1,0 +1,149 @@
+"""The server: reach an Elasticsearch, know its version, and say in one line what it refused."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from elastic_transport import ConnectionError as NothingListening
+from elastic_transport import ConnectionTimeout, SerializationError, TransportError
+from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
+
+from shelfwise.errors import ServerError, UsageError
+
+DEFAULT_URL = "http://localhost:9200"
+LEAST_VERSION = (8, 19)
+REQUEST_TIMEOUT = 30.0  # seconds
+DEFAULT_PORTS = {"http": 9200, "https": 443}
+LOGIN_HINT = "set ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD"
+
+
+def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Elasticsearch:
+    """A client of a server that was asked who it is: an Elasticsearch of at least 8.19 that this client can talk to.
+
+    Who asks: the `user:password@` of the URL, else ELASTICSEARCH_API_KEY, else ELASTICSEARCH_USERNAME and
+    ELASTICSEARCH_PASSWORD. None of them is ever part of a message.
+
+    :param url: default: ELASTICSEARCH_URL, then `http://localhost:9200`. Without a port: 9200, with https 443.
+    :param env: default: this process's environment.
+    :raises UsageError: the URL is not one, or a user name came without its password.
+    :raises ServerError: nothing listens, it is no Elasticsearch, its version does not fit, or it wants a login.
+    """
+    env = os.environ if env is None else env
+    parts = _parts(url or env.get("ELASTICSEARCH_URL") or DEFAULT_URL)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    address = f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
+    client = Elasticsearch(address, request_timeout=REQUEST_TIMEOUT, **_login(parts, env))
+    version = _greeted(client, address)
+    if version < LEAST_VERSION:
+        raise ServerError(
+            f"{address} is Elasticsearch {_dotted(version)}, shelfwise needs {_dotted(LEAST_VERSION)} or later: "
+            "upgrade it, or start one here with `shelfwise local start`"
+        )
+    return client
+
+
+def server_version(client: Elasticsearch) -> str:
+    """The server's version, such as `9.4.3`.
+
+    :raises ServerError: the server does not say.
+    """
+    with one_line("asking for the server's version"):
+        return str(client.info()["version"]["number"])
+
+
+@contextmanager
+def one_line(doing: str) -> Iterator[None]:
+    """Whatever the client raises inside becomes a `ServerError` of one line.
+
+    :param doing: what was being asked, such as `creating index products-…`; it begins the message.
+    :raises ServerError: the server did not answer, or refused; the client's own exception is its cause.
+    """
+    try:
+        yield
+    except ApiError as error:
+        raise ServerError(f"{doing}: {refusal(error)}") from error
+    except ConnectionTimeout as error:
+        raise ServerError(f"{doing}: no answer in time; is the server overloaded? Try again") from error
+    except TransportError as error:
+        raise ServerError(f"{doing}: the server cannot be reached ({_first_line(error.message)})") from error
+
+
+def refusal(error: ApiError) -> str:
+    """Why the server refused, in one line: its status, and the innermost reason it gives."""
+    if error.meta.status == 401:
+        return f"the server wants a login, or another one (401): {LOGIN_HINT}"
+    reason = _first_line(reason_of(error.body))
+    if error.meta.status == 403:
+        return f"the server forbids it (403): {reason}; this login lacks the privilege"
+    return f"the server answered {error.meta.status}: {reason}"
+
+
+def reason_of(body: Any) -> str:
+    """The innermost type and reason of an error that the server sent."""
+    cause = body.get("error", body) if isinstance(body, Mapping) else body
+    if not isinstance(cause, Mapping):
+        return str(cause)
+    inner = cause.get("root_cause") or [cause]
+    deepest: Mapping[str, Any] = inner[0] if isinstance(inner[0], Mapping) else cause
+    for failed in (cause.get("failed_shards") or [])[:1]:
+        deepest = failed.get("reason") or deepest
+    while isinstance(deepest.get("caused_by"), Mapping):
+        deepest = deepest["caused_by"]
+    return f"{deepest.get('type', 'error')}: {deepest.get('reason', 'no reason given')}"
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in DEFAULT_PORTS and parts.hostname and (parts.port is None or parts.port > 0):
+            return parts
+    except ValueError:
+        pass
+    raise UsageError("the server's URL must look like http://localhost:9200 or https://search.example.com")
+
+
+def _login(parts: SplitResult, env: Mapping[str, str]) -> dict[str, Any]:
+    if parts.username:
+        return {"basic_auth": (unquote(parts.username), unquote(parts.password or ""))}
+    if key := env.get("ELASTICSEARCH_API_KEY"):
+        return {"api_key": key}
+    name, password = env.get("ELASTICSEARCH_USERNAME"), env.get("ELASTICSEARCH_PASSWORD")
+    if bool(name) != bool(password):
+        raise UsageError("ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD go together, only one of them is set")
+    return {"basic_auth": (name, password)} if name else {}
+
+
+def _greeted(client: Elasticsearch, address: str) -> tuple[int, ...]:
+    no_elasticsearch = ServerError(f"{address} answers, but is not an Elasticsearch: check the URL")
+    try:
+        number = str(client.info()["version"]["number"])
+        return tuple(int(part) for part in number.split("-")[0].split("."))
+    except ApiError as error:
+        if "media_type_header_exception" in str(error.body):
+            raise ServerError(
+                f"{address} is an Elasticsearch older than the installed client: "
+                'pip install "elasticsearch>=8.19,<9", which works with 8.19 and 9.x servers'
+            ) from error
+        if error.meta.status in (401, 403, 429) or error.meta.status >= 500:
+            raise ServerError(f"{address}: {refusal(error)}") from error
+        raise no_elasticsearch from error
+    except (UnsupportedProductError, SerializationError, KeyError, TypeError, ValueError) as error:
+        raise no_elasticsearch from error
+    except ConnectionTimeout as error:
+        raise ServerError(f"{address} did not answer within {REQUEST_TIMEOUT:g} seconds") from error
+    except NothingListening as error:
+        raise ServerError(
+            f"nothing answers at {address} ({_first_line(error.message)}): start one with `shelfwise local start`, "
+            "or point ELASTICSEARCH_URL at yours"
+        ) from error
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)
+
+
+def _first_line(text: str) -> str:
+    line = text.strip().split("\n")[0]
+    return line if len(line) <= 300 else line[:297] + "..."

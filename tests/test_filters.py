@@ -1,0 +1,96 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shelfwise.errors import UsageError
+from shelfwise.filters import Filter, filter_bodies, has_attribute, in_category, unknown_attribute
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("brand=Sony", {"term": {"brand.folded": {"value": "Sony"}}}),
+        ("id=p-1", {"term": {"id": {"value": "p-1"}}}),
+        ("variant_of=p-1", {"term": {"variant_of": {"value": "p-1"}}}),
+        ("language=zh", {"term": {"language": {"value": "zh"}}}),
+        ("in_stock=true", {"term": {"in_stock": {"value": True}}}),
+        ("in_stock=No", {"term": {"in_stock": {"value": False}}}),
+        ("status=review", {"term": {"shelfwise.status": {"value": "review"}}}),
+        ("price=10..20", {"range": {"price": {"gte": 10.0, "lte": 20.0}}}),
+        ("price=..20", {"range": {"price": {"lte": 20.0}}}),
+        ("price=10..", {"range": {"price": {"gte": 10.0}}}),
+        ("price=9.99", {"range": {"price": {"gte": 9.99, "lte": 9.99}}}),
+        ("popularity=5..", {"range": {"popularity": {"gte": 5.0}}}),
+        ("color=dark red", {"term": {"attributes.color": {"value": "dark red"}}}),
+        ("attributes.color=red", {"term": {"attributes.color": {"value": "red"}}}),
+        ("size=a=b", {"term": {"attributes.size": {"value": "a=b"}}}),
+        (" brand = Ben & Jerry's ", {"term": {"brand.folded": {"value": "Ben & Jerry's"}}}),
+        ('brand=*:* OR "x', {"term": {"brand.folded": {"value": '*:* OR "x'}}}),
+    ],
+)
+def test_a_filter_is_one_literal_condition(text, body):
+    assert Filter.parse(text).body() == body
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("brand", "expected FIELD=VALUE"),
+        ("=Sony", "expected FIELD=VALUE"),
+        ("brand=", "expected FIELD=VALUE"),
+        ("price=cheap", "expected a number or a range such as 10..20"),
+        ("price=..", "expected a number or a range"),
+        ("price=nan", "expected a number or a range"),
+        ("price=1..inf", "expected a number or a range"),
+        ("price=1..2..3", "expected a number or a range"),
+        ("price=20..10", "the range is empty, write the lesser number first"),
+        ("in_stock=maybe", "expected true or false"),
+        ("status=new", "expected one of accepted, review, confirmed, corrected"),
+        ("category=A > B", "pass it as --category"),
+        ("title=x", "title cannot be filtered by: there are id, brand, language"),
+        ("brand=" + "x" * 1025, "at most 1024 characters"),
+        ("color=\0", "no NUL"),
+    ],
+)
+def test_a_filter_that_cannot_be_says_what_is_expected(text, message):
+    with pytest.raises(UsageError, match=message):
+        Filter.parse(text)
+
+
+@given(st.text())
+def test_no_text_does_more_than_be_refused(text):
+    try:
+        Filter.parse(text).body()
+    except UsageError as error:
+        assert "\n" not in str(error)
+
+
+def test_conditions_on_one_field_are_alternatives_and_on_several_must_all_hold():
+    conditions = [Filter.parse(text) for text in ("brand=Sony", "in_stock=true", "brand=LG", "brand=Sony")]
+    sony, lg = ({"term": {"brand.folded": {"value": name}}} for name in ("Sony", "LG"))
+    assert filter_bodies(conditions, ("A", "B")) == [
+        {"term": {"shelfwise.ancestors": {"value": "A > B"}}},
+        {"bool": {"should": [sony, lg], "minimum_should_match": 1}},
+        {"term": {"in_stock": {"value": True}}},
+    ]
+
+
+def test_no_condition_is_no_body():
+    assert filter_bodies([]) == []
+
+
+def test_a_category_is_looked_for_among_ancestors():
+    assert in_category(("A",)) == {"term": {"shelfwise.ancestors": {"value": "A"}}}
+
+
+def test_only_a_filter_on_an_attribute_has_one_to_check():
+    assert Filter.parse("color=red").attribute == "color"
+    assert Filter.parse("brand=red").attribute is None
+    assert has_attribute("color") == {"exists": {"field": "attributes.color"}}
+
+
+def test_an_unknown_attribute_is_answered_with_those_there_are():
+    assert str(unknown_attribute("colour", ["color", "size"])) == (
+        "no product has an attribute 'colour': attributes are color, size; "
+        "other fields are id, brand, language, variant_of, price, popularity, in_stock, status"
+    )

@@ -1,0 +1,166 @@
+from shelfwise.query import (
+    SHOWN,
+    any_of,
+    attributes_of_some,
+    by_ids,
+    cosine,
+    enriched_after,
+    exact,
+    in_any_of,
+    lexical,
+    nodes,
+    one_a_group,
+    product_with_vector,
+    recommendable,
+    semantic,
+)
+
+STOCKED = {"term": {"in_stock": {"value": True}}}
+SHOWN_FIELDS = [
+    "id",
+    "title",
+    "brand",
+    "price",
+    "in_stock",
+    "variant_of",
+    "shelfwise.category",
+    "shelfwise.ancestors",
+    "shelfwise.confidence",
+    "shelfwise.status",
+    "shelfwise.group",
+]
+
+
+def test_a_lexical_search_looks_for_english_and_chinese_words_and_filters():
+    assert lexical("red kettle", 3, [STOCKED]) == {
+        "size": 3,
+        "_source": SHOWN_FIELDS,
+        "track_total_hits": False,
+        "query": {
+            "bool": {
+                "must": [
+                    {
+                        "dis_max": {
+                            "queries": [
+                                {
+                                    "combined_fields": {
+                                        "query": "red kettle",
+                                        "fields": ["title.english^5", "brand.english^3", "description.english^1"],
+                                    }
+                                },
+                                {
+                                    "combined_fields": {
+                                        "query": "red kettle",
+                                        "fields": ["title.cjk^5", "brand.cjk^3", "description.cjk^1"],
+                                    }
+                                },
+                                {"match": {"title": {"query": "red kettle", "operator": "and"}}},
+                            ],
+                        }
+                    }
+                ],
+                "should": [{"match_phrase": {"title.english": {"query": "red kettle", "slop": 3}}}],
+                "filter": [STOCKED],
+            }
+        },
+    }
+
+
+def test_words_beyond_the_bound_are_not_sent():
+    assert "x" * 513 not in str(lexical("x" * 10_000, 3))
+
+
+def test_a_semantic_search_filters_within_the_graph_and_rescores_with_floats():
+    assert semantic([0.6, 0.8], 3, [STOCKED]) == {
+        "size": 3,
+        "_source": SHOWN_FIELDS,
+        "track_total_hits": False,
+        "knn": {
+            "field": "shelfwise.vector",
+            "query_vector": [0.6, 0.8],
+            "k": 3,
+            "num_candidates": 200,
+            "filter": [STOCKED],
+            "rescore_vector": {"oversample": 3.0},
+        },
+    }
+
+
+def test_more_hits_take_more_candidates_up_to_the_bound_of_the_server():
+    assert [semantic([1.0], k)["knn"]["num_candidates"] for k in (100, 500, 10_000)] == [200, 1000, 10_000]
+
+
+def test_an_exact_search_compares_all_that_pass_the_filter():
+    assert exact([0.6, 0.8], 3, [STOCKED]) == {
+        "size": 3,
+        "_source": SHOWN_FIELDS,
+        "track_total_hits": False,
+        "query": {
+            "script_score": {
+                "query": {"bool": {"filter": [STOCKED, {"exists": {"field": "shelfwise.vector"}}]}},
+                "script": {
+                    "source": "Math.max(0.0, (1.0 + dotProduct(params.vector, 'shelfwise.vector')) / 2.0)",
+                    "params": {"vector": [0.6, 0.8]},
+                },
+            }
+        },
+    }
+
+
+def test_the_script_never_holds_the_vector_so_that_it_is_compiled_once():
+    sources = {exact(vector, 1)["query"]["script_score"]["script"]["source"] for vector in ([1.0, 0.0], [0.0, 1.0])}
+    assert len(sources) == 1
+
+
+def test_a_score_of_one_is_a_cosine_of_one_and_a_score_of_zero_its_opposite():
+    assert [cosine(score) for score in (1.0, 0.5, 0.0)] == [1.0, 0.0, -1.0]
+
+
+def test_products_are_fetched_by_id():
+    assert by_ids(["a", "b"], [STOCKED]) == {
+        "size": 2,
+        "_source": SHOWN_FIELDS,
+        "track_total_hits": False,
+        "query": {"bool": {"filter": [{"ids": {"values": ["a", "b"]}}, STOCKED]}},
+    }
+
+
+def test_a_product_comes_with_its_vector_as_a_field():
+    assert product_with_vector("a") == {
+        "size": 1,
+        "_source": [*SHOWN_FIELDS, "shelfwise.similar"],
+        "fields": ["shelfwise.vector"],
+        "query": {"term": {"id": {"value": "a"}}},
+    }
+
+
+def test_what_is_recommended_is_not_the_product_nor_a_variant_nor_out_of_stock():
+    assert recommendable("a", "g") == [
+        {
+            "bool": {
+                "must_not": [
+                    {"term": {"in_stock": {"value": False}}},
+                    {"term": {"shelfwise.group": {"value": "g"}}},
+                    {"ids": {"values": ["a"]}},
+                ]
+            }
+        }
+    ]
+
+
+def test_small_conditions():
+    assert in_any_of([("A", "B"), ("C",)]) == {"terms": {"shelfwise.ancestors": ["A > B", "C"]}}
+    assert enriched_after("2026-01-01") == {"range": {"shelfwise.enriched_at": {"gt": "2026-01-01"}}}
+    assert any_of(STOCKED) == {
+        "size": 0,
+        "track_total_hits": 1,
+        "terminate_after": 1,
+        "query": {"bool": {"filter": [STOCKED]}},
+    }
+    assert one_a_group({"size": 1}) == {"size": 1, "collapse": {"field": "shelfwise.group"}}
+    assert nodes()["aggs"] == {"nodes": {"terms": {"field": "shelfwise.ancestors", "size": 10_000}}}
+    assert attributes_of_some()["_source"] == ["attributes"]
+
+
+def test_no_search_asks_for_vectors_in_the_source():
+    assert not any("vector" in name for name in SHOWN)

@@ -1,0 +1,172 @@
+from math import cos, radians, sin
+
+import pytest
+
+from hand_bundle import write_hand_bundle
+from hand_index import add, document, fill
+from shelfwise.errors import IncompatibleIndex, UnknownProduct, UsageError
+from shelfwise.recommend import SimilarProducts
+
+pytestmark = pytest.mark.es
+
+KETTLES, PANS, AUDIO = ("Home", "Kitchen", "Kettles"), ("Home", "Kitchen", "Pans"), ("Electronics", "Audio")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("bundle"), {"kettle": (1.0, 0.0)}, [KETTLES, PANS, AUDIO])
+
+
+def at(degrees, bundle, id_, category=KETTLES, **given):
+    """A product whose vector points in this direction: neighbours are near in degrees."""
+    enriched = {name: given.pop(name) for name in ("similar", "enriched_at", "group") if name in given}
+    vector = given.pop("vector", [cos(radians(degrees)), sin(radians(degrees))])
+    record = {"id": id_, "title": f"product {id_}", "category": category, **given}
+    return document(bundle, record, vector=vector, **enriched)
+
+
+@pytest.fixture
+def recommend(client, alias, bundle):
+    def over(*documents, k=10):
+        fill(client, alias, bundle, documents)
+        return [hit.id for hit in SimilarProducts(client, alias).similar("a", k)]
+
+    return over
+
+
+def test_the_same_category_comes_first_then_its_parent_then_the_rest(recommend, bundle):
+    assert recommend(
+        at(0, bundle, "a"),
+        at(1, bundle, "far category", AUDIO),
+        at(2, bundle, "pan", PANS),
+        at(40, bundle, "kettle 40"),
+        at(20, bundle, "kettle 20"),
+    ) == ["kettle 20", "kettle 40", "pan", "far category"]
+
+
+def test_never_the_product_itself_its_variants_or_what_is_out_of_stock(recommend, bundle):
+    assert recommend(
+        at(0, bundle, "a", variant_of="parent"),
+        at(1, bundle, "sibling", variant_of="parent"),
+        at(2, bundle, "parent"),
+        at(3, bundle, "sold out", in_stock=False),
+        at(4, bundle, "in stock", in_stock=True),
+        at(5, bundle, "unknown stock"),
+    ) == ["in stock", "unknown stock"]
+
+
+def test_the_same_holds_for_stored_neighbours(recommend, bundle):
+    names = ["a", "sibling", "parent", "sold out", "gone", "good"]
+    near = [{"id": name, "score": 0.99 - 0.01 * number} for number, name in enumerate(names)]
+    assert recommend(
+        at(0, bundle, "a", variant_of="parent", similar=near),
+        at(1, bundle, "sibling", variant_of="parent"),
+        at(2, bundle, "parent"),
+        at(3, bundle, "sold out", in_stock=False),
+        at(4, bundle, "good"),
+    ) == ["good"]
+
+
+def test_of_other_variants_only_the_best_is_shown_and_k_are_still_found(recommend, bundle):
+    variants = [at(1 + number / 100, bundle, f"v{number:02}", variant_of="v") for number in range(60)]
+    assert recommend(at(0, bundle, "a"), *variants, at(30, bundle, "b"), at(40, bundle, "c", PANS), k=3) == [
+        "v00",
+        "b",
+        "c",
+    ]
+
+
+def test_stored_neighbours_come_first_with_their_stored_score(client, alias, bundle):
+    similar = [{"id": "second", "score": 0.5}, {"id": "first", "score": 0.8}]
+    fill(
+        client,
+        alias,
+        bundle,
+        [
+            at(0, bundle, "a", similar=similar),
+            at(10, bundle, "second"),
+            at(20, bundle, "first"),
+            at(1, bundle, "not stored"),
+        ],
+    )
+    hits = SimilarProducts(client, alias).similar("a", 2)
+    assert [(hit.id, hit.score, hit.shares) for hit in hits] == [
+        ("first", 0.8, {"stored": 0.8}),
+        ("second", 0.5, {"stored": 0.5}),
+    ]
+
+
+def test_a_live_neighbour_has_its_cosine_as_score(client, alias, bundle):
+    fill(client, alias, bundle, [at(0, bundle, "a"), at(60, bundle, "b")])
+    [hit] = SimilarProducts(client, alias).similar("a")
+    assert (hit.id, hit.score) == ("b", pytest.approx(0.5, abs=1e-4))
+    assert hit.shares == {"live": hit.score}
+
+
+def test_when_stored_neighbours_run_short_live_ones_fill_up_to_k(recommend, bundle):
+    assert recommend(
+        at(0, bundle, "a", similar=[{"id": "stored", "score": 0.9}]),
+        at(25, bundle, "stored"),
+        at(50, bundle, "live"),
+        at(5, bundle, "pan", PANS),
+        k=3,
+    ) == ["stored", "live", "pan"]
+
+
+def test_a_product_that_arrived_after_the_full_run_stands_among_stored_neighbours(client, alias, bundle):
+    near = [{"id": "old near", "score": 0.98}, {"id": "old far", "score": 0.5}]
+    old = [at(0, bundle, "a", similar=near), at(10, bundle, "old near"), at(80, bundle, "old far")]
+    index = fill(client, alias, bundle, old)
+    add(client, index, [at(30, bundle, "new", enriched_at="2999-01-01T00:00:00+00:00")])
+    recommender = SimilarProducts(client, alias)
+    assert [hit.id for hit in recommender.similar("a", 2)] == ["old near", "new"]
+    assert [hit.id for hit in recommender.similar("new", 2)] == ["old near", "a"]
+
+
+def test_a_product_in_two_categories_has_neighbours_from_both(recommend, bundle):
+    assert recommend(
+        at(0, bundle, "a", None, categories=[list(KETTLES), list(AUDIO)]),
+        at(10, bundle, "kettle"),
+        at(20, bundle, "audio", AUDIO),
+        at(5, bundle, "pan", PANS),
+    ) == ["kettle", "audio", "pan"]
+
+
+def test_a_product_without_a_category_has_the_nearest_of_all(recommend, bundle):
+    assert recommend(at(0, bundle, "a", None), at(20, bundle, "b"), at(10, bundle, "c", AUDIO)) == ["c", "b"]
+
+
+def test_an_id_is_never_syntax(client, alias, bundle):
+    fill(client, alias, bundle, [at(0, bundle, 'x" OR *:*'), at(1, bundle, "b")])
+    assert [hit.id for hit in SimilarProducts(client, alias).similar('x" OR *:*')] == ["b"]
+
+
+def test_an_unknown_id_is_an_error(client, alias, bundle):
+    fill(client, alias, bundle, [at(0, bundle, "a")])
+    recommender = SimilarProducts(client, alias)
+    for id_ in ("nowhere", "", "*", "x" * 600):
+        with pytest.raises(UnknownProduct, match=r"there is no product .* in index"):
+            recommender.similar(id_)
+
+
+def test_a_product_alone_has_none(recommend, bundle):
+    assert recommend(at(0, bundle, "a")) == []
+
+
+def test_zero_neighbours_cannot_be_asked_for(client, alias, bundle):
+    fill(client, alias, bundle, [at(0, bundle, "a")])
+    with pytest.raises(UsageError, match="k must be a whole number"):
+        SimilarProducts(client, alias).similar("a", 0)
+
+
+def test_an_alias_that_is_a_plain_index_is_refused(client, alias):
+    client.indices.create(index=alias)
+    with pytest.raises(IncompatibleIndex, match="is a plain index"):
+        SimilarProducts(client, alias)
+
+
+def test_neighbours_of_a_partially_updated_product_are_unchanged(client, alias, bundle):
+    index = fill(client, alias, bundle, [at(0, bundle, "a"), at(60, bundle, "b"), at(70, bundle, "c")])
+    client.update(index=index, id="a", doc={"price": 5}, refresh=True)
+    hits = SimilarProducts(client, alias).similar("a")
+    assert [(hit.id, round(hit.score, 4)) for hit in hits] == [("b", 0.5), ("c", 0.342)]

@@ -1,0 +1,378 @@
+import uuid
+
+import numpy as np
+import pytest
+from elasticsearch import helpers
+
+from conftest import delete_indices
+from hand_bundle import write_hand_bundle
+from hand_index import CATALOGUE, add, document, fill
+from shelfwise.errors import IncompatibleIndex, ServerError, UnknownCategory, UnknownRetriever, UsageError
+from shelfwise.index import create_index, finish, rollback, swap
+from shelfwise.search import ProductSearch
+
+KITCHEN, PHONES = ("Home", "Kitchen", "Kettles"), ("Electronics", "Phones", "Cases")
+# Three meanings: boiling water, protecting a phone, hearing.
+WORDS = {
+    "kettle": (1, 0, 0),
+    "boiler": (1, 0, 0),
+    "壶": (1, 0, 0),
+    "case": (0, 1, 0),
+    "cover": (0, 1, 0),
+    "phone": (0, 0.8, 0.2),
+    "earbuds": (0, 0, 1),
+    "headset": (0, 0, 1),
+}
+PRODUCTS = [
+    {"id": "k1", "title": "Steel kettle 2L", "brand": "Sony", "price": 30, "category": KITCHEN, "in_stock": True},
+    {"id": "k2", "title": "Glass kettle", "brand": "LG", "price": 15.5, "category": KITCHEN, "color": "clear"},
+    {"id": "k3", "title": "不锈钢电热水壶", "language": "zh", "category": KITCHEN, "in_stock": False},
+    {"id": "c1", "title": "Leather phone case", "brand": "Sony", "price": 9, "category": PHONES, "color": "red"},
+    {"id": "c2", "title": "Phone cover", "price": 5, "category": PHONES, "variant_of": "c1"},
+    {"id": "e1", "title": "Earbuds", "description": "with a charging case", "category": "Electronics > Audio"},
+]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("bundle"), WORDS, [KITCHEN, PHONES])
+
+
+@pytest.fixture(scope="module")
+def shop(client, bundle):
+    """The six products, for tests that only read; those that change something fill an alias of their own."""
+    name = f"test-shop-{uuid.uuid4().hex[:12]}"
+    fill(client, name, bundle, [document(bundle, record) for record in PRODUCTS])
+    yield ProductSearch(client, name, bundle)
+    delete_indices(client, name)
+
+
+@pytest.fixture
+def own_shop(client, alias, bundle):
+    fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    return ProductSearch(client, alias, bundle)
+
+
+def ids(hits):
+    return [hit.id for hit in hits]
+
+
+pytestmark = pytest.mark.es
+
+
+def test_a_hit_shows_the_product_and_what_each_retriever_gave(shop):
+    hit = shop.search("steel kettle", k=1)[0]
+    assert hit.to_json() == {
+        "id": "k1",
+        "score": pytest.approx(1 / 61 + 1 / 62),
+        "title": "Steel kettle 2L",
+        "category": ["Home", "Kitchen", "Kettles"],
+        "categories": [["Home", "Kitchen", "Kettles"]],
+        "brand": "Sony",
+        "price": 30.0,
+        "in_stock": True,
+        "variant_of": None,
+        "confidence": pytest.approx(0.9),
+        "status": "accepted",
+        "shares": {"lexical": pytest.approx(1 / 61), "semantic": pytest.approx(1 / 62)},
+    }
+
+
+def test_meaning_finds_what_words_do_not(shop):
+    assert shop.search("boiler", mode="lexical") == []
+    assert set(ids(shop.search("boiler", k=2, mode="semantic"))) <= {"k1", "k2", "k3"}
+    assert ids(shop.search("boiler", k=3))[0] in {"k1", "k2", "k3"}
+
+
+def test_a_semantic_score_is_the_cosine(shop):
+    scores = {hit.id: hit.score for hit in shop.search("kettle", k=6, mode="semantic")}
+    assert scores["k2"] == pytest.approx(1.0, abs=1e-5)
+    assert scores["c2"] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_words_find_a_misclassified_product(client, alias, bundle):
+    wrong = document(bundle, {"id": "x", "title": "Vacuum flask", "category": PHONES}, vector=[0.0, 1.0, 0.0])
+    fill(client, alias, bundle, [*(document(bundle, record) for record in PRODUCTS), wrong])
+    assert ids(ProductSearch(client, alias, bundle).search("vacuum flask"))[0] == "x"
+    assert ids(ProductSearch(client, alias, bundle).search("flasks", mode="lexical")) == ["x"]
+
+
+def test_a_chinese_query_finds_a_chinese_title(shop):
+    assert ids(shop.search("热水壶", mode="lexical")) == ["k3"]
+    assert ids(shop.search("水", mode="lexical")) == ["k3"]
+    assert ids(shop.search("热水壶"))[0] == "k3"
+
+
+def test_a_title_word_weighs_more_than_one_of_the_description(shop):
+    assert ids(shop.search("case", mode="lexical")) == ["c1", "e1"]
+
+
+def test_brand_and_title_words_count_together(shop):
+    assert ids(shop.search("sony kettle", mode="lexical"))[0] == "k1"
+    assert ids(shop.search("sony case", mode="lexical"))[0] == "c1"
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "semantic"])
+@pytest.mark.parametrize(
+    ("category", "expected"),
+    [
+        ("Electronics", {"c1", "c2", "e1"}),
+        ("Electronics > Phones", {"c1", "c2"}),
+        (("Electronics", "Phones", "Cases"), {"c1", "c2"}),
+        (["Home"], {"k1", "k2", "k3"}),
+    ],
+)
+def test_a_category_finds_everything_below_it_and_nothing_else(shop, mode, category, expected):
+    assert set(ids(shop.search("kettle", category=category, mode=mode))) == expected
+
+
+def test_a_category_that_only_the_index_has_is_known(shop):
+    assert ids(shop.search("kettle", category="Electronics > Audio")) == ["e1"]
+
+
+def test_an_unknown_category_is_answered_with_the_closest(shop):
+    with pytest.raises(UnknownCategory) as refused:
+        shop.search("kettle", category="Home > Kitchen > Ketles")
+    assert str(refused.value).startswith(
+        "there is no category 'Home > Kitchen > Ketles': the closest are 'Home > Kitchen > Kettles', "
+    )
+    with pytest.raises(UnknownCategory, match="'Electronics > Audio'"):
+        shop.search("kettle", category="Audio")
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (["brand=sony"], {"k1", "c1"}),
+        (["brand=Sony", "brand=LG"], {"k1", "k2", "c1"}),
+        (["brand=Sony", "price=..10"], {"c1"}),
+        (["price=9..15.5"], {"c1", "k2"}),
+        (["in_stock=true"], {"k1"}),
+        (["in_stock=false"], {"k3"}),
+        (["language=ZH"], {"k3"}),
+        (["variant_of=c1"], {"c2"}),
+        (["id=e1"], {"e1"}),
+        (["color=red"], {"c1"}),
+        (["color=green"], set()),
+        (["status=accepted"], {"k1", "k2", "k3", "c1", "c2", "e1"}),
+        (["status=review"], set()),
+        ("brand=LG", {"k2"}),
+    ],
+)
+def test_filters_leave_what_they_say(shop, filters, expected):
+    assert set(ids(shop.search("kettle", filters=filters, mode="semantic"))) == expected
+    assert set(ids(shop.search("kettle", filters=filters))) == expected
+    assert set(ids(shop.search("kettle", filters=filters, mode="lexical"))) <= expected
+
+
+def test_an_attribute_that_no_product_has_is_answered_with_those_there_are(shop):
+    with pytest.raises(
+        UsageError, match="no product has an attribute 'colour': attributes are color; other fields are id,"
+    ):
+        shop.search("kettle", filters=["color=red", "colour=red"])
+
+
+def test_an_attribute_of_a_shop_without_any(client, alias, bundle):
+    fill(client, alias, bundle, [document(bundle, {"id": "a", "title": "kettle"})])
+    with pytest.raises(UsageError, match="attributes are no product has any"):
+        ProductSearch(client, alias, bundle).search("kettle", filters=["color=red"])
+
+
+@pytest.mark.parametrize("query", ["", "   ", "\n\t", "<b></b>", "\x00"])
+def test_an_empty_query_is_refused(shop, query):
+    with pytest.raises(UsageError, match="the query is empty: expected at least one word"):
+        shop.search(query)
+
+
+def test_of_many_queries_the_empty_one_is_named(shop):
+    with pytest.raises(UsageError, match="query 2 of 3 is empty"):
+        shop.search_many(["a", " ", "b"])
+
+
+@pytest.mark.parametrize("k", [0, -1, 10_001, 1.5, True, "3"])
+def test_so_many_hits_cannot_be_asked_for(shop, k):
+    with pytest.raises(UsageError, match="k must be a whole number from 1 to 10,000"):
+        shop.search("kettle", k=k)
+
+
+def test_ten_thousand_hits_can_be_asked_for(shop):
+    assert len(shop.search("kettle", k=10_000)) == len(PRODUCTS)
+
+
+def test_an_unknown_mode_or_weight_is_refused(client, alias, bundle, own_shop):
+    with pytest.raises(UsageError, match="expected one of hybrid, lexical, semantic"):
+        own_shop.search("kettle", mode="magic")
+    with pytest.raises(UnknownRetriever):
+        ProductSearch(client, alias, bundle, weights={"words": 1.0})
+
+
+def test_a_weight_moves_the_balance(client, alias, bundle, own_shop):
+    only_words = ProductSearch(client, alias, bundle, weights={"semantic": 0.0})
+    assert ids(only_words.search("case"))[:2] == ["c1", "e1"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'title:kettle OR (brand:"Sony" AND NOT *:*)',
+        "kettle~2 ^5 [a TO z] {x} /.*/ \\ + - && || !",
+        '{"match_all": {}}',
+        "ctx._source = 1; params.x",
+        "kettle\ud800",
+        "a" * 10_000,
+        "kettle " * 1500,
+        "水壶" * 5000,
+        "".join(f"w{number} " for number in range(2000)),
+        "💧" * 300,
+        "<" * 3000,
+    ],
+)
+@pytest.mark.parametrize("mode", ["hybrid", "lexical"])
+def test_whatever_a_shopper_types_is_only_words(shop, query, mode):
+    hits = shop.search(query, mode=mode)
+    assert len(hits) <= len(PRODUCTS)
+    assert len(ids(hits)) == len(set(ids(hits)))
+
+
+def test_many_queries_give_what_each_gives_alone(shop):
+    queries = ["kettle", "boiler", "热水壶", "phone case", "nothing of this"] * 30
+    together = shop.search_many(queries, k=4)
+    alone = {query: shop.search(query, k=4) for query in set(queries)}
+    assert [ids(hits) for hits in together] == [ids(alone[query]) for query in queries]
+
+
+def test_no_queries_no_hits(shop):
+    assert shop.search_many([]) == []
+
+
+def test_vectors_never_travel(shop, client, monkeypatch):
+    answered = []
+    msearch = client.msearch
+
+    def recorded(**given):
+        answered.append(msearch(**given))
+        return answered[-1]
+
+    monkeypatch.setattr(client, "msearch", recorded)
+    shop.search("kettle", k=3)
+    assert answered
+    assert not any("vector" in str(answer.body) for answer in answered)
+
+
+def test_another_bundle_is_refused_at_construction(client, alias, own_shop, tmp_path):
+    other = write_hand_bundle(tmp_path / "other", {"kettle": (0, 0, 1)}, [KITCHEN])
+    with pytest.raises(IncompatibleIndex, match="re-index with this bundle, or point --bundle at the one in its _meta"):
+        ProductSearch(client, alias, other)
+    smaller = write_hand_bundle(tmp_path / "smaller", {"kettle": (0, 1)}, [KITCHEN])
+    with pytest.raises(IncompatibleIndex, match=r"was trained for 2 dimensions, index .* has 3"):
+        ProductSearch(client, alias, smaller)
+
+
+def test_a_swap_to_another_bundle_never_mixes_vectors(client, alias, bundle, tmp_path):
+    """Before the search notices, it searches the old index, whole; afterwards it refuses."""
+    old = fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    slow, quick = (ProductSearch(client, alias, bundle, recheck=seconds) for seconds in (3600, 0))
+    # The same words with turned meanings: of the same dimension, so the server would not notice.
+    turned = {word: vector[::-1] for word, vector in WORDS.items()}
+    other = write_hand_bundle(tmp_path / "other", turned, [KITCHEN, PHONES])
+    fill(client, alias, other, [document(other, {"id": "new", "title": "kettle"})])
+    assert set(ids(slow.search("kettle"))) == {record["id"] for record in PRODUCTS}
+    with pytest.raises(IncompatibleIndex, match=f"bundle {bundle.path} is version {bundle.version}"):
+        quick.search("kettle")
+    client.indices.delete(index=old)
+    with pytest.raises(IncompatibleIndex):
+        slow.search("kettle")
+
+
+def test_a_swap_within_the_same_bundle_is_followed_without_a_restart(client, alias, bundle):
+    first = fill(client, alias, bundle, [document(bundle, {"id": "old", "title": "kettle"})])
+    slow, quick = (ProductSearch(client, alias, bundle, recheck=seconds) for seconds in (3600, 0))
+    fill(client, alias, bundle, [document(bundle, {"id": "new", "title": "kettle"})])
+    assert (ids(slow.search("kettle")), ids(quick.search("kettle"))) == (["old"], ["new"])
+    rollback(client, alias)
+    assert ids(quick.search("kettle")) == ["old"]
+    second = fill(client, alias, bundle, [document(bundle, {"id": "newer", "title": "kettle"})])
+    client.indices.delete(index=first)
+    assert ids(slow.search("kettle")) == ["newer"]
+    client.indices.delete(index=second)
+    with pytest.raises(UsageError, match=f"there is no alias {alias}"):
+        slow.search("kettle")
+
+
+def test_a_failed_part_of_a_request_is_raised(client, alias, bundle, own_shop, tmp_path):
+    """The words would be found; the vector of another dimension fails. Half an answer must not look like one."""
+
+    class Lying:
+        path, version, dimension, taxonomy = bundle.path, bundle.version, bundle.dimension, bundle.taxonomy
+        encoder = write_hand_bundle(tmp_path / "two", {"kettle": (0, 1)}, [KITCHEN]).encoder
+
+    with pytest.raises(ServerError, match=r"searching index .*: the server answered 400: .*dimension"):
+        ProductSearch(client, alias, Lying).search("kettle")
+
+
+def test_a_closed_index_is_one_line(client, alias, own_shop):
+    index = next(iter(client.indices.get_alias(name=alias)))
+    client.indices.close(index=index)
+    with pytest.raises(ServerError, match="index_closed_exception") as refused:
+        own_shop.search("kettle")
+    assert "\n" not in str(refused.value)
+
+
+def test_an_index_that_is_still_filled_is_not_searched(client, alias, bundle, own_shop):
+    name = create_index(client, alias, bundle, CATALOGUE)
+    add(client, name, [document(bundle, {"id": "unswapped", "title": "kettle"})])
+    assert "unswapped" not in ids(own_shop.search("kettle"))
+    finish(client, name)
+    swap(client, alias, name)
+
+
+def test_filtered_searches_give_k_near_ones_whatever_the_filter_leaves(client, alias, tmp_path):
+    """The graph against brute force in numpy over 5,000 vectors in 50 clusters."""
+    rng = np.random.default_rng(3)
+    count, dimension, queries = 5000, 64, 40
+    centres = rng.standard_normal((50, dimension))
+    vectors = _unit(centres[rng.integers(0, 50, count)] + 0.5 * rng.standard_normal((count, dimension)))
+    asked = _unit(centres[rng.integers(0, 50, queries)] + 0.5 * rng.standard_normal((queries, dimension)))
+    bundle = write_hand_bundle(tmp_path, {f"q{number}": vector for number, vector in enumerate(asked.tolist())})
+    price = rng.permutation(count)
+    index = create_index(client, alias, bundle, CATALOGUE)
+    helpers.bulk(
+        client,
+        (
+            {
+                "_index": index,
+                "_id": str(number),
+                "_source": {
+                    "id": str(number),
+                    "title": "thing",
+                    "price": int(price[number]),
+                    "shelfwise": {"vector": vectors[number].tolist(), "group": str(number)},
+                },
+            }
+            for number in range(count)
+        ),
+    )
+    finish(client, index)
+    swap(client, alias, index)
+    search = ProductSearch(client, alias, bundle)
+    cosines = asked @ vectors.T
+    for kept in (5000, 500, 50, 5):
+        filters = [f"price=..{kept - 1}"] if kept < count else []
+        allowed = np.flatnonzero(price < kept)
+        found = search.search_many([f"q{number}" for number in range(queries)], filters=filters, mode="semantic")
+        recalls = []
+        for number, hits in enumerate(found):
+            best = allowed[np.argsort(-cosines[number, allowed])][:10]
+            assert len(hits) == min(10, kept)
+            assert [hit.score for hit in hits] == pytest.approx(
+                [cosines[number, int(hit.id)] for hit in hits], abs=1e-3
+            )
+            recalls.append(len({int(hit.id) for hit in hits} & set(best.tolist())) / len(best))
+        assert np.mean(recalls) >= 0.95, f"{kept} kept: recall {np.mean(recalls)}"
+        hybrid = search.search_many([f"q{number} unheard" for number in range(queries)], filters=filters)
+        assert {len(hits) for hits in hybrid} == {min(10, kept)}
+
+
+def _unit(vectors):
+    vectors = vectors.astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
