@@ -1,0 +1,20 @@
+"""The offline half of shelfwise: from a catalogue to a bundle, and from both to an index."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shelfwise_indexer.ingest import index
+    from shelfwise_indexer.train import train
+
+__all__ = ["index", "train"]
+
+_ROOMS = {"index": "shelfwise_indexer.ingest", "train": "shelfwise_indexer.train"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a room when something of it is first asked for: the command line must not wait for torch."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'shelfwise_indexer' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_ROOMS[name]), name)

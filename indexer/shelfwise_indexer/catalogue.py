@@ -1,0 +1,150 @@
+"""The catalogue: a file of products, read as a stream in which one bad line costs one line."""
+
+import gzip
+import hashlib
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path as FilePath
+from typing import Any, BinaryIO, cast
+
+from shelfwise.errors import InvalidProduct
+from shelfwise.product import Product, parse_product
+from shelfwise_indexer.dead_letters import DeadLetters
+from shelfwise_indexer.records import CatalogueError, Line, Record, Rejected, json_records, json_text, lines, opened
+from shelfwise_indexer.tables import csv_records, parquet_records
+
+__all__ = ["CatalogueError", "DeadLetters", "Rejected", "Row", "dead_letters_path", "file_hash", "read"]
+
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+EXTENSIONS = (*(kind + packed for kind in (*JSON_LINES, ".csv") for packed in ("", ".gz")), ".parquet")
+MAX_LINE_BYTES = 10_000_000
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One product, the line it stands on (1 = first; of Parquet the row) and the record as the shop wrote it."""
+
+    line: int
+    product: Product
+    record: Mapping[str, Any]
+
+    def rejected(self, reason: str) -> Rejected:
+        """This row, turned away by a later stage."""
+        return Rejected(self.line, reason, json_text(self.record), self.product.id)
+
+
+def read(path: str | os.PathLike[str], max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Row | Rejected]:
+    """Every non-blank line of a catalogue, in order, as a product or as the reason why it is none.
+
+    JSON lines, CSV (both also `.gz`) and Parquet, told apart by the extension; `-` is standard input with JSON lines.
+    A line of a dead-letter file stands for the record in it. Of products with the same id the first is kept; ids are
+    remembered as 64-bit hashes, so memory grows by some 80 bytes a product and by nothing else (ten million ids are
+    mistaken for one another with a probability of 3e-6).
+
+    :param max_line_bytes: longer lines are rejected unread.
+    :raises CatalogueError: the file is not there, of no known kind, or without rows; raised at once, not while reading.
+    """
+    name = os.fspath(path)
+    rows = _rows(_records(name, max_line_bytes))
+    first = next(rows, None)
+    if first is None:
+        raise CatalogueError(f"{_spoken(name)}: the catalogue is empty: expected at least one product, found no rows")
+    return itertools.chain((first,), rows)
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of the file as it lies there (hex).
+
+    :raises CatalogueError: there is no such file.
+    """
+    with opened(os.fspath(path)) as stream:
+        return hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest()
+
+
+def dead_letters_path(catalogue: str | os.PathLike[str], folder: str | os.PathLike[str] = ".") -> FilePath:
+    """Where the rejected lines of a catalogue go: `<catalogue stem>.dead-letters.jsonl` in the folder."""
+    name = FilePath(catalogue).name
+    extension = _extension(name)
+    stem = "stdin" if name == "-" else name[: len(name) - len(extension)] if extension else name
+    return FilePath(folder) / f"{stem}.dead-letters.jsonl"
+
+
+def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
+    if name == "-":
+        yield from json_records(lines(sys.stdin.buffer, max_line_bytes))
+        return
+    extension = _extension(name)
+    if extension is None:
+        opened(name).close()
+        raise CatalogueError(f"{name}: of no known kind: expected a name that ends in {', '.join(EXTENSIONS)}")
+    if extension == ".parquet":
+        yield from parquet_records(name)
+        return
+    with opened(name) as file, _unpacked(file, name) if extension.endswith(".gz") else nullcontext(file) as stream:
+        its_lines = lines(stream, max_line_bytes)
+        if extension.startswith(".csv"):
+            yield from csv_records(its_lines, name)
+        else:
+            yield from json_records(_no_array(its_lines, name) if extension in (".json", ".json.gz") else its_lines)
+
+
+def _rows(records: Iterable[Record | Rejected]) -> Iterator[Row | Rejected]:
+    seen: set[int] = set()
+    for record in records:
+        if isinstance(record, Rejected):
+            yield record
+            continue
+        line, content = record
+        try:
+            product = parse_product(content)
+        except InvalidProduct as error:
+            yield Rejected(line, str(error), json_text(content), _id_of(content))
+            continue
+        fingerprint = int.from_bytes(hashlib.blake2b(product.id.encode(), digest_size=8).digest(), "big")
+        if fingerprint in seen:
+            reason = f"product {product.id}: duplicate id: an earlier line has it, and the first one is kept"
+            yield Rejected(line, reason, json_text(content), product.id)
+            continue
+        seen.add(fingerprint)
+        yield Row(line, product, content)
+
+
+def _no_array(its_lines: Iterator[Line], name: str) -> Iterator[Line]:
+    for line in its_lines:
+        if line.blank:
+            continue
+        if line.content.lstrip().startswith(b"["):
+            wanted = f"expected one object a line (jq -c '.[]' {name} > {FilePath(name).stem}.jsonl)"
+            raise CatalogueError(f"{name}: line {line.number}: begins a JSON array: {wanted}")
+        yield line
+        break
+    yield from its_lines
+
+
+def _unpacked(file: BinaryIO, name: str) -> BinaryIO:
+    magic = file.read(2)
+    file.seek(0)
+    if magic and magic != _GZIP_MAGIC:
+        raise CatalogueError(f"{name}: not a gzip file: compress it, or take .gz off its name")
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file))
+
+
+def _extension(name: str) -> str | None:
+    lower = name.lower()
+    return max((extension for extension in EXTENSIONS if lower.endswith(extension)), key=len, default=None)
+
+
+def _spoken(name: str) -> str:
+    return "standard input" if name == "-" else name
+
+
+def _id_of(content: Mapping[str, Any]) -> str | None:
+    value = content.get("id")
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else None

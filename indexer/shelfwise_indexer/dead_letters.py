@@ -1,0 +1,67 @@
+"""Dead letters: the rejected lines of a catalogue on disk, there to be mended and read again."""
+
+import os
+from pathlib import Path as FilePath
+from types import TracebackType
+from typing import BinaryIO, cast
+
+import orjson
+
+from shelfwise_indexer.records import CatalogueError, Rejected, object_or_text
+
+
+class DeadLetters:
+    """Rejected lines on disk, a JSON line each, there to be mended and given to `read` again.
+
+    The file appears with the first letter; each is one unbuffered write, so a killed run keeps what it wrote. The
+    file of an earlier run is kept as `<name>~`, so that a file without the tilde always tells of the last run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
+        """:param source: the catalogue that the letters name."""
+        self.path = FilePath(path)
+        self.source = os.fspath(source)
+        self.count = 0
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> "DeadLetters":
+        """Put the file of an earlier run aside."""
+        if self.source != "-" and self.path.resolve() == FilePath(self.source).resolve():
+            raise CatalogueError(f"{self.path}: is the catalogue itself: name another file for the dead letters")
+        if self.path.exists():
+            self.path.replace(self.path.with_name(self.path.name + "~"))
+        return self
+
+    def write(self, rejected: Rejected) -> None:
+        """Append one letter.
+
+        :raises CatalogueError: the file cannot be written.
+        """
+        letter = {
+            "file": self.source,
+            "line": rejected.line,
+            "id": rejected.id,
+            "reason": rejected.reason,
+            "record": object_or_text(rejected.record_text),
+        }
+        try:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = cast(BinaryIO, self.path.open("wb", buffering=0))
+            unwritten = memoryview(orjson.dumps(letter, option=orjson.OPT_APPEND_NEWLINE))
+            while unwritten:
+                unwritten = unwritten[self._file.write(unwritten) :]
+        except OSError as error:
+            raise CatalogueError(
+                f"{self.path}: dead letters cannot be written ({error.strerror}): make room or name another folder"
+            ) from error
+        self.count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """See to it that the letters are on the disk."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None

@@ -1,0 +1,262 @@
+"""Neighbours: the nearest products by vector, exact for a whole catalogue. The only room that knows FAISS."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from shelfwise.errors import UsageError
+
+Integers = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.float32]
+
+NONE = -1  # stands where a list of neighbours ends early; as a leaf: the product has none
+EXACT_UP_TO = 200_000  # products; beyond it an exact search of all against all takes hours
+RECALL_WANTED = 0.99
+
+_BLOCK_CELLS = 2_000_000  # results held at once
+_RANGE_BLOCK = 1_024
+_SAMPLE = 500  # queries that the recall is measured on
+_TRAINING_POINTS = 64  # a cell of the inverted file
+_UNIT_TOLERANCE = 1e-3
+_ROUNDING = 1e-6  # of a float32 inner product
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The rows nearest to each product, int64 [n, k], -1 where there are no more, and their cosines, float32 [n, k].
+
+    `recall` is 1 where the search was exact; else the share of true neighbours found for a sample.
+    """
+
+    ids: Integers
+    scores: Vectors
+    recall: float = 1.0
+
+
+def nearest(
+    vectors: Vectors,
+    k: int,
+    within: Integers | None = None,
+    exclude_groups: Integers | None = None,
+    exact_up_to: int = EXACT_UP_TO,
+) -> Neighbours:
+    """The k nearest others of each product, best first, equal scores in the order of rows.
+
+    Exact up to `exact_up_to` products searched together; beyond that an inverted file that visits as many cells as
+    a recall of .99 on a sample takes, with the recall it had.
+
+    :param vectors: float32 [n, dim], L2-normalised.
+    :param within: int64 [n], the leaf of each product; neighbours come from the same leaf only, for -1 from none.
+    :param exclude_groups: int64 [n], the variant group of each product; neighbours come from other groups only.
+    :raises UsageError: k is less than 1, shapes differ, or the vectors are not L2-normalised.
+    """
+    _check(vectors, k, within=within, exclude_groups=exclude_groups)
+    rows = np.arange(len(vectors), dtype=np.int64)
+    leaf = np.zeros_like(rows) if within is None else within
+    groups = rows if exclude_groups is None else exclude_groups
+    return _by_leaf(vectors, k, leaf, groups, rows, exact_up_to, distinct=False)
+
+
+def similar(
+    vectors: Vectors,
+    leaf: Integers,
+    groups: Integers,
+    available: npt.NDArray[np.bool_],
+    k: int,
+    exact_up_to: int = EXACT_UP_TO,
+) -> Neighbours:
+    """What a shop shows beside each product: first those of its leaf, nearest first, then of the whole catalogue.
+
+    Only available products, none of the product's own variant group, and of every other group only the nearest one.
+    Unavailable products have neighbours too. Scores fall within each of the two parts, not across them.
+
+    :param leaf: int64 [n], -1 for a product without one (its neighbours come from anywhere).
+    :param groups: int64 [n], the variant group of each product.
+    :param available: bool [n].
+    :raises UsageError: as `nearest`.
+    """
+    _check(vectors, k, leaf=leaf, groups=groups, available=available)
+    found = _by_leaf(vectors, k, leaf, groups, np.flatnonzero(available), exact_up_to, distinct=True)
+    short = np.flatnonzero((found.ids == NONE).any(axis=1))
+    if not len(short) or not available.any():
+        return found
+    index = _Index(vectors, np.flatnonzero(available), exact_up_to, k)
+    with tqdm(total=len(short), desc="similar, any category", unit="product", delay=2) as bar:
+        wide_ids, wide_scores = _search(index, short, k, groups, distinct=True, bar=bar)
+    ids = np.concatenate((found.ids[short], wide_ids), axis=1)
+    scores = np.concatenate((found.scores[short], wide_scores), axis=1)
+    found.ids[short], found.scores[short] = _leftmost(ids, scores, (ids != NONE) & _first_of_group(ids, groups), k)
+    return Neighbours(found.ids, found.scores, min(found.recall, index.recall))
+
+
+def near_duplicates(vectors: Vectors, threshold: float) -> tuple[Integers, Vectors]:
+    """Pairs of rows with a cosine of at least the threshold: rows int64 [pairs, 2], lower first, and cosines.
+
+    Of rows with the very same vector each is paired with the first only, so that a thousand copies make a thousand
+    pairs; feed the pairs to `clean.union` for groups.
+
+    :raises UsageError: the vectors are not L2-normalised, or the threshold is not above 0.
+    """
+    if not threshold > 0:
+        raise UsageError(f"threshold must be a cosine above 0, got {threshold}")
+    _check(vectors, k=1)
+    _, first, copy_of = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
+    copies = np.flatnonzero(first[copy_of] != np.arange(len(vectors)))
+    rows = np.sort(first)
+    pairs = [np.column_stack((first[copy_of[copies]], copies))]
+    scores = [np.ones(len(copies), dtype=np.float32)]
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors[rows])
+    with tqdm(total=len(rows), desc="near duplicates", unit="product", delay=2) as bar:
+        for start in range(0, len(rows), _RANGE_BLOCK):
+            block = rows[start : start + _RANGE_BLOCK]
+            # FAISS leaves out what equals the radius
+            limits, cosines, places = index.range_search(vectors[block], float(np.nextafter(np.float32(threshold), -1)))
+            queries = np.repeat(block, np.asarray(limits[1:] - limits[:-1], dtype=np.int64))
+            later = rows[places] > queries
+            pairs.append(np.column_stack((queries[later], rows[places[later]])))
+            scores.append(cosines[later])
+            bar.update(len(block))
+    together = np.concatenate(pairs)
+    order = np.lexsort((together[:, 1], together[:, 0]))
+    return together[order].astype(np.int64), np.concatenate(scores)[order]
+
+
+class _Index:
+    """The vectors of a pool of rows, searchable: exactly while they are few, else by an inverted file."""
+
+    def __init__(self, vectors: Vectors, pool: Integers, exact_up_to: int, k: int) -> None:
+        self.vectors, self.pool, self.recall = vectors, pool, 1.0
+        held = vectors[pool]
+        self._index: Any
+        if len(pool) <= exact_up_to:
+            self._index = faiss.IndexFlatIP(vectors.shape[1])
+            self._index.add(held)
+            return
+        cells = max(1, min(4 * math.isqrt(len(pool)), len(pool) // _TRAINING_POINTS))
+        self._index = faiss.index_factory(vectors.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
+        self._index.cp.max_points_per_centroid = _TRAINING_POINTS
+        self._index.train(held)
+        self._index.add(held)
+        self._tune(held, cells, k)
+
+    def _tune(self, held: Vectors, cells: int, k: int) -> None:
+        """Visit twice as many cells until a sample finds what an exact search finds."""
+        sample = held[np.linspace(0, len(held) - 1, min(_SAMPLE, len(held))).astype(np.int64)]
+        k = min(k, len(held))
+        true_scores, _ = faiss.knn(sample, held, k, metric=faiss.METRIC_INNER_PRODUCT)
+        while True:
+            scores, _ = self._index.search(sample, k)
+            # by score and not by row: equal scores are equally true
+            self.recall = float((scores >= true_scores[:, -1:] - _ROUNDING).mean())
+            if self.recall >= RECALL_WANTED or self._index.nprobe >= cells:
+                return
+            self._index.nprobe = min(2 * self._index.nprobe, cells)
+
+    def search(self, queries: Integers, fetch: int) -> tuple[Integers, Vectors]:
+        """The rows nearest to these rows, themselves among them: best first, equal scores in the order of rows."""
+        scores, places = self._index.search(self.vectors[queries], fetch)
+        ids = np.where(places < 0, NONE, self.pool[places])
+        order = np.lexsort((ids, -scores), axis=1)
+        return np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def _by_leaf(
+    vectors: Vectors,
+    k: int,
+    leaf: Integers,
+    groups: Integers,
+    pool: Integers,
+    exact_up_to: int,
+    distinct: bool,
+) -> Neighbours:
+    """Search each leaf by itself. Rows without a leaf find nothing."""
+    n = len(vectors)
+    found = Neighbours(np.full((n, k), NONE, dtype=np.int64), np.zeros((n, k), dtype=np.float32))
+    recall = 1.0
+    pools = dict(_members(leaf[pool], pool))
+    with tqdm(total=n, desc="neighbours", unit="product", delay=2) as bar:
+        for number, queries in _members(leaf, np.arange(n)):
+            if number != NONE and number in pools:
+                index = _Index(vectors, pools[number], exact_up_to, k)
+                found.ids[queries], found.scores[queries] = _search(index, queries, k, groups, distinct, bar)
+                recall = min(recall, index.recall)
+            else:
+                bar.update(len(queries))
+    return Neighbours(found.ids, found.scores, recall)
+
+
+def _members(numbers: Integers, rows: Integers) -> Iterator[tuple[int, Integers]]:
+    order = np.argsort(numbers, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+        if len(members):
+            yield int(numbers[members[0]]), rows[members]
+
+
+def _search(
+    index: _Index, queries: Integers, k: int, groups: Integers, distinct: bool, bar: "tqdm[NoReturn]"
+) -> tuple[Integers, Vectors]:
+    """k rows of other groups for each query; of a group only the nearest where they are to be distinct.
+
+    What falls to the rule is made up for by fetching more, for the queries that are short of it, until k are found
+    or everything has been fetched.
+    """
+    ids = np.full((len(queries), k), NONE, dtype=np.int64)
+    scores = np.zeros((len(queries), k), dtype=np.float32)
+    pending, fetch = np.arange(len(queries)), min(len(index.pool), 2 * k + 8)
+    while len(pending):
+        short = []
+        size = max(1, _BLOCK_CELLS // fetch)
+        for block in np.array_split(pending, -(-len(pending) // size)):
+            got, got_scores = index.search(queries[block], fetch)
+            keep = (got != NONE) & (groups[got] != groups[queries[block], None])
+            if distinct:
+                keep &= _first_of_group(got, groups)
+            exhausted = (got[:, -1] == NONE) | (fetch >= len(index.pool))
+            done = exhausted | (keep.sum(axis=1) >= k)
+            at = block[done]
+            ids[at], scores[at] = _leftmost(got[done], got_scores[done], keep[done], k)
+            bar.update(len(at))
+            short.append(block[~done])
+        pending, fetch = np.concatenate(short), min(len(index.pool), 4 * fetch)
+    return ids, scores
+
+
+def _first_of_group(ids: Integers, groups: Integers) -> npt.NDArray[np.bool_]:
+    """Whether no row to the left on the same line is of the same group: bool [n, fetched]."""
+    group = np.where(ids == NONE, NONE, groups[ids])
+    order = np.argsort(group, axis=1, kind="stable")
+    line = np.take_along_axis(group, order, axis=1)
+    first = np.ones(ids.shape, dtype=bool)
+    np.put_along_axis(first, order[:, 1:], line[:, 1:] != line[:, :-1], axis=1)
+    return first
+
+
+def _leftmost(ids: Integers, scores: Vectors, keep: npt.NDArray[np.bool_], k: int) -> tuple[Integers, Vectors]:
+    """The first k of each line that are to be kept, in their order, then -1 with a score of 0."""
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+    kept = np.take_along_axis(keep, order, axis=1)
+    out_ids = np.where(kept, np.take_along_axis(ids, order, axis=1), NONE)
+    out_scores = np.where(kept, np.take_along_axis(scores, order, axis=1), np.float32(0))
+    padding = ((0, 0), (0, k - out_ids.shape[1]))
+    return np.pad(out_ids, padding, constant_values=NONE), np.pad(out_scores, padding)
+
+
+def _check(vectors: Vectors, k: int, **by_product: npt.NDArray[Any] | None) -> None:
+    if k < 1:
+        raise UsageError(f"k must be at least 1, got {k}")
+    if vectors.ndim != 2 or vectors.dtype != np.float32:
+        raise UsageError(f"expected float32 vectors [n, dim], got {vectors.dtype} {list(vectors.shape)}")
+    for name, values in by_product.items():
+        if values is not None and values.shape != (len(vectors),):
+            raise UsageError(f"{name}: expected one for each of the {len(vectors)} vectors, got {list(values.shape)}")
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    if len(off := np.flatnonzero(~(np.abs(norms - 1) <= _UNIT_TOLERANCE))):
+        more = f", {len(off) - 1} more are off" if len(off) > 1 else ""
+        raise UsageError(f"vector {off[0]} has length {norms[off[0]]:.4f}: expected L2-normalised vectors{more}")

@@ -1,0 +1,146 @@
+"""Records: the lines of a file, each an object or the reason why it is none."""
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any, BinaryIO
+
+import orjson
+
+from shelfwise.errors import ShelfwiseError
+
+LETTER_FIELDS = frozenset(("file", "line", "id", "reason", "record"))
+
+_BOM = b"\xef\xbb\xbf"
+_SHOWN_OF_A_LONG_LINE = 1_000
+
+Record = tuple[int, dict[str, Any]]  # the number of the line on which it begins, and what it holds
+
+
+class CatalogueError(ShelfwiseError):
+    """A catalogue cannot be read at all; the text names the file and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line that is not a product: where, why, and what it held, so that it can be mended and read again."""
+
+    line: int
+    reason: str
+    record_text: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file, or why there is none to be had at this number."""
+
+    number: int
+    content: bytes
+    fault: str | None = None
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing on it, and nothing wrong with it."""
+        return not self.fault and not self.content.strip()
+
+
+def opened(name: str) -> BinaryIO:
+    """The file's bytes.
+
+    :raises CatalogueError: it is not there, or cannot be opened.
+    """
+    try:
+        return FilePath(name).open("rb")
+    except FileNotFoundError:
+        raise CatalogueError(f"{name}: there is no such file: check the path") from None
+    except IsADirectoryError:
+        raise CatalogueError(f"{name}: is a folder: expected a file of products") from None
+    except (OSError, ValueError) as error:
+        raise CatalogueError(f"{name}: cannot be opened ({error}): check the path and its permissions") from None
+
+
+def lines(stream: BinaryIO, max_line_bytes: int) -> Iterator[Line]:
+    """The lines, counted from 1, blank ones too; a byte-order mark is passed over.
+
+    What cannot be read further (a gzip file that is cut off) ends in a line with a fault.
+    """
+    for number in itertools.count(1):
+        try:
+            content = stream.readline(max_line_bytes + 1)
+            cut = len(content) > max_line_bytes and not content.endswith(b"\n")
+            rest = cut
+            while rest:
+                piece = stream.readline(1 << 20)
+                rest = bool(piece) and not piece.endswith(b"\n")
+        except (EOFError, OSError, zlib.error) as error:
+            reason = (
+                f"the file is cut off or damaged at this line ({error}): nothing from here on was read, get it anew"
+            )
+            yield Line(number, b"", reason)
+            return
+        if not content:
+            return
+        if number == 1:
+            content = content.removeprefix(_BOM)
+        if cut:
+            yield Line(number, content[:_SHOWN_OF_A_LONG_LINE], f"line is longer than {max_line_bytes:,} bytes")
+        else:
+            yield Line(number, content)
+
+
+def json_records(its_lines: Iterator[Line]) -> Iterator[Record | Rejected]:
+    """The object on each line; a dead letter stands for the record in it."""
+    for line in its_lines:
+        if line.blank:
+            continue
+        if line.fault:
+            yield Rejected(line.number, line.fault, text_of(line.content))
+            continue
+        try:
+            content = orjson.loads(line.content.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            yield Rejected(line.number, not_utf8(line.content, error.start), text_of(line.content))
+        except orjson.JSONDecodeError as error:
+            yield Rejected(line.number, f"not JSON: {error}", text_of(line.content))
+        else:
+            yield _json_record(line.number, content)
+
+
+def _json_record(line: int, content: object) -> Record | Rejected:
+    if isinstance(content, dict) and content.keys() == LETTER_FIELDS:
+        inner = content["record"]
+        content = object_or_text(inner) if isinstance(inner, str) else inner
+        if isinstance(content, str):
+            why = "the record of this dead letter is still not an object: mend `record`, or write the product itself"
+            return Rejected(line, why, content)
+    if isinstance(content, dict):
+        return line, content
+    shown = json_text(content)
+    return Rejected(line, f"expected an object with at least id and title, got {shown[:60]}", shown)
+
+
+def object_or_text(text: str) -> object:
+    """The object that the text is in JSON, else the text."""
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return content if isinstance(content, dict) else text
+
+
+def json_text(content: object) -> str:
+    """The value as one line of JSON."""
+    return orjson.dumps(content).decode()
+
+
+def text_of(content: bytes) -> str:
+    r"""A line for people: what is not UTF-8 becomes \xNN, which JSON does not take, so that it must be mended."""
+    return content.decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+
+def not_utf8(content: bytes, at: int) -> str:
+    """The reason that names the first byte which is not UTF-8."""
+    return f"not UTF-8: byte 0x{content[at]:02x} at column {at + 1}: save the file as UTF-8"

@@ -1,0 +1,191 @@
+"""Tables: the records of CSV and Parquet files."""
+
+import csv
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, cast
+
+import orjson
+
+from shelfwise.product import CONTRACT_FIELDS
+from shelfwise_indexer.records import CatalogueError, Line, Record, Rejected, not_utf8, object_or_text, opened, text_of
+
+NEEDED = ("id", "title")
+
+_PARQUET_BATCH = 1_024
+
+
+def csv_records(lines: Iterator[Line], name: str) -> Iterator[Record | Rejected]:
+    """The rows of a CSV file, empty cells left out; a record's line is where it begins.
+
+    The first line is the header; the delimiter is a comma, a semicolon or a tab. What an unclosed quote swallowed is
+    put back and read line by line.
+
+    :raises CatalogueError: the header cannot be read, has no id or title, or names a column twice.
+    """
+    header = next((line for line in lines if not line.blank), None)
+    if header is None:
+        return
+    columns, delimiter = _header(header, name)
+    source = _Source(lines)
+    for line in source:
+        if line.blank:
+            continue
+        taken = [line]
+        try:
+            cells = next(csv.reader(_read_on(taken, source), delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            source.put_back(taken[1:])
+            yield Rejected(line.number, line.fault or f"not CSV: {error}", text_of(line.content))
+        else:
+            yield _csv_record(columns, cells, taken)
+
+
+def _csv_record(columns: list[str], cells: list[str], taken: list[Line]) -> Record | Rejected:
+    content = b"".join(line.content for line in taken)
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Rejected(taken[0].number, not_utf8(content, error.start), text_of(content))
+    if len(cells) != len(columns):
+        reason = (
+            f"expected {len(columns)} cells, as in the header, got {len(cells)}: quote a cell that holds a delimiter"
+        )
+        return Rejected(taken[0].number, reason, text_of(content))
+    named = zip(columns, cells, strict=True)
+    return taken[0].number, {column: _cell(column, cell) for column, cell in named if cell and column}
+
+
+class _Source:
+    """Lines that can be put back."""
+
+    def __init__(self, lines: Iterator[Line]) -> None:
+        self._lines = lines
+        self._again = deque[Line]()
+
+    def __iter__(self) -> Iterator[Line]:
+        return self
+
+    def __next__(self) -> Line:
+        return self._again.popleft() if self._again else next(self._lines)
+
+    def put_back(self, lines: list[Line]) -> None:
+        self._again.extendleft(reversed(lines))
+
+
+def _read_on(taken: list[Line], source: _Source) -> Iterator[str]:
+    """What a CSV reader takes for one record: the line in `taken` and, while a quote is open, the next ones."""
+    for line in itertools.chain(taken[:1], source):
+        if line is not taken[0]:
+            taken.append(line)
+        if line.fault:
+            raise csv.Error(f"a quote is still open at line {line.number}, which cannot be read")
+        yield line.content.decode("utf-8", "surrogateescape")
+
+
+def _header(line: Line, name: str) -> tuple[list[str], str]:
+    """The column names (contract fields in lower case) and the delimiter that finds most of the contract's fields."""
+    try:
+        text = line.content.decode("utf-8")
+        if line.fault:
+            raise csv.Error(line.fault)
+        read_with = {delimiter: next(csv.reader([text], delimiter=delimiter)) for delimiter in (",", ";", "\t")}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CatalogueError(
+            f"{name}: line {line.number}: the header cannot be read ({error}): save as UTF-8"
+        ) from None
+    named = {
+        delimiter: [cell.strip().lower() if cell.strip().lower() in CONTRACT_FIELDS else cell.strip() for cell in cells]
+        for delimiter, cells in read_with.items()
+    }
+    delimiter = max(named, key=lambda sign: (len({*CONTRACT_FIELDS} & {*named[sign]}), len(named[sign])))
+    columns = named[delimiter]
+    _check_columns(columns, name)
+    if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
+        raise CatalogueError(f"{name}: the header names {', '.join(twice)} twice: rename one")
+    return columns, delimiter
+
+
+def _check_columns(columns: list[str], name: str) -> None:
+    if missing := [column for column in NEEDED if column not in columns]:
+        found = ", ".join(columns[:20]) or "nothing"
+        raise CatalogueError(
+            f"{name}: no column {' and no column '.join(missing)}: expected both id and title, got {found}"
+        )
+
+
+def _cell(column: str, cell: str) -> object:
+    if column == "categories":
+        return [path for path in cell.split("|") if path.strip()]
+    if column == "attributes":
+        return object_or_text(cell)
+    return cell
+
+
+def parquet_records(name: str) -> Iterator[Record | Rejected]:
+    """The rows of a Parquet file, counted from 1, batch by batch; nulls stay, NaN becomes null.
+
+    :raises CatalogueError: it is no Parquet file, or has no id or title.
+    """
+    import pyarrow as pa  # here, because it takes longer to load than most catalogues to read
+    from pyarrow import parquet
+
+    with opened(name) as file:
+        if not file.read(1):
+            return
+        file.seek(0)
+        try:
+            table = parquet.ParquetFile(file)
+        except (pa.ArrowException, OSError) as error:
+            raise CatalogueError(f"{name}: not a Parquet file ({_first_line(error)}): write it anew") from None
+        _check_columns(table.schema_arrow.names, name)
+        row = 0
+        batches = table.iter_batches(batch_size=_PARQUET_BATCH)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                reason = f"the file is damaged at this row ({_first_line(error)}): nothing from here on was read"
+                yield Rejected(row + 1, f"{reason}, get it anew", "")
+                return
+            if batch is None:
+                return
+            try:
+                records = batch.to_pylist()
+            except UnicodeDecodeError:
+                records = [_decoded(batch.slice(at, 1)) for at in range(batch.num_rows)]
+            for record in records:
+                row += 1
+                yield _parquet_record(row, record)
+
+
+def _decoded(batch: Any) -> dict[str, Any] | UnicodeDecodeError:
+    try:
+        (record,) = batch.to_pylist()
+    except UnicodeDecodeError as error:
+        return error
+    return cast(dict[str, Any], record)
+
+
+def _parquet_record(row: int, record: dict[str, Any] | UnicodeDecodeError) -> Record | Rejected:
+    if isinstance(record, UnicodeDecodeError):
+        return Rejected(row, not_utf8(record.object, record.start), text_of(record.object))
+    try:
+        # one way through JSON makes dates text and NaN null, as the other formats would have them
+        return row, orjson.loads(orjson.dumps(record, default=_as_json))
+    except (orjson.JSONEncodeError, ValueError) as error:
+        return Rejected(row, f"a value that JSON cannot hold: {error}", str(record))
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    try:
+        return float(value)  # type: ignore[arg-type]  # decimal.Decimal, the only number that orjson does not know
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,413 @@
+"""The catalogue: one bad line costs one line, whatever the format."""
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from shelfwise_indexer.catalogue import (
+    CatalogueError,
+    DeadLetters,
+    Rejected,
+    Row,
+    dead_letters_path,
+    file_hash,
+    read,
+)
+
+KETTLE = {"id": "k1", "title": "Kettle", "price": 29.5, "category": ["Kitchen", "Kettles"], "colour": "red"}
+MUG = {"id": "m1", "title": "马克杯", "categories": [["Kitchen", "Mugs"], ["Gifts"]], "in_stock": True}
+
+
+def lines_file(path: Path, *lines: object) -> Path:
+    path.write_bytes(b"".join((x if isinstance(x, bytes) else json.dumps(x).encode()) + b"\n" for x in lines))
+    return path
+
+
+def rows_of(path: Path) -> list[Row]:
+    return [row for row in read(path) if isinstance(row, Row)]
+
+
+def rejected_of(path: Path, **options: int) -> list[Rejected]:
+    return [row for row in read(path, **options) if isinstance(row, Rejected)]
+
+
+def test_a_row_holds_the_product_its_line_and_the_record_as_the_shop_wrote_it(tmp_path):
+    (kettle, mug) = rows_of(lines_file(tmp_path / "shop.jsonl", KETTLE, MUG))
+    assert (kettle.line, kettle.product.id, kettle.product.categories) == (1, "k1", (("Kitchen", "Kettles"),))
+    assert kettle.product.attributes == {"colour": "red"}
+    assert (mug.line, mug.record) == (2, MUG)
+
+
+def test_blank_lines_are_passed_over_but_counted(tmp_path):
+    path = lines_file(tmp_path / "shop.jsonl", b"", KETTLE, b"   ", b"\r", MUG)
+    assert [row.line for row in read(path)] == [2, 5]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"id": "x", "title": ', "not JSON"),
+        (b"[1, 2]", "expected an object with at least id and title, got [1,2]"),
+        (b'"kettle"', "expected an object"),
+        (b'{"id": "x", "title": "caf\xe9"}', "not UTF-8: byte 0xe9 at column 26"),
+        (b'{"title": "Kettle"}', "id is missing"),
+        (b'{"id": "x"}', "product x: title is missing"),
+        (b'{"id": "x", "title": "<br> &nbsp;"}', "product x: title is missing or empty"),
+        (b'{"id": "x", "title": "Kettle", "price": "dear"}', "product x: price must be a number, got 'dear'"),
+        (b'{"id": "x", "title": "Kettle", "category": ["A", ""]}', "product x: category"),
+        (b'{"id": "k1", "title": "Another"}', "product k1: duplicate id"),
+    ],
+)
+def test_a_bad_line_is_rejected_with_the_reason_and_the_others_are_read(tmp_path, line, reason):
+    rows = list(read(lines_file(tmp_path / "shop.jsonl", KETTLE, line, MUG)))
+    assert [type(row) for row in rows] == [Row, Rejected, Row]
+    assert rows[1].line == 2
+    assert reason in rows[1].reason
+
+
+def test_of_products_with_one_id_the_first_is_kept(tmp_path):
+    path = lines_file(tmp_path / "shop.jsonl", {"id": 7, "title": "first"}, {"id": "7", "title": "second"})
+    first, second = read(path)
+    assert (first.product.title, second.line, second.id) == ("first", 2, "7")
+
+
+def test_a_rejected_product_does_not_take_its_id(tmp_path):
+    path = lines_file(tmp_path / "shop.jsonl", {"id": "a", "title": ""}, {"id": "a", "title": "Kettle"})
+    assert [row.product.title for row in rows_of(path)] == ["Kettle"]
+
+
+def test_a_line_over_the_limit_is_rejected_without_being_held_and_the_next_is_read(tmp_path):
+    path = lines_file(tmp_path / "shop.jsonl", {"id": "x", "title": "y" * 3_000_000}, KETTLE)
+    long, kettle = read(path, max_line_bytes=10_000)
+    assert long.reason == "line is longer than 10,000 bytes"
+    assert len(long.record_text) <= 1_000
+    assert (kettle.line, kettle.product.id) == (2, "k1")
+
+
+def test_a_line_of_exactly_the_limit_is_read(tmp_path):
+    path = lines_file(tmp_path / "shop.jsonl", KETTLE)
+    size = path.stat().st_size - 1
+    assert rejected_of(path, max_line_bytes=size) == []
+    assert len(rejected_of(path, max_line_bytes=size - 1)) == 1
+
+
+@pytest.mark.parametrize("name", ["shop.jsonl", "shop.csv"])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path, name):
+    text = json.dumps(KETTLE) if name == "shop.jsonl" else "id,title\nk1,Kettle"
+    (tmp_path / name).write_text(text + "\n", encoding="utf-8-sig")
+    assert [row.product.id for row in rows_of(tmp_path / name)] == ["k1"]
+
+
+def test_a_gzip_file_that_is_cut_off_gives_its_rows_and_one_rejection(tmp_path):
+    products = [{"id": str(n), "title": f"Kettle {os.urandom(40).hex()}"} for n in range(2_000)]
+    whole = gzip.compress(lines_file(tmp_path / "plain.jsonl", *products).read_bytes())
+    (tmp_path / "shop.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    *rows, last = read(tmp_path / "shop.jsonl.gz")
+    assert all(isinstance(row, Row) for row in rows)
+    assert 800 < len(rows) < 1_200
+    assert isinstance(last, Rejected)
+    assert last.line == len(rows) + 1
+    assert "cut off" in last.reason
+
+
+def test_a_gzip_file_with_a_flipped_byte_does_not_raise(tmp_path):
+    packed = bytearray(gzip.compress(b"".join(json.dumps(KETTLE | {"id": n}).encode() + b"\n" for n in range(5_000))))
+    packed[len(packed) // 2] ^= 0xFF
+    (tmp_path / "shop.jsonl.gz").write_bytes(bytes(packed))
+    *_, last = read(tmp_path / "shop.jsonl.gz")
+    assert isinstance(last, Rejected)
+
+
+@given(
+    content=st.binary(max_size=400)
+    | st.lists(st.sampled_from([b'{"id":"a","title":"b"}', b"[", b"\xff", b"", b" ", b"\r"])).map(b"\n".join)
+)
+def test_every_non_blank_line_of_any_bytes_comes_out_as_row_or_rejected(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("any") / "shop.jsonl"
+    path.write_bytes(content)
+    wanted = [n for n, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1) if line.strip()]
+    if wanted:
+        assert [row.line for row in read(path)] == wanted
+    else:
+        with pytest.raises(CatalogueError, match="empty"):
+            read(path)
+
+
+@given(content=st.binary(max_size=300) | st.text(alphabet='",;\na1 "', max_size=80).map(str.encode))
+def test_no_bytes_under_a_csv_header_raise(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("any") / "shop.csv"
+    path.write_bytes(b"id,title\n" + content)
+    try:
+        rows = list(read(path))
+    except CatalogueError as error:
+        assert "empty" in str(error)
+        assert not content.strip()
+    else:
+        assert [row.line for row in rows] == sorted({row.line for row in rows})
+
+
+class TestFileErrors:
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            ("none.jsonl", None, "there is no such file"),
+            ("shop.xlsx", b"PK", "of no known kind: expected a name that ends in .jsonl"),
+            ("shop.jsonl", b"", "the catalogue is empty"),
+            ("shop.jsonl", b"\n \n", "the catalogue is empty"),
+            ("shop.jsonl.gz", b"", "the catalogue is empty"),
+            ("shop.csv", b"", "the catalogue is empty"),
+            ("shop.csv", b"id,title\n\n", "the catalogue is empty"),
+            ("shop.parquet", b"", "the catalogue is empty"),
+            ("shop.jsonl.gz", b'{"id": "a", "title": "b"}\n', "not a gzip file: compress it, or take .gz off its name"),
+            ("shop.csv", b"sku,title\n1,Kettle\n", "no column id: expected both id and title, got sku, title"),
+            ("shop.csv", b"sku,name\n1,Kettle\n", "no column id and no column title"),
+            ("shop.csv", b"id,title,title\n1,a,b\n", "the header names title twice"),
+            ("shop.csv", "id,title\n1,a\n".encode("utf-16"), "the header cannot be read"),
+            ("shop.parquet", b"PAR0 and so on", "not a Parquet file"),
+            ("shop.json", b'[\n {"id": "a"}\n]', "line 1: begins a JSON array: expected one object a line"),
+        ],
+    )
+    def test_a_file_that_cannot_be_a_catalogue_is_refused_at_once(self, tmp_path, name, content, message):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(CatalogueError) as caught:
+            read(tmp_path / name)
+        assert name in str(caught.value)
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_a_folder_is_refused(self, tmp_path):
+        (tmp_path / "shop.jsonl").mkdir()
+        with pytest.raises(CatalogueError, match="is a folder"):
+            read(tmp_path / "shop.jsonl")
+
+    def test_a_parquet_file_without_title_is_refused(self, tmp_path):
+        parquet.write_table(pa.table({"id": ["a"], "name": ["b"]}), tmp_path / "shop.parquet")
+        with pytest.raises(CatalogueError, match="no column title: expected both id and title, got id, name"):
+            read(tmp_path / "shop.parquet")
+
+    def test_a_parquet_file_without_rows_is_empty(self, tmp_path):
+        parquet.write_table(
+            pa.table({"id": pa.array([], pa.string()), "title": pa.array([], pa.string())}), tmp_path / "a.parquet"
+        )
+        with pytest.raises(CatalogueError, match="empty"):
+            read(tmp_path / "a.parquet")
+
+
+class TestFormats:
+    CSV = (
+        "id,title,price,category,categories,colour\n"
+        "k1,Kettle,29.5,Kitchen > Kettles,,red\n"
+        'm1,马克杯,,,Kitchen > Mugs|Gifts,"two\n\nlines, one comma"\n'
+    )
+
+    def products(self) -> list[dict]:
+        return [
+            {"id": "k1", "title": "Kettle", "price": 29.5, "category": ["Kitchen", "Kettles"], "colour": "red"},
+            {
+                "id": "m1",
+                "title": "马克杯",
+                "categories": [["Kitchen", "Mugs"], ["Gifts"]],
+                "colour": "two\n\nlines, one comma",
+            },
+        ]
+
+    def test_every_format_gives_the_same_products(self, tmp_path):
+        plain = lines_file(tmp_path / "a.jsonl", *self.products())
+        (tmp_path / "a.ndjson").write_bytes(plain.read_bytes())
+        (tmp_path / "a.json").write_bytes(plain.read_bytes())
+        (tmp_path / "A.JSONL.GZ").write_bytes(gzip.compress(plain.read_bytes()))
+        (tmp_path / "a.csv").write_text(self.CSV, encoding="utf-8")
+        (tmp_path / "b.csv").write_bytes(self.CSV.replace("\n", "\r\n").replace("two\r\n\r\n", "two\n\n").encode())
+        (tmp_path / "a.csv.gz").write_bytes(gzip.compress(self.CSV.encode()))
+        parquet.write_table(
+            pa.Table.from_pylist(
+                self.products(),
+                schema=pa.schema(
+                    [
+                        ("id", pa.string()),
+                        ("title", pa.string()),
+                        ("price", pa.float64()),
+                        ("category", pa.list_(pa.string())),
+                        ("categories", pa.list_(pa.list_(pa.string()))),
+                        ("colour", pa.string()),
+                    ]
+                ),
+            ),
+            tmp_path / "a.parquet",
+        )
+        expected = [row.product for row in rows_of(plain)]
+        assert len(expected) == 2
+        for path in sorted(tmp_path.iterdir()):
+            assert [row.product for row in rows_of(path)] == expected, path.name
+
+    def test_standard_input_is_json_lines(self, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(KETTLE).encode())))
+        assert [row.product.id for row in read("-")] == ["k1"]
+
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    def test_the_delimiter_is_found_in_the_header(self, tmp_path, delimiter):
+        rows = [["ID", " Title ", "sizes, all"], ["k1", "Kettle", "1"]]
+        text = "\n".join(delimiter.join(f'"{cell}"' if delimiter in cell else cell for cell in row) for row in rows)
+        (tmp_path / "shop.csv").write_text(text)
+        (row,) = rows_of(tmp_path / "shop.csv")
+        assert (row.product.id, row.product.title, row.product.attributes) == ("k1", "Kettle", {"sizes, all": "1"})
+
+    def test_a_csv_record_is_on_the_line_where_it_begins(self, tmp_path):
+        (tmp_path / "shop.csv").write_text('id,title\na,"two\nlines"\n\nb,one\n')
+        assert [(row.line, row.product.id) for row in rows_of(tmp_path / "shop.csv")] == [(2, "a"), (5, "b")]
+
+    def test_a_quote_that_is_never_closed_costs_one_line(self, tmp_path):
+        (tmp_path / "shop.csv").write_text('id,title\na,"never closed\nb,Kettle\nc,"Mug, red"\nd,Pan\n')
+        rows = list(read(tmp_path / "shop.csv"))
+        assert [(row.line, type(row)) for row in rows] == [(2, Rejected), (3, Row), (4, Row), (5, Row)]
+        assert "not CSV" in rows[0].reason
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            (b"x,Kettle,5", "expected 2 cells, as in the header, got 3"),
+            (b"x", "expected 2 cells, as in the header, got 1"),
+            (b"x,caf\xe9", "not UTF-8: byte 0xe9 at column 6"),
+            (b'x,"Pan" 5', "not CSV"),
+            (b",Kettle", "id is missing"),
+        ],
+    )
+    def test_a_bad_csv_line_is_rejected_and_the_others_are_read(self, tmp_path, line, reason):
+        (tmp_path / "shop.csv").write_bytes(b"id,title\na,Kettle\n" + line + b"\nb,Mug\n")
+        rows = list(read(tmp_path / "shop.csv"))
+        assert [(row.line, type(row)) for row in rows] == [(2, Row), (3, Rejected), (4, Row)]
+        assert reason in rows[1].reason
+
+    def test_parquet_types_that_json_does_not_know_become_what_the_contract_takes(self, tmp_path):
+        import datetime
+        import decimal
+
+        record = {
+            "id": 7,
+            "title": "Kettle",
+            "price": decimal.Decimal("9.50"),
+            "popularity": float("nan"),
+            "created_at": datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC),
+            "size": {"cm": 3},
+            "raw": b"x",
+        }
+        parquet.write_table(pa.Table.from_pylist([record]), tmp_path / "shop.parquet")
+        (row,) = rows_of(tmp_path / "shop.parquet")
+        assert (row.product.id, row.product.price, row.product.popularity) == ("7", 9.5, None)
+        assert row.product.created_at == "2024-05-01T00:00:00+00:00"
+        assert row.product.attributes == {"size": {"cm": 3}, "raw": "x"}
+
+    def test_text_of_parquet_that_is_not_utf8_costs_one_row(self, tmp_path):
+        titles = pa.array([b"Kettle", b"caf\xe9", b"Mug"], pa.binary()).view(pa.binary())
+        text = pa.StringArray.from_buffers(3, titles.buffers()[1], titles.buffers()[2])
+        parquet.write_table(pa.table({"id": ["a", "b", "c"], "title": text}), tmp_path / "shop.parquet")
+        rows = list(read(tmp_path / "shop.parquet"))
+        assert [(row.line, type(row)) for row in rows] == [(1, Row), (2, Rejected), (3, Row)]
+        assert "not UTF-8: byte 0xe9" in rows[1].reason
+
+
+class TestDeadLetters:
+    def test_they_hold_file_line_id_reason_and_record(self, tmp_path):
+        path = lines_file(tmp_path / "shop.jsonl", {"id": "x", "title": ""}, b"{broken", KETTLE)
+        with DeadLetters(tmp_path / "letters.jsonl", source=path) as letters:
+            for rejected in rejected_of(path):
+                letters.write(rejected)
+        first, second = map(json.loads, (tmp_path / "letters.jsonl").read_text().splitlines())
+        assert letters.count == 2
+        assert first == {
+            "file": str(path),
+            "line": 1,
+            "id": "x",
+            "record": {"id": "x", "title": ""},
+            "reason": "product x: title is missing or empty: every product needs one",
+        }
+        assert (second["line"], second["id"], second["record"]) == (2, None, "{broken")
+
+    def test_there_is_no_file_where_nothing_was_rejected(self, tmp_path):
+        with DeadLetters(tmp_path / "letters.jsonl", source="shop.jsonl"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_file_of_an_earlier_run_is_put_aside(self, tmp_path):
+        (tmp_path / "letters.jsonl").write_text("earlier")
+        with DeadLetters(tmp_path / "letters.jsonl", source="shop.jsonl"):
+            pass
+        assert not (tmp_path / "letters.jsonl").exists()
+        assert (tmp_path / "letters.jsonl~").read_text() == "earlier"
+
+    def test_the_catalogue_is_not_overwritten_by_its_own_dead_letters(self, tmp_path):
+        path = lines_file(tmp_path / "shop.jsonl", KETTLE)
+        with pytest.raises(CatalogueError, match="is the catalogue itself"), DeadLetters(path, source=path):
+            pass
+        assert path.exists()
+
+    def test_mended_letters_are_read_as_the_products_in_them(self, tmp_path):
+        path = lines_file(
+            tmp_path / "shop.jsonl", {"id": "x", "title": "Pan", "price": "dear"}, b'{"id": "y", "title": "Pot"', KETTLE
+        )
+        letters_path = tmp_path / "shop.dead-letters.jsonl"
+        with DeadLetters(letters_path, source=path) as letters:
+            for rejected in rejected_of(path):
+                letters.write(rejected)
+        assert [row.line for row in rejected_of(letters_path)] == [1, 2]  # nothing was mended yet
+        priced, closed = map(json.loads, letters_path.read_text().splitlines())
+        priced["record"]["price"] = 12
+        closed["record"] += "}"
+        rows = rows_of(lines_file(letters_path, priced, closed))
+        assert [(row.line, row.product.id, row.product.price) for row in rows] == [(1, "x", 12.0), (2, "y", None)]
+
+    def test_letters_about_letters_do_not_nest(self, tmp_path):
+        letter = {"file": "f", "line": 1, "id": None, "reason": "r", "record": {"id": "x"}}
+        (rejected,) = rejected_of(lines_file(tmp_path / "letters.jsonl", letter))
+        assert json.loads(rejected.record_text) == {"id": "x"}
+
+    def test_csv_and_parquet_rows_come_back_from_letters_too(self, tmp_path):
+        (tmp_path / "shop.csv").write_text("id,title,price,categories\nx,Pan,dear,A > B|C\n")
+        (rejected,) = rejected_of(tmp_path / "shop.csv")
+        record = json.loads(rejected.record_text) | {"price": "3"}
+        letter = {"file": "f", "line": 1, "id": None, "reason": "r", "record": record}
+        (row,) = rows_of(lines_file(tmp_path / "letters.jsonl", letter))
+        assert row.product.categories == (("A", "B"), ("C",))
+
+    def test_a_later_stage_can_turn_a_row_away(self, tmp_path):
+        (row,) = rows_of(lines_file(tmp_path / "shop.jsonl", KETTLE))
+        rejected = row.rejected("the server refused it")
+        assert (rejected.line, rejected.id, json.loads(rejected.record_text)) == (1, "k1", KETTLE)
+
+    def test_what_was_written_survives_a_kill(self, tmp_path):
+        script = (
+            "import os, signal, sys\nfrom shelfwise_indexer.catalogue import DeadLetters, Rejected\n"
+            "letters = DeadLetters(sys.argv[1], source='shop.jsonl').__enter__()\n"
+            "for n in range(100): letters.write(Rejected(n, 'reason', '{}'))\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        subprocess.run(
+            [sys.executable, "-c", script, tmp_path / "letters.jsonl"],
+            check=False,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert [json.loads(line)["line"] for line in (tmp_path / "letters.jsonl").read_text().splitlines()] == [
+            *range(100)
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "letters"), [("a/shop.jsonl.gz", "shop"), ("shop.v2.csv", "shop.v2"), ("-", "stdin")]
+    )
+    def test_they_are_named_after_the_catalogue(self, name, letters):
+        assert dead_letters_path(name, "out") == Path("out") / f"{letters}.dead-letters.jsonl"
+
+
+def test_the_hash_of_a_file_is_its_sha256(tmp_path):
+    (tmp_path / "shop.jsonl").write_bytes(b"abc")
+    assert file_hash(tmp_path / "shop.jsonl") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
