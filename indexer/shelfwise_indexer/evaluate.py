@@ -1,0 +1,84 @@
+"""Evaluation of a classifier: per level of the taxonomy accuracy, weighted and macro F1."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import f1_score
+
+from shelfwise.taxonomy import Path, Taxonomy
+
+
+@dataclass(frozen=True, slots=True)
+class LevelScores:
+    """Scores at one depth of the taxonomy, 1 = roots; all in 0..1."""
+
+    level: int
+    accuracy: float
+    weighted_f1: float
+    macro_f1: float
+    classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of a classifier on labelled products."""
+
+    products: int
+    levels: tuple[LevelScores, ...]
+
+    @property
+    def mean_weighted_f1(self) -> float:
+        """Mean over the levels."""
+        return float(np.mean([level.weighted_f1 for level in self.levels])) if self.levels else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shelfwise train` prints and the bundle keeps."""
+        return {
+            "products": self.products,
+            "mean_weighted_f1": round(self.mean_weighted_f1, 4),
+            "levels": [
+                {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(level).items()}
+                for level in self.levels
+            ],
+        }
+
+
+def score(taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32], truths: Sequence[Sequence[Path]]) -> Scores:
+    """Compare the most probable node of each level with the products' own.
+
+    A product under several paths counts as right under any of them. A truth that the taxonomy lacks counts as wrong.
+    Macro F1 is over the classes that occur as truth or prediction (scikit-learn's default).
+
+    :param probabilities: float32 [n, leaves].
+    """
+    if not truths:
+        return Scores(0, ())
+    levels = []
+    for level in range(1, taxonomy.depth + 1):
+        names, above = taxonomy.at_depth(level)
+        sums = np.zeros((len(truths), len(names)), dtype=np.float32)
+        np.add.at(sums.T, above, probabilities.T)
+        predicted = [names[best] for best in sums.argmax(axis=1)]
+        own = [
+            _nearest_truth(guess, [path[:level] for path in paths])
+            for guess, paths in zip(predicted, truths, strict=True)
+        ]
+        number = {name: at for at, name in enumerate(dict.fromkeys([*own, *predicted]))}
+        true, guessed = [number[name] for name in own], [number[name] for name in predicted]
+        levels.append(
+            LevelScores(
+                level=level,
+                accuracy=float(np.mean([a == b for a, b in zip(own, predicted, strict=True)])),
+                weighted_f1=float(f1_score(true, guessed, average="weighted", zero_division=0)),
+                macro_f1=float(f1_score(true, guessed, average="macro", zero_division=0)),
+                classes=len(set(own)),
+            )
+        )
+    return Scores(len(truths), tuple(levels))
+
+
+def _nearest_truth(guess: Path, truths: Sequence[Path]) -> Path:
+    return guess if guess in truths else truths[0]

@@ -1,0 +1,92 @@
+"""Export: the trained model becomes files that the light runtime reads."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from shelfwise.encoder import softmax
+from shelfwise.errors import ShelfwiseError
+from shelfwise_indexer.model import ShelfModel
+
+TOLERANCE = 1e-4  # the largest difference between the trained and the exported model, in any output
+
+
+class ExportError(ShelfwiseError):
+    """The exported model does not give what the trained one gives."""
+
+
+class _Exported(nn.Module):
+    def __init__(self, model: ShelfModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self.model(input_ids, attention_mask)
+        return outputs["embedding"], outputs["logits"]
+
+
+def export(model: ShelfModel, folder: Path, samples: Sequence[str]) -> None:
+    """Write `model.xml`, `model.bin` (fp32), `tokenizer.json` and `checkpoint/` (safetensors), and compare.
+
+    :param samples: texts on which the exported model must equal the trained one.
+    :raises ExportError: embeddings or probabilities differ by more than TOLERANCE.
+    """
+    model = model.eval().float().cpu()
+    features = _features(model, samples)
+    wrapped = _Exported(model).eval()
+    batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=2, max=model.trunk.max_seq_length)
+    shapes = {name: {0: batch, 1: length} for name in features}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of the libraries about each other
+        expected = [output.numpy() for output in wrapped(**features)]
+        program = torch.export.export(wrapped, (), kwargs=features, dynamic_shapes=shapes, strict=False)
+        converted = ov.convert_model(program)
+    for node, name in zip(converted.outputs, ("embedding", "logits"), strict=True):
+        node.get_tensor().set_names({name})
+    converted.set_friendly_name("shelfwise")
+    for number, operation in enumerate(converted.get_ordered_ops()):
+        # The converter counts over the life of the process; the same training must give the same file.
+        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
+    ov.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
+    save_checkpoint(model, folder / "checkpoint")
+    tokenizer = model.trunk.tokenizer.backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    _compare(folder, {name: tensor.numpy() for name, tensor in features.items()}, expected)
+
+
+def save_checkpoint(model: ShelfModel, folder: Path) -> None:
+    """The trunk as a sentence-transformers folder (itself a `--backbone`) and the head beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.trunk.save(str(folder), create_model_card=False)
+    save_file(model.head.state_dict(), str(folder / "head.safetensors"))
+
+
+def _features(model: ShelfModel, texts: Sequence[str]) -> dict[str, Tensor]:
+    encoded = model.trunk.tokenizer(
+        list(texts), padding=True, truncation=True, max_length=model.trunk.max_seq_length, return_tensors="pt"
+    )
+    return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+
+
+def _compare(folder: Path, inputs: dict[str, np.ndarray], expected: Sequence[np.ndarray]) -> None:
+    compiled = ov.Core().compile_model(str(folder / "model.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    outputs = compiled(inputs)
+    pairs = {
+        "embedding": (outputs["embedding"], expected[0]),
+        "probabilities": (softmax(outputs["logits"]), softmax(expected[1])),
+    }
+    for name, (exported, trained) in pairs.items():
+        difference = float(np.abs(exported - trained).max())
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"the exported model's {name} differ from the trained one's by up to {difference:.1e}, at most "
+                f"{TOLERANCE:.0e} is allowed: report the backbone and the OpenVINO version ({ov.__version__})"
+            )

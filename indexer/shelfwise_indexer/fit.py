@@ -1,0 +1,226 @@
+"""Fitting: `transformers.Trainer` with progress on stderr, early stopping, and checkpoints to go on from."""
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, Sampler, SequentialSampler
+from tqdm import tqdm
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from shelfwise.encoder import softmax
+from shelfwise.taxonomy import Path as CategoryPath
+from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.evaluate import score
+from shelfwise_indexer.model import ShelfModel
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How a model is fitted; rates are AdamW's at the end of the warm-up."""
+
+    epochs: int = 4
+    batch_size: int = 32
+    learning_rate: float = 1.5e-4
+    head_learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup_share: float = 0.1
+    patience: int = 2
+    freeze_word_embeddings: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Labelled texts of one part: tokens, label shares float32 [n, leaves], own paths, original embeddings."""
+
+    tokens: Sequence[Sequence[int]]
+    labels: Floats
+    paths: Sequence[Sequence[CategoryPath]]
+    original: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def fit(
+    model: ShelfModel, taxonomy: Taxonomy, train: Texts, held_back: Texts, settings: FitSettings, folder: Path
+) -> None:
+    """Fit the model in place, going on from a checkpoint in `folder` if there is one.
+
+    The best epoch by held-back mean weighted F1 is kept.
+    """
+    cast(Any, model.trunk[0]).model.get_input_embeddings().requires_grad_(not settings.freeze_word_embeddings)
+    on_gpu = torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=4 * settings.batch_size,
+        warmup_steps=settings.warmup_share,
+        lr_scheduler_type="linear",
+        bf16=True,
+        use_cpu=not on_gpu,
+        eval_strategy="epoch" if len(held_back) else "no",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=len(held_back) > 0,
+        metric_for_best_model="mean_weighted_f1" if len(held_back) else None,
+        greater_is_better=True,
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        logging_steps=10,
+        disable_tqdm=True,
+        report_to="none",
+        seed=settings.seed,
+        dataloader_pin_memory=on_gpu,
+    )
+    trainer = _Trainer(
+        model=model,
+        args=arguments,
+        data_collator=_Padding(model.trunk.tokenizer.pad_token_id),
+        train_dataset=_Tokens(train),
+        eval_dataset=_Tokens(held_back),
+        compute_metrics=_Metrics(taxonomy, held_back),
+        preprocess_logits_for_metrics=_logits_only,
+        optimizers=(_optimiser(model, settings), None),
+        callbacks=[_Progress()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if len(held_back):
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=settings.patience))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    # Trainer leaves a forward that rounds to bf16; what is exported must not.
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint of an interrupted fit, if there is one."""
+    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
+    return str(found) if found else None
+
+
+class _Trainer(Trainer):
+    def _get_eval_sampler(self, eval_dataset: Dataset[Any]) -> Sampler[int]:
+        # Trainer's own groups by length here as well, and gives the predictions back in that order.
+        return SequentialSampler(cast(Any, eval_dataset))
+
+
+class _Tokens(Dataset[dict[str, Any]]):
+    def __init__(self, texts: Texts) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        row = {"input_ids": self.texts.tokens[place], "labels": self.texts.labels[place]}
+        if self.texts.original is not None:
+            row["original"] = self.texts.original[place]
+        return row
+
+
+@dataclass(frozen=True)
+class _Padding:
+    pad_token_id: int
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        length = max(len(row["input_ids"]) for row in rows)
+        input_ids = torch.full((len(rows), length), self.pad_token_id, dtype=torch.long)
+        attention_mask = torch.zeros((len(rows), length), dtype=torch.long)
+        for place, row in enumerate(rows):
+            input_ids[place, : len(row["input_ids"])] = torch.tensor(row["input_ids"], dtype=torch.long)
+            attention_mask[place, : len(row["input_ids"])] = 1
+        batch = {"input_ids": input_ids, "attention_mask": attention_mask}
+        for name in ("labels", "original"):
+            if name in rows[0]:
+                batch[name] = torch.from_numpy(np.stack([row[name] for row in rows]))
+        return batch
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    taxonomy: Taxonomy
+    held_back: Texts
+
+    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+        scores = score(self.taxonomy, softmax(np.asarray(prediction.predictions)), self.held_back.paths)
+        return {"mean_weighted_f1": scores.mean_weighted_f1, "leaf_accuracy": scores.levels[-1].accuracy}
+
+
+class _Progress(TrainerCallback):
+    """A bar on stderr; Trainer's own writes its figures to stdout, which belongs to the result."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="batch", file=sys.stderr)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if self.bar is None or not logs:
+            return
+        if "loss" in logs:
+            self.bar.set_postfix_str(f"loss {float(logs['loss']):.3f}", refresh=False)
+        elif "eval_mean_weighted_f1" in logs:
+            tqdm.write(
+                f"epoch {state.epoch:.0f}: held-back mean weighted F1 {logs['eval_mean_weighted_f1']:.4f}, "
+                f"leaf accuracy {logs['eval_leaf_accuracy']:.4f}",
+                file=sys.stderr,
+            )
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _logits_only(outputs: tuple[torch.Tensor, ...] | torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def _optimiser(model: ShelfModel, settings: FitSettings) -> torch.optim.AdamW:
+    """AdamW, a higher rate for the new head, no decay on biases and norms (the usual practice for BERT)."""
+    groups = []
+    for part, rate in ((model.trunk, settings.learning_rate), (model.head, settings.head_learning_rate)):
+        trained = [(name, weight) for name, weight in part.named_parameters() if weight.requires_grad]
+        matrices = [weight for _, weight in trained if weight.ndim > 1]
+        vectors = [weight for _, weight in trained if weight.ndim <= 1]
+        groups.append({"params": matrices, "lr": rate, "weight_decay": settings.weight_decay})
+        groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups)

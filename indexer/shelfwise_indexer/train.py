@@ -1,0 +1,316 @@
+"""Training: a catalogue becomes a bundle."""
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import set_seed
+from transformers.utils import logging as transformers_logging
+
+from shelfwise.bundle import FORMAT, Bundle, content_version
+from shelfwise.encoder import Encoder, softmax
+from shelfwise.errors import ShelfwiseError
+from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
+from shelfwise.taxonomy import Taxonomy, path_text
+from shelfwise_indexer.backbone import Backbone, resolve
+from shelfwise_indexer.calibrate import accept_threshold, fit_temperature
+from shelfwise_indexer.catalogue import Rejected, file_hash, read
+from shelfwise_indexer.clean import duplicate_groups, union, variant_pairs
+from shelfwise_indexer.evaluate import Scores, score
+from shelfwise_indexer.export import export
+from shelfwise_indexer.fit import FitSettings, Texts, fit, last_checkpoint
+from shelfwise_indexer.model import ShelfModel, load_trunk
+from shelfwise_indexer.split import stratified_grouped
+
+HELD_BACK_SHARE = 0.15
+EXPORT_SAMPLES = 16
+CATEGORY_HINT = 'give products a "category", a list of names root first or text such as "A > B > C"'
+LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
+
+
+class TrainingError(ShelfwiseError):
+    """A catalogue cannot be trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """What a bundle is trained with; kept in `bundle.json`."""
+
+    backbone: str = "auto"
+    text_fields: tuple[str, ...] = DEFAULT_TEXT_FIELDS
+    max_tokens: int = 64
+    dropout: float = 0.1
+    level_weight: float = 0.3
+    retention: float = 0.5
+    fit: FitSettings = field(default_factory=FitSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Products that carry a category, and how many lines there were besides."""
+
+    products: tuple[Product, ...]
+    rejected: tuple[Rejected, ...]
+    unlabelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training gave: the bundle's folder and version, the scores on the held-back part, what was left out."""
+
+    bundle: Path
+    version: str
+    scores: Scores
+    trained_on: int
+    unlabelled: int
+    rejected: tuple[Rejected, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shelfwise train` prints."""
+        return {
+            "bundle": str(self.bundle),
+            "version": self.version,
+            "trained_on": self.trained_on,
+            "unlabelled": self.unlabelled,
+            "rejected": len(self.rejected),
+            **self.scores.to_json(),
+        }
+
+
+def train(
+    catalogue: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    validation: str | os.PathLike[str] | None = None,
+    settings: TrainSettings | None = None,
+) -> Trained:
+    """Train on a catalogue and write a bundle.
+
+    Without `validation` a stratified part is held back that shares no product, variant or near-duplicate with the
+    training part. The held-back part (or `validation`) also stops the training early and sets temperature and
+    threshold, so its scores are slightly kind; for untouched figures classify a file that was not given here.
+
+    A training that was interrupted goes on from its last epoch when it is called again with the same input.
+
+    :raises CatalogueError, BackboneError, TrainingError: before anything is written to `out`.
+    """
+    settings = settings or TrainSettings()
+    folder = Path(out)
+    _check_target(folder)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    labelled = read_labelled(catalogue)
+    if not labelled.products:
+        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
+    train_part, held_back = _parts(labelled, validation, settings)
+    taxonomy = Taxonomy.of(path for product in train_part for path in product.categories)
+    if len(taxonomy.leaves) < 2:
+        raise TrainingError(
+            f"{catalogue}: all products are in {path_text(taxonomy.leaves[0])}: a classifier needs two categories"
+        )
+    backbone = resolve(settings.backbone, (product.title for product in train_part))
+    trunk = load_trunk(backbone.source, settings.max_tokens)
+    _say(
+        f"training on {len(train_part)} products in {len(taxonomy.leaves)} categories, "
+        f"{len(held_back)} held back, backbone {backbone.name}"
+    )
+    _warn_unknown(held_back, taxonomy)
+    set_seed(settings.fit.seed)
+    work = _work_folder(folder, catalogue, validation, settings, backbone)
+    model = ShelfModel(trunk, taxonomy, settings.dropout, settings.level_weight, settings.retention)
+    learned = _texts(model, taxonomy, train_part, settings, with_original=settings.retention > 0)
+    fit(model, taxonomy, learned, _texts(model, taxonomy, held_back, settings), settings.fit, work / "fit")
+    staging = work / "bundle"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    export(model, staging, [product.text(settings.text_fields) for product in train_part[:EXPORT_SAMPLES]])
+    (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
+    info = _runtime_settings(trunk, settings) | {
+        "backbone": {"name": backbone.name, "licence": backbone.licence},
+        "taxonomy": taxonomy.hash,
+        "data": {"sha256": file_hash(catalogue), "products": len(train_part), "held_back": len(held_back)},
+        "settings": asdict(settings),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    scores = _calibrate(Bundle(staging, info, taxonomy), info, held_back)
+    info["metrics"] = scores.to_json()
+    info["version"] = content_version(staging, info)
+    (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
+    _put_in_place(staging, folder)
+    shutil.rmtree(work, ignore_errors=True)
+    return Trained(folder, str(info["version"]), scores, len(train_part), labelled.unlabelled, labelled.rejected)
+
+
+def _runtime_settings(trunk: SentenceTransformer, settings: TrainSettings) -> dict[str, Any]:
+    """What the runtime needs of `bundle.json`, before calibration."""
+    return {
+        "format": FORMAT,
+        "dimension": int(trunk.get_embedding_dimension() or 0),
+        "max_tokens": settings.max_tokens,
+        "pad_token_id": int(trunk.tokenizer.pad_token_id),
+        "text_fields": list(settings.text_fields),
+        "prompts": {"document": document_prompt(trunk), "query": trunk.prompts.get("query") or ""},
+        "temperature": 1.0,
+        "threshold": 1.0,
+    }
+
+
+def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product]) -> Scores:
+    """Set temperature and threshold in `info`, and score: all by the exported model, on the held-back part."""
+    taxonomy, truths = bundle.taxonomy, [product.categories for product in held_back]
+    encoded = Encoder(bundle).encode_documents([product.text(bundle.text_fields) for product in held_back])
+    logits = np.log(np.maximum(encoded.probabilities, np.finfo(np.float32).tiny))
+    labels = _labels(taxonomy, held_back)
+    known = labels.sum(axis=1) > 0
+    info["temperature"] = fit_temperature(logits[known], labels[known])
+    probabilities = softmax((logits / info["temperature"]).astype(np.float32))
+    guesses = [taxonomy.leaves[best] for best in probabilities.argmax(axis=1)]
+    correct = np.array([guess in paths for guess, paths in zip(guesses, truths, strict=True)], dtype=np.bool_)
+    info["threshold"] = accept_threshold(probabilities.max(axis=1), correct)
+    return score(taxonomy, probabilities, truths)
+
+
+def read_labelled(catalogue: str | os.PathLike[str]) -> Labelled:
+    """The products of a catalogue that carry a category; rejected lines are said on stderr, one each."""
+    products, rejected, unlabelled = [], [], 0
+    for row in read(catalogue):
+        if isinstance(row, Rejected):
+            rejected.append(row)
+            _say(f"{catalogue}, line {row.line}: {row.reason}")
+        elif row.product.categories:
+            products.append(row.product)
+        else:
+            unlabelled += 1
+    return Labelled(tuple(products), tuple(rejected), unlabelled)
+
+
+def document_prompt(trunk: SentenceTransformer) -> str:
+    """The backbone's own prompt for documents (the names that sentence-transformers looks for, in its order)."""
+    prompts = (trunk.prompts.get(name) for name in ("document", "passage", "corpus"))
+    return next((prompt for prompt in prompts if prompt), "")
+
+
+def _parts(
+    labelled: Labelled, validation: str | os.PathLike[str] | None, settings: TrainSettings
+) -> tuple[Sequence[Product], Sequence[Product]]:
+    if validation is not None:
+        held_back = read_labelled(validation).products
+        if not held_back:
+            raise TrainingError(f"{validation}: no product carries a category: {CATEGORY_HINT}")
+        return labelled.products, held_back
+    products = labelled.products
+    groups = duplicate_groups([product.text(settings.text_fields) for product in products])
+    groups = union(groups, _same_title(products) + variant_pairs(products))
+    split = stratified_grouped(
+        [product.categories[0] for product in products], groups, held_back=HELD_BACK_SHARE, seed=settings.fit.seed
+    )
+    return [products[place] for place in split.train], [products[place] for place in split.held_back]
+
+
+def _same_title(products: Sequence[Product]) -> list[tuple[int, int]]:
+    """Rows with equal or nearly equal titles, whatever their descriptions, each with the first of them."""
+    first: dict[int, int] = {}
+    by_title = duplicate_groups([product.title for product in products])
+    return [(first.setdefault(int(group), row), row) for row, group in enumerate(by_title)]
+
+
+def _texts(
+    model: ShelfModel,
+    taxonomy: Taxonomy,
+    products: Sequence[Product],
+    settings: TrainSettings,
+    with_original: bool = False,
+) -> Texts:
+    texts = [product.text(settings.text_fields) for product in products]
+    prompt = document_prompt(model.trunk)
+    prompted = [prompt + text for text in texts]
+    limit = settings.max_tokens
+    tokens = model.trunk.tokenizer(prompted, truncation=True, max_length=limit)["input_ids"] if texts else []
+    original = _original(model.trunk, texts) if with_original else None
+    return Texts(tokens, _labels(taxonomy, products), [product.categories for product in products], original)
+
+
+def _labels(taxonomy: Taxonomy, products: Sequence[Product]) -> npt.NDArray[np.float32]:
+    """The share of each leaf, float32 [n, leaves]; a row of zeros where no path of a product is in the taxonomy."""
+    labels = np.zeros((len(products), len(taxonomy.leaves)), dtype=np.float32)
+    for row, product in enumerate(products):
+        known = [taxonomy.leaf_number[path] for path in product.categories if path in taxonomy.leaf_number]
+        labels[row, known] = 1.0 / max(len(known), 1)
+    return labels
+
+
+def _original(trunk: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The embeddings before training, float32 [n, dimension], L2-normalised: what the retention loss keeps to."""
+    with torch.autocast(trunk.device.type, dtype=torch.bfloat16):
+        vectors = trunk.encode(
+            list(texts),
+            prompt=document_prompt(trunk) or None,
+            batch_size=64,
+            normalize_embeddings=True,
+            show_progress_bar=len(texts) > 2000,
+        )
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def _warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
+    unknown = [product for product in products if not any(path in taxonomy.leaf_number for path in product.categories)]
+    if unknown:
+        first = unknown[0]
+        _say(
+            f"{len(unknown)} held-back products are in categories that no training product has and count as wrong, "
+            f"the first is {first.id} in {path_text(first.categories[0])}"
+        )
+
+
+def _check_target(folder: Path) -> None:
+    if folder.exists() and not (folder / "bundle.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise TrainingError(f"{folder} is there and is not a bundle: give --out a new folder, or one with a bundle")
+    parent = folder.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{parent} cannot be made ({error.strerror}): give --out a folder you may write") from None
+    if not os.access(parent, os.W_OK):
+        raise TrainingError(f"{parent} cannot be written: give --out a folder you may write")
+
+
+def _work_folder(
+    folder: Path,
+    catalogue: str | os.PathLike[str],
+    validation: str | os.PathLike[str] | None,
+    settings: TrainSettings,
+    backbone: Backbone,
+) -> Path:
+    """Where the run keeps its checkpoints: found again only by a run of the same data, settings and backbone."""
+    inputs = [file_hash(catalogue), file_hash(validation) if validation else None, asdict(settings), backbone.source]
+    run = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+    work = folder.absolute().parent / f".{folder.name}.training-{run}"
+    if last_checkpoint(work / "fit"):
+        _say(f"going on with an interrupted training in {work}")
+    work.mkdir(exist_ok=True)
+    return work
+
+
+def _put_in_place(staging: Path, folder: Path) -> None:
+    """Replace the folder by the finished bundle: two renames, the old bundle is there until the new one is."""
+    old = folder.absolute().parent / f".{folder.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    staging.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201

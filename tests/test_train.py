@@ -1,0 +1,247 @@
+"""Training on a tiny BERT: what comes out is what was trained, and an interruption changes nothing."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import torch
+
+from shelfwise.bundle import Bundle
+from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.fit import FitSettings, last_checkpoint
+from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk, retention_loss
+from shelfwise_indexer.train import Trained, TrainingError, TrainSettings, train
+from tiny_backbone import write_tiny_backbone
+
+pytestmark = pytest.mark.model
+
+KINDS = {
+    ("Kitchen", "Kettles"): ["steel kettle", "glass kettle", "travel kettle", "gooseneck kettle"],
+    ("Kitchen", "Mugs"): ["blue mug", "travel mug", "enamel mug", "tall mug"],
+    ("Sports", "Tents"): ["dome tent", "family tent", "tunnel tent", "trekking tent"],
+}
+EXTRAS = ["large", "small", "light", "heavy", "cheap", "sturdy", "new", "old", "matt", "shiny"]
+
+
+def records() -> list[dict[str, object]]:
+    named = (
+        (path, f"{extra} {kind}") for path, kinds in KINDS.items() for kind, extra in itertools.product(kinds, EXTRAS)
+    )
+    return [{"id": f"p{number}", "title": title, "category": list(path)} for number, (path, title) in enumerate(named)]
+
+
+def write(path: Path, lines: list[dict[str, object]]) -> Path:
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory) -> Path:
+    texts = [str(record["title"]) for record in records()]
+    prompts = {"query": "query: ", "document": "passage: "}
+    return write_tiny_backbone(tmp_path_factory.mktemp("backbone") / "tiny", texts, prompts)
+
+
+@pytest.fixture(scope="module")
+def settings(backbone) -> TrainSettings:
+    fit = FitSettings(epochs=6, learning_rate=1e-3, head_learning_rate=5e-3, batch_size=16, seed=7)
+    return TrainSettings(backbone=str(backbone), max_tokens=16, fit=fit)
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory) -> Path:
+    return write(tmp_path_factory.mktemp("catalogue") / "catalogue.jsonl", records())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, catalogue, settings) -> Trained:
+    return train(catalogue, tmp_path_factory.mktemp("out") / "bundle", settings=settings)
+
+
+@pytest.fixture(scope="module")
+def bundle(trained) -> Bundle:
+    return Bundle.load(trained.bundle)
+
+
+def test_a_learnable_catalogue_is_learnt(trained):
+    assert trained.scores.levels[-1].accuracy > 0.9
+    assert [level.level for level in trained.scores.levels] == [1, 2]
+    assert 0 < trained.scores.products < len(records())
+
+
+def test_what_is_held_back_and_what_is_trained_on_make_up_the_catalogue(trained):
+    assert trained.trained_on + trained.scores.products == len(records())
+
+
+def test_the_exported_model_gives_what_the_trained_one_gives(bundle):
+    texts = ["large steel kettle", "mug", "a dome tent and very many other unknown words that go on and on"]
+    trunk = load_trunk(str(bundle.path / "checkpoint"), bundle.max_tokens, device="cpu")
+    model = ShelfModel(trunk, bundle.taxonomy).eval()
+    from safetensors.torch import load_file
+
+    model.head.load_state_dict(load_file(bundle.path / "checkpoint" / "head.safetensors"))
+    tokens = trunk.tokenizer(
+        ["passage: " + text for text in texts], padding=True, truncation=True, max_length=16, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        outputs = model(tokens["input_ids"], tokens["attention_mask"])
+    encoded = bundle.encoder.encode_documents(texts)
+    expected = (outputs["logits"] / bundle.info["temperature"]).softmax(-1).numpy()
+    np.testing.assert_allclose(encoded.vectors, outputs["embedding"].numpy(), atol=1e-4)
+    np.testing.assert_allclose(encoded.probabilities, expected, atol=1e-4)
+
+
+def test_the_embedding_is_what_sentence_transformers_gives_for_the_checkpoint(bundle):
+    trunk = load_trunk(str(bundle.path / "checkpoint"), bundle.max_tokens, device="cpu")
+    vectors = trunk.encode(["travel mug", "tent"], prompt_name="query", normalize_embeddings=True)
+    np.testing.assert_allclose(bundle.encoder.encode_queries(["travel mug", "tent"]).vectors, vectors, atol=1e-4)
+
+
+def test_nothing_in_the_bundle_is_a_pickle(bundle):
+    endings = {path.suffix for path in bundle.path.rglob("*") if path.is_file()}
+    assert endings <= {".json", ".xml", ".bin", ".safetensors", ".md"}
+
+
+def test_the_bundle_says_what_it_was_made_of(bundle, catalogue):
+    assert bundle.info["settings"]["fit"]["seed"] == 7
+    assert bundle.info["taxonomy"] == bundle.taxonomy.hash
+    assert bundle.info["prompts"] == {"query": "query: ", "document": "passage: "}
+    assert set(bundle.info["libraries"]) >= {"torch", "transformers", "openvino"}
+    assert not list(bundle.path.parent.glob(".*training*"))
+
+
+def test_the_same_seed_gives_the_same_bundle(trained, catalogue, settings, tmp_path):
+    assert train(catalogue, tmp_path / "again", settings=settings).version == trained.version
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(trained, catalogue, settings, tmp_path, monkeypatch):
+    """Killed in earnest: the process ends within the fourth epoch, and a new one goes on."""
+    import subprocess
+    import sys
+
+    program = """
+import os, sys
+from pathlib import Path
+import orjson
+from transformers import TrainerCallback
+from shelfwise_indexer import fit, train
+from shelfwise_indexer.fit import FitSettings
+from shelfwise_indexer.train import TrainSettings
+
+class Killed(TrainerCallback):
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.epoch and state.epoch > 3.5:
+            os._exit(9)
+
+own = fit._Trainer.__init__
+def with_killer(self, *args, **kwargs):
+    own(self, *args, **kwargs)
+    self.add_callback(Killed())
+fit._Trainer.__init__ = with_killer
+given = orjson.loads(sys.argv[3])
+given["fit"] = FitSettings(**given["fit"])
+given["text_fields"] = tuple(given["text_fields"])
+train.train(sys.argv[1], sys.argv[2], settings=TrainSettings(**given))
+"""
+    out = tmp_path / "bundle"
+    arguments = [str(catalogue), str(out), orjson.dumps(settings).decode()]
+    killed = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=False, text=True)
+    assert killed.returncode == 9, killed.stderr
+    assert not out.exists()
+    [work] = tmp_path.glob(".bundle.training-*")
+    assert last_checkpoint(work / "fit")
+    resumed = train(catalogue, out, settings=settings)
+    assert resumed.version == trained.version
+
+
+def test_a_training_that_fails_leaves_the_old_bundle_as_it_was(bundle, settings, tmp_path):
+    before = bundle.version
+    one_class = write(tmp_path / "one.jsonl", [record for record in records() if record["category"][1] == "Mugs"])
+    with pytest.raises(TrainingError, match="two categories"):
+        train(one_class, bundle.path, settings=settings)
+    assert Bundle.load(bundle.path).version == before
+
+
+def test_a_product_under_two_paths_counts_half_for_each(settings, tmp_path):
+    lines = records()
+    lines[0] = {"id": "p0", "title": "large steel kettle", "categories": [["Kitchen", "Kettles"], ["Sports", "Tents"]]}
+    trained = train(
+        write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=replace(settings, fit=FitSettings(epochs=1))
+    )
+    assert trained.trained_on + trained.scores.products == len(lines)
+
+
+def test_text_fields_may_name_attributes_and_the_bundle_remembers(settings, tmp_path):
+    lines = [record | {"title": "thing", "material": record["title"]} for record in records()]
+    given = replace(settings, text_fields=("title", "material"))
+    trained = train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=given)
+    assert Bundle.load(trained.bundle).text_fields == ("title", "material")
+    assert trained.scores.levels[-1].accuracy > 0.9
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([{"id": "1", "title": "mug"}], "no product carries a category"),
+        ([{"id": str(n), "title": f"mug {n}", "category": "A > B"} for n in range(9)], "two categories"),
+    ],
+)
+def test_a_catalogue_without_categories_to_tell_apart_is_refused(lines, message, settings, tmp_path):
+    with pytest.raises(TrainingError, match=message):
+        train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=settings)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_folder_that_is_no_bundle_is_not_overwritten(catalogue, settings, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(TrainingError, match="is not a bundle"):
+        train(catalogue, tmp_path / "photos", settings=settings)
+    assert (tmp_path / "photos" / "holiday.jpg").exists()
+
+
+def test_a_backbone_that_is_not_there_is_one_line(catalogue, settings, tmp_path):
+    with pytest.raises(BackboneError, match="cannot be loaded") as error:
+        train(catalogue, tmp_path / "b", settings=replace(settings, backbone=str(tmp_path / "nothing")))
+    assert "\n" not in str(error.value)
+
+
+def test_more_tokens_than_the_backbone_reads_are_refused(catalogue, settings, tmp_path):
+    with pytest.raises(BackboneError, match="reads at most 64 tokens, asked for 65"):
+        train(catalogue, tmp_path / "b", settings=replace(settings, max_tokens=65))
+
+
+def test_rejected_lines_are_named_and_counted_and_the_rest_is_trained_on(settings, tmp_path, capsys):
+    path = write(tmp_path / "c.jsonl", records())
+    path.write_bytes(b"not json\n" + path.read_bytes() + b'{"id": "x"}\n')
+    trained = train(path, tmp_path / "b", settings=replace(settings, fit=FitSettings(epochs=1)))
+    assert [rejected.line for rejected in trained.rejected] == [1, 122]
+    assert "line 1:" in capsys.readouterr().err
+
+
+def test_a_validation_category_that_training_lacks_counts_as_wrong_and_is_said(settings, tmp_path, capsys):
+    lines = records()
+    train_on = [line for line in lines if line["category"][1] != "Tents"]
+    validation = write(tmp_path / "v.jsonl", [line for line in lines if line["category"][1] == "Tents"][:5])
+    trained = train(write(tmp_path / "c.jsonl", train_on), tmp_path / "b", validation, settings)
+    assert trained.scores.levels[-1].accuracy == 0
+    assert "5 held-back products are in categories that no training product has" in capsys.readouterr().err
+
+
+def test_the_loss_of_a_level_is_the_cross_entropy_of_summed_leaves(backbone):
+    taxonomy = Taxonomy.of(KINDS)
+    model = ShelfModel(load_trunk(str(backbone), 16, device="cpu"), taxonomy, level_weight=0.3)
+    logits = torch.tensor([[2.0, 1.0, 0.0]])
+    labels = torch.tensor([[1.0, 0.0, 0.0]])
+    p = logits.softmax(-1)[0]
+    expected = -p[0].log() - 0.3 * (p[0] + p[1]).log()
+    assert model._classification_loss(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_retention_is_nothing_for_the_original_and_grows_with_the_turn():
+    original = torch.nn.functional.normalize(torch.randn(4, 8, generator=torch.manual_seed(1)), dim=-1)
+    assert retention_loss(original, original).item() == pytest.approx(0, abs=1e-6)
+    assert retention_loss(-original, original).item() == pytest.approx(2, abs=1e-6)
