@@ -1,0 +1,184 @@
+"""The offline commands. torch and its like are loaded by the commands that need them, not by this module."""
+
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import click
+import numpy as np
+
+from shelfwise.bundle import Bundle
+from shelfwise.cli import REJECTED, alias_option, bundle_option, emit, url_option
+from shelfwise.errors import UsageError
+from shelfwise_indexer.catalogue import Rejected, Row, read
+
+WINDOW = 2048  # products read, encoded and written together
+CANDIDATES = 5
+
+
+@click.command()
+@click.argument("catalogue")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the bundle.")
+@click.option("--validation", help="A catalogue to measure on; default: a part of CATALOGUE is held back.")
+@click.option("--backbone", default="auto", show_default=True, help="english, multilingual, a folder or a hub name.")
+@click.option("--text-fields", default="title,description", show_default=True, help="Fields or attributes, in order.")
+@click.option("--epochs", default=4, show_default=True, type=click.IntRange(1), help="At most; stops early.")
+@click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(4), help="Of a text; the rest is cut.")
+@click.option("--seed", default=0, show_default=True, help="Same seed, data and machine: same bundle.")
+def train(
+    catalogue: str,
+    out: Path,
+    validation: str | None,
+    backbone: str,
+    text_fields: str,
+    epochs: int,
+    max_tokens: int,
+    seed: int,
+) -> None:
+    """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .parquet; also .gz).
+
+    \b
+    shelfwise train catalogue.jsonl --out bundle
+    shelfwise train train.csv --validation test.csv --out bundle --text-fields title,description,color
+    """
+    from shelfwise_indexer.fit import FitSettings
+    from shelfwise_indexer.train import TrainSettings
+    from shelfwise_indexer.train import train as train_bundle
+
+    settings = TrainSettings(
+        backbone=backbone,
+        text_fields=tuple(name.strip() for name in text_fields.split(",") if name.strip()),
+        max_tokens=max_tokens,
+        fit=FitSettings(epochs=epochs, seed=seed),
+    )
+    trained = train_bundle(catalogue, out, validation, settings)
+    emit(trained.to_json())
+    if trained.rejected:
+        sys.exit(REJECTED)
+
+
+@click.command()
+@click.argument("file", default="-")
+@bundle_option
+def classify(file: str, bundle: Path) -> None:
+    """Predict the categories of products (a file or standard input).
+
+    \b
+    shelfwise classify catalogue.jsonl --bundle bundle
+    echo '{"id": "1", "title": "steel travel mug 400 ml"}' | shelfwise classify --bundle bundle
+    """
+    model, rows = Bundle.load(bundle), _Rows(file)
+    leaves = model.taxonomy.leaves
+    for window in rows.windows():
+        encoded = model.encoder.encode_documents([row.product.text(model.text_fields) for row in window])
+        for row, probabilities in zip(window, encoded.probabilities, strict=True):
+            best = np.argsort(-probabilities, kind="stable")[:CANDIDATES]
+            candidates = [
+                {"category": list(leaves[leaf]), "probability": round(float(probabilities[leaf]), 6)} for leaf in best
+            ]
+            emit(
+                {
+                    "id": row.product.id,
+                    "category": candidates[0]["category"],
+                    "confidence": candidates[0]["probability"],
+                    "candidates": candidates,
+                }
+            )
+    rows.exit()
+
+
+@click.command()
+@click.argument("file", default="-")
+@bundle_option
+@click.option("--out", type=click.Path(path_type=Path), help="A .npy file: one float32 array [products, dimension].")
+@click.option(
+    "--as", "kind", type=click.Choice(["document", "query"]), default="document", show_default=True, help="The prompt."
+)
+def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
+    """Vectors of products or texts (a file or standard input), in input order.
+
+    \b
+    shelfwise encode catalogue.jsonl --bundle bundle --out vectors.npy
+    """
+    model, rows = Bundle.load(bundle), _Rows(file)
+    run = model.encoder.encode_queries if kind == "query" else model.encoder.encode_documents
+    parts = []
+    for window in rows.windows():
+        vectors = run([row.product.text(model.text_fields) for row in window]).vectors
+        if out is not None:
+            parts.append(vectors)
+            continue
+        for row, vector in zip(window, vectors, strict=True):
+            emit({"id": row.product.id, "vector": vector.tolist()})
+    if out is not None:
+        try:
+            with out.open("wb") as target:
+                np.save(
+                    target, np.concatenate(parts or [np.empty((0, model.dimension), np.float32)]), allow_pickle=False
+                )
+        except OSError as error:
+            raise UsageError(f"{out} cannot be written ({error.strerror}): name a file in a folder with room") from None
+    rows.exit()
+
+
+@click.command()
+@click.argument("catalogue")
+@bundle_option
+@alias_option
+@url_option
+@click.option("--dead-letters", type=click.Path(path_type=Path), help="Default: CATALOGUE.dead-letters.jsonl, here.")
+def index(catalogue: str, bundle: Path, alias: str, url: str | None, dead_letters: Path | None) -> None:
+    """Enrich CATALOGUE, fill a new index, check it, and move ALIAS to it.
+
+    Rejected lines go to a dead-letter file; mend them there and index that file's products again.
+
+    \b
+    shelfwise index catalogue.jsonl --bundle bundle --alias products
+    """
+    from shelfwise_indexer.ingest import index as index_catalogue
+
+    done = index_catalogue(catalogue, bundle, alias, url, dead_letters=dead_letters)
+    emit(done.to_json())
+    if done.rejected:
+        click.echo(f"{done.rejected} rejected: see {done.dead_letters}", err=True)
+        sys.exit(REJECTED)
+
+
+@click.command()
+@click.option("--work", type=click.Path(path_type=Path), default=Path("bundles"), help="Folder for the demo's bundle.")
+@url_option
+def demo(work: Path, url: str | None) -> None:
+    """Train, index and search the demo catalogue, and show what comes of it.
+
+    \b
+    shelfwise demo
+    """
+    from shelfwise_indexer.demo import run
+
+    run(work, url)
+
+
+class _Rows:
+    """Products of a file in windows; bad lines are said on stderr and remembered for the exit status."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.rejected = 0
+
+    def windows(self) -> Iterator[list[Row]]:
+        good = self._good()
+        return iter(lambda: list(islice(good, WINDOW)), [])
+
+    def exit(self) -> None:
+        if self.rejected:
+            click.echo(f"{self.rejected} lines were rejected, the others are done", err=True)
+            sys.exit(REJECTED)
+
+    def _good(self) -> Iterator[Row]:
+        for row in read(self.file):
+            if isinstance(row, Rejected):
+                self.rejected += 1
+                click.echo(f"{self.file}, line {row.line}: {row.reason}", err=True)
+            else:
+                yield row

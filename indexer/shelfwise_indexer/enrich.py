@@ -1,0 +1,123 @@
+"""Enrichment: a product, its vector and its category probabilities become the document that is searched."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shelfwise.product import Product
+from shelfwise.taxonomy import Path, Taxonomy, ancestors, path_text
+
+CANDIDATES = 5
+BY_A_PERSON = ("confirmed", "corrected")
+Document = dict[str, Any]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Enricher:
+    """What turns predictions into the `shelfwise` object: the bundle's taxonomy, threshold and version."""
+
+    taxonomy: Taxonomy
+    threshold: float
+    bundle: str
+
+    def enrichment(
+        self, product: Product, text: str, vector: Floats, probabilities: Floats, moment: str
+    ) -> dict[str, Any]:
+        """The `shelfwise` object of one product.
+
+        The shop's own categories stand. Without one, the most probable leaf is accepted from the bundle's threshold
+        on; below it the product waits for review, and is filed for filtering under the deepest node that is sure
+        enough, so that a filter never hides more than it must.
+
+        :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
+        """
+        best = np.argsort(-probabilities, kind="stable")[:CANDIDATES]
+        candidates = [
+            {"category": path_text(self.taxonomy.leaves[leaf]), "probability": round(float(probabilities[leaf]), 4)}
+            for leaf in best
+        ]
+        confidence = float(probabilities[best[0]])
+        filed: Sequence[Path] = product.categories
+        status = "accepted"
+        if not filed:
+            predicted = self.taxonomy.leaves[best[0]]
+            filed = [predicted]
+            if confidence < self.threshold:
+                status, filed = "review", self._sure_nodes(probabilities)
+        return {
+            "category": [path_text(path) for path in filed] if status == "accepted" else [],
+            "ancestors": nodes_of(filed),
+            "confidence": round(confidence, 4),
+            "status": status,
+            "candidates": candidates,
+            "vector": vector.tolist(),
+            "text_hash": text_hash(text),
+            "bundle": self.bundle,
+            "enriched_at": moment,
+            "group": product.variant_of or product.id,
+        }
+
+    def _sure_nodes(self, probabilities: Floats) -> list[Path]:
+        sums = self.taxonomy.node_probabilities(probabilities[np.newaxis])[0]
+        sure = [
+            (len(node), float(total), node)
+            for node, total in zip(self.taxonomy.nodes, sums, strict=True)
+            if total >= self.threshold
+        ]
+        return [max(sure)[-1]] if sure else []  # below a threshold of a half, several may be sure: the most probable
+
+
+def document(product: Product, enrichment: Mapping[str, Any]) -> Document:
+    """The whole document: the shop's fields as they came, and the enrichment beside them."""
+    fields: Document = {
+        "id": product.id,
+        "title": product.title,
+        "description": product.description,
+        "brand": product.brand,
+        "price": product.price,
+        "category": [path_text(path) for path in product.categories] or None,
+        "variant_of": product.variant_of,
+        "in_stock": product.in_stock,
+        "popularity": product.popularity,
+        "language": product.language,
+        "image_url": product.image_url,
+        "created_at": product.created_at,
+        "updated_at": product.updated_at,
+        "attributes": dict(product.attributes) or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None} | {"shelfwise": dict(enrichment)}
+
+
+def is_unchanged(before: Mapping[str, Any] | None, product: Product, text: str, bundle: str) -> bool:
+    """Whether what the index already holds of a product was made of the same text, categories and bundle."""
+    if before is None:
+        return False
+    old = before["shelfwise"]
+    return (
+        old.get("text_hash") == text_hash(text)
+        and old.get("bundle") == bundle
+        and list(before.get("category") or []) == [path_text(path) for path in product.categories]
+    )
+
+
+def keep_decision(enrichment: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The enrichment with what a person decided before: status, category and ancestors stay as they were."""
+    old = before["shelfwise"] if before else {}
+    if old.get("status") not in BY_A_PERSON:
+        return enrichment
+    return enrichment | {name: old[name] for name in ("status", "category", "ancestors") if name in old}
+
+
+def text_hash(text: str) -> str:
+    """What tells whether a text has changed: 16 hex digits of its SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def nodes_of(paths: Sequence[Path]) -> list[str]:
+    """Every node of the paths, leaf included, each once, as text."""
+    return list(dict.fromkeys(path_text(node) for path in paths for node in ancestors(path)))

@@ -1,0 +1,143 @@
+"""The spool: what a run of `index` has encoded so far, on disk, so that a killed run goes on where it was.
+
+A run is known by catalogue, bundle, alias and the index that was live when it began. Its rows are kept in segments,
+each written whole or not at all.
+"""
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from shelfwise.errors import ShelfwiseError
+
+Floats = npt.NDArray[np.float32]
+
+
+class SpoolError(ShelfwiseError):
+    """The spool cannot be written, or another run holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One product on its way: its line, its document without vector and neighbours, whether it was carried over."""
+
+    line: int
+    document: dict[str, Any]
+    carried: bool
+
+
+class Spool:
+    """The folder of one run; a context manager that holds the run's lock."""
+
+    def __init__(self, parent: Path, *identity: str | None) -> None:
+        digest = hashlib.sha256("\0".join(part or "" for part in identity).encode()).hexdigest()[:16]
+        self.folder = parent / digest
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> "Spool":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise SpoolError(
+                f"{self.folder} cannot be written ({error.strerror}): free some space, or set XDG_CACHE_HOME to a "
+                "folder that you may write"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise SpoolError("the same catalogue is being indexed into this alias right now: wait for it") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def segments(self) -> int:
+        """How many segments are there, without a gap."""
+        count = 0
+        while self._path(count, "jsonl").exists():
+            count += 1
+        return count
+
+    def write(self, number: int, entries: Sequence[Entry], vectors: Floats) -> None:
+        """Keep a segment: its entries and their vectors, float32 [entries, dimension]."""
+        lines = b"".join(orjson.dumps([entry.line, entry.carried, entry.document]) + b"\n" for entry in entries)
+        try:
+            self._whole(self._path(number, "npy"), vectors)
+            self._whole(self._path(number, "jsonl"), lines)  # last: its presence says that the segment is whole
+        except OSError as error:
+            raise SpoolError(
+                f"{self.folder} cannot be written ({error.strerror}): free some space, run again"
+            ) from None
+
+    def entries(self, number: int) -> list[Entry]:
+        """The entries of a segment."""
+        with self._path(number, "jsonl").open("rb") as file:
+            return [Entry(line, document, carried) for line, carried, document in map(orjson.loads, file)]
+
+    def vectors(self, number: int) -> Floats:
+        """The vectors of a segment, float32 [entries, dimension]."""
+        return np.asarray(np.load(self._path(number, "npy"), allow_pickle=False), dtype=np.float32)
+
+    def all_vectors(self, dimension: int) -> Floats:
+        """All vectors, float32 [n, dimension], mapped from disk."""
+        counts = [len(np.load(self._path(number, "npy"), mmap_mode="r")) for number in range(self.segments())]
+        whole = np.lib.format.open_memmap(
+            self.folder / "vectors.npy", mode="w+", dtype=np.float32, shape=(sum(counts), dimension)
+        )
+        start = 0
+        for number, count in enumerate(counts):
+            whole[start : start + count] = self.vectors(number)
+            start += count
+        return whole
+
+    def sent(self, index: str) -> set[int]:
+        """Segments that were sent to an index, every document of them answered for."""
+        marks = self.folder / f"sent-{index}"
+        return {int(line) for line in marks.read_text().split()} if marks.exists() else set()
+
+    def mark_sent(self, index: str, number: int) -> None:
+        """Remember that a segment is in the index."""
+        with (self.folder / f"sent-{index}").open("a") as file:
+            file.write(f"{number}\n")
+
+    def refused(self, index: str) -> dict[str, str]:
+        """Ids that the server refused in the segments sent so far, with the reason."""
+        path = self.folder / f"refused-{index}"
+        return dict(map(orjson.loads, path.read_bytes().splitlines())) if path.exists() else {}
+
+    def mark_refused(self, index: str, refused: Mapping[str, str]) -> None:
+        """Remember what the server refused."""
+        with (self.folder / f"refused-{index}").open("ab") as file:
+            file.writelines(orjson.dumps(pair) + b"\n" for pair in refused.items())
+
+    def remove(self) -> None:
+        """The run is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __iter__(self) -> Iterator[tuple[int, list[Entry]]]:
+        for number in range(self.segments()):
+            yield number, self.entries(number)
+
+    def _path(self, number: int, kind: str) -> Path:
+        return self.folder / f"segment-{number:06d}.{kind}"
+
+    def _whole(self, path: Path, content: bytes | Floats) -> None:
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                np.save(file, content, allow_pickle=False)
+        partial.replace(path)

@@ -1,0 +1,290 @@
+"""Indexing against the real server: every line is accounted for, whatever happens on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from hand_bundle import write_hand_bundle
+from shelfwise import ProductSearch, SimilarProducts
+from shelfwise.errors import IncompatibleIndex, ServerError
+from shelfwise.index import live, rollback
+from shelfwise_indexer import ingest
+from shelfwise_indexer.catalogue import CatalogueError
+from shelfwise_indexer.ingest import index
+
+pytestmark = pytest.mark.es
+
+WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}
+LEAVES = [("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")]
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_hand_bundle(tmp_path / "bundle", WORDS, LEAVES, threshold=0.9)
+
+
+def write(path: Path, *records: dict[str, object] | str) -> Path:
+    lines = [record if isinstance(record, str) else orjson.dumps(record).decode() for record in records]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+PRODUCTS = (
+    {"id": "k1", "title": "steel kettle", "category": ["Home", "Kettles"], "price": 30, "color": "red"},
+    {"id": "k2", "title": "glass kettle", "in_stock": False},
+    {"id": "k3", "title": "kettle", "brand": "Tarn"},
+    {"id": "m1", "title": "mug", "popularity": 7, "created_at": "2026-03-01"},
+    {"id": "m2", "title": "mug", "variant_of": "m1"},
+    {"id": "t1", "title": "tent"},
+    {"id": "u1", "title": "surprise"},
+)
+
+
+def source(client, alias, id_):
+    client.indices.refresh(index=alias)
+    return client.get(index=alias, id=id_)["_source"]
+
+
+def vector(client, alias, id_):
+    hits = client.search(index=alias, query={"ids": {"values": [id_]}}, fields=["shelfwise.vector"])["hits"]["hits"]
+    return hits[0]["fields"]["shelfwise.vector"]
+
+
+def test_every_product_is_enriched_and_searchable_and_the_shops_fields_are_as_they_came(
+    client, alias, bundle, tmp_path
+):
+    done = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected) == (7, 7, 0, 0)
+    k1 = source(client, alias, "k1")
+    assert (k1["title"], k1["price"], k1["category"], k1["attributes"]) == (
+        "steel kettle",
+        30,
+        ["Home > Kettles"],
+        {"color": "red"},
+    )
+    assert k1["shelfwise"]["ancestors"] == ["Home", "Home > Kettles"]
+    assert k1["shelfwise"]["bundle"] == bundle.version
+    np.testing.assert_allclose(
+        vector(client, alias, "k3"), bundle.encoder.encode_documents(["kettle"]).vectors[0], atol=1e-6
+    )
+    assert [hit.id for hit in ProductSearch(client, alias, bundle).search("tent", 1)] == ["t1"]
+
+
+def test_a_product_without_a_category_gets_the_predicted_one_or_waits_for_review(client, alias, bundle, tmp_path):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    sure, unsure = source(client, alias, "t1")["shelfwise"], source(client, alias, "u1")["shelfwise"]
+    assert (sure["status"], sure["category"]) == ("accepted", ["Sports > Tents"])
+    assert (unsure["status"], unsure["category"]) == ("review", [])
+    assert len(unsure["candidates"]) == 3
+    assert [hit.id for hit in ProductSearch(client, alias, bundle).search("surprise", 1)] == ["u1"]
+
+
+def test_stored_neighbours_are_of_the_same_leaf_first_without_variants_and_what_is_out_of_stock(
+    client, alias, bundle, tmp_path
+):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    assert source(client, alias, "k1")["shelfwise"]["similar"][0]["id"] == "k3"
+    similar = SimilarProducts(client, alias)
+    assert [hit.id for hit in similar.similar("k1", 1)] == ["k3"]
+    assert not {"m1", "m2"} & {hit.id for hit in similar.similar("m1", 10)}
+    assert "k2" not in {hit.id for hit in similar.similar("k3", 10)}
+
+
+BAD = (
+    "not json",
+    '{"id": "x1"}',
+    '{"title": "no id"}',
+    '{"id": "x2", "title": "kettle", "price": "cheap"}',
+    '{"id": "k1", "title": "a second k1"}',
+    '{"id": "x3", "title": "kettle", "category": ["Home", ""]}',
+    '{"id": "x4", "title": "kettle", "attributes": ' + '{"a":' * 30 + "1" + "}" * 30 + "}",
+)
+
+
+def test_what_is_read_is_indexed_unchanged_or_rejected_and_rejects_name_line_and_reason(
+    client, alias, bundle, tmp_path
+):
+    done = index(write(tmp_path / "c.jsonl", *PRODUCTS, *BAD), bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected) == (14, 7, 0, 7)
+    assert done.read == done.indexed + done.unchanged + done.rejected
+    letters = [orjson.loads(line) for line in (tmp_path / "c.dead-letters.jsonl").read_bytes().splitlines()]
+    assert sorted(letter["line"] for letter in letters) == [8, 9, 10, 11, 12, 13, 14]
+    by_line = {letter["line"]: letter["reason"] for letter in letters}
+    assert "id is missing" in by_line[10]
+    assert "price must be a number" in by_line[11]
+    assert "the server refused it" in by_line[14]
+    assert int(client.count(index=alias)["count"]) == 7
+
+
+def test_rejected_lines_that_were_mended_can_be_indexed_from_the_dead_letter_file(client, alias, bundle, tmp_path):
+    first = index(
+        write(tmp_path / "c.jsonl", PRODUCTS[0], '{"id": "x2", "title": "mug", "price": "cheap"}'),
+        bundle,
+        alias,
+        client=client,
+    )
+    assert first.dead_letters is not None
+    mended = first.dead_letters.read_text().replace('"cheap"', "5").replace('\\"cheap\\"', "5")
+    again = write(tmp_path / "mended.jsonl", *mended.splitlines())
+    done = index(again, bundle, alias, client=client)
+    assert (done.read, done.indexed, done.rejected) == (1, 1, 0)
+    assert source(client, alias, "x2")["price"] == 5
+
+
+def test_a_second_run_encodes_only_what_changed(client, alias, bundle, tmp_path):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    before = source(client, alias, "k1")["shelfwise"]
+    changed = [
+        dict(PRODUCTS[0]) | {"price": 25},
+        dict(PRODUCTS[1]) | {"title": "glass kettle mug"},
+        *PRODUCTS[2:],
+        {"id": "n1", "title": "new mug"},
+    ]
+    done = index(write(tmp_path / "c.jsonl", *changed), bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected) == (8, 2, 6, 0)
+    k1 = source(client, alias, "k1")
+    assert k1["price"] == 25
+    assert k1["shelfwise"]["enriched_at"] == before["enriched_at"]
+    assert source(client, alias, "k2")["shelfwise"]["enriched_at"] > before["enriched_at"]
+    np.testing.assert_allclose(
+        vector(client, alias, "k1"), bundle.encoder.encode_documents(["steel kettle"]).vectors[0], atol=1e-6
+    )
+
+
+def test_another_bundle_encodes_everything_again_so_that_vectors_never_mix(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    index(catalogue, bundle, alias, client=client)
+    turned = write_hand_bundle(tmp_path / "other", {word: v[::-1] for word, v in WORDS.items()}, LEAVES)
+    done = index(catalogue, turned, alias, client=client)
+    assert (done.indexed, done.unchanged) == (7, 0)
+    bundles = client.search(index=alias, size=0, aggs={"b": {"terms": {"field": "shelfwise.bundle"}}})
+    assert [bucket["key"] for bucket in bundles["aggregations"]["b"]["buckets"]] == [turned.version]
+    with pytest.raises(IncompatibleIndex, match="re-index with this bundle"):
+        ProductSearch(client, alias, bundle)
+
+
+@pytest.mark.parametrize("same_bundle", [True, False])
+def test_what_a_person_decided_survives_the_next_run(client, alias, bundle, tmp_path, same_bundle):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    index(catalogue, bundle, alias, client=client)
+    decided = {"status": "corrected", "category": ["Home > Mugs"], "ancestors": ["Home", "Home > Mugs"]}
+    client.update(index=live(client, alias).name, id="t1", doc={"shelfwise": decided}, refresh=True)
+    following = bundle if same_bundle else write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
+    index(catalogue, following, alias, client=client)
+    assert {name: source(client, alias, "t1")["shelfwise"][name] for name in decided} == decided
+
+
+def test_a_category_that_the_bundle_has_not_learnt_is_said_by_line_and_the_product_is_found_under_it(
+    client, alias, bundle, tmp_path, capsys
+):
+    odd = {"id": "o1", "title": "kettle", "category": "Home > Kettle"}
+    done = index(write(tmp_path / "c.jsonl", *PRODUCTS, odd), bundle, alias, client=client)
+    assert done.rejected == 0
+    said = capsys.readouterr().err
+    assert "line 8: product o1: category Home > Kettle is not in the bundle's taxonomy" in said
+    assert "closest: Home > Kettles" in said
+    assert [hit.id for hit in ProductSearch(client, alias, bundle).search("kettle", category="Home > Kettle")] == ["o1"]
+
+
+def test_a_catalogue_of_which_nothing_is_left_does_not_move_the_alias(client, alias, bundle, tmp_path):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    name = live(client, alias).name
+    with pytest.raises(CatalogueError, match="rejected"):
+        index(write(tmp_path / "bad.jsonl", *BAD[:3]), bundle, alias, client=client)
+    assert live(client, alias).name == name
+
+
+def test_an_alias_that_is_a_plain_index_is_refused_and_left_alone(client, alias, bundle, tmp_path):
+    client.index(index=alias, id="1", document={"a": 1}, refresh=True)
+    with pytest.raises(IncompatibleIndex, match="plain index"):
+        index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    assert int(client.count(index=alias)["count"]) == 1
+
+
+def test_rollback_brings_back_the_index_before_with_its_documents(client, alias, bundle, tmp_path):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    index(write(tmp_path / "c.jsonl", *PRODUCTS[:3]), bundle, alias, client=client)
+    assert int(client.count(index=alias)["count"]) == 3
+    rollback(client, alias)
+    assert int(client.count(index=alias)["count"]) == 7
+
+
+def test_a_partial_update_of_a_price_keeps_vector_and_enrichment(client, alias, bundle, tmp_path):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    before = vector(client, alias, "k1")
+    client.update(index=alias, id="k1", doc={"price": 19.5}, refresh=True)
+    assert vector(client, alias, "k1") == before
+    assert source(client, alias, "k1")["shelfwise"]["ancestors"] == ["Home", "Home > Kettles"]
+
+
+def many(count: int) -> list[dict[str, object]]:
+    kinds = list(WORDS)
+    return [{"id": f"p{n}", "title": f"{kinds[n % 5]} {kinds[n // 5 % 5]} no {n}", "price": n} for n in range(count)]
+
+
+KILLED_AT = 3  # segments sent
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_as_an_uninterrupted_one(
+    client, alias, bundle, tmp_path, elasticsearch_url, monkeypatch
+):
+    """SIGKILL while documents are being sent; the second run neither encodes nor sends what the first one had."""
+    monkeypatch.setattr(ingest, "SEGMENT", 500)
+    catalogue = write(tmp_path / "many.jsonl", *many(6000), "not json")
+    program = (
+        "import sys; from shelfwise_indexer import ingest; ingest.SEGMENT = 500\n"
+        "ingest.index(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4])"
+    )
+    arguments = [str(catalogue), str(bundle.path), alias, elasticsearch_url]
+    run = subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.DEVNULL)
+    marks = _wait_for_marks(tmp_path / "cache", run)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    sent_before = len(marks.read_text().split())
+    assert KILLED_AT <= sent_before < 12, "the run ended before it could be killed"
+    assert not client.indices.exists_alias(name=alias)
+    encoded: list[int] = []
+    own = type(bundle.encoder).encode_documents
+    monkeypatch.setattr(
+        type(bundle.encoder), "encode_documents", lambda self, texts: encoded.append(len(texts)) or own(self, texts)
+    )
+    done = index(catalogue, bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected) == (6001, 6000, 0, 1)
+    assert encoded == []
+    assert int(client.count(index=alias)["count"]) == 6000
+    whole = index(catalogue, bundle, f"{alias}-whole", client=client)
+    assert (whole.indexed, whole.rejected) == (6000, 1)
+    for id_ in ("p0", "p1499", "p5999"):
+        left, right = source(client, alias, id_), source(client, f"{alias}-whole", id_)
+        left["shelfwise"].pop("enriched_at"), right["shelfwise"].pop("enriched_at")
+        assert left == right
+    assert not list((tmp_path / "cache" / "shelfwise" / "runs").iterdir())
+
+
+def _wait_for_marks(cache: Path, run: subprocess.Popen[bytes]) -> Path:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and run.poll() is None:
+        for marks in cache.glob("shelfwise/runs/*/sent-*"):
+            if len(marks.read_text().split()) >= KILLED_AT:
+                return marks
+        time.sleep(0.005)
+    raise AssertionError("the run neither sent three segments nor stayed alive")
+
+
+def test_a_server_that_goes_away_is_one_line_and_the_alias_stays(bundle, tmp_path):
+    with pytest.raises(ServerError, match="nothing answers at http") as error:
+        index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, "products", url="http://127.0.0.1:1")
+    assert "\n" not in str(error.value)
