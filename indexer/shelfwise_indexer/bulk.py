@@ -53,9 +53,9 @@ def send(client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any
 
 
 def enrichments(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What an index holds of these products: `category` and the `shelfwise` object with its vector, by id.
+    """What an index holds of these products, by id: the documents, their `shelfwise` with its vector where it has one.
 
-    Products that are not there, or have no vector, are left out.
+    Products that are not there are left out.
     """
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), PAGE):
@@ -71,11 +71,10 @@ def enrichments(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[s
                 track_total_hits=False,
             )
         for hit in answer["hits"]["hits"]:
-            vector = hit.get("fields", {}).get(VECTOR)
-            if vector:
-                source = hit["_source"]
-                source["shelfwise"]["vector"] = np.asarray(vector, dtype=np.float32)
-                found[hit["_id"]] = source
+            found[hit["_id"]] = hit["_source"]
+            enrichment = hit["_source"].setdefault("shelfwise", {})
+            if vector := hit.get("fields", {}).get(VECTOR):
+                enrichment["vector"] = np.asarray(vector, dtype=np.float32)
     return found
 
 

@@ -4,9 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import ftfy
-
-from shelfwise.product import Product, plain
+from shelfwise.product import Product, plain, repaired
 from shelfwise_indexer.duplicates import Conflict, conflicts, duplicate_groups, normalised, union, variant_pairs
 
 __all__ = [
@@ -105,11 +103,6 @@ def clean(product: Product) -> Cleaned:
         replace(product, title=title, description=texts["description"], brand=texts["brand"], attributes=kept),
         tuple(changes),
     )
-
-
-def repaired(text: str) -> str:
-    """Text whose encoding was broken on the way, mended; other text as it is."""
-    return text if text.isascii() else ftfy.fix_encoding(text)
 
 
 def _cleaned(id_: str, name: str, text: str | None, changes: list[Change]) -> str | None:

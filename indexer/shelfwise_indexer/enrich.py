@@ -47,7 +47,7 @@ class Enricher:
         if not filed:
             predicted = self.taxonomy.leaves[best[0]]
             filed = [predicted]
-            if confidence < self.threshold:
+            if confidence < self.threshold or self.threshold >= 1.0:  # 1.0: no confidence was ever good enough
                 status, filed = "review", self._sure_nodes(probabilities)
         return {
             "category": [path_text(path) for path in filed] if status == "accepted" else [],
@@ -99,7 +99,8 @@ def is_unchanged(before: Mapping[str, Any] | None, product: Product, text: str, 
         return False
     old = before["shelfwise"]
     return (
-        old.get("text_hash") == text_hash(text)
+        "vector" in old
+        and old.get("text_hash") == text_hash(text)
         and old.get("bundle") == bundle
         and list(before.get("category") or []) == [path_text(path) for path in product.categories]
     )

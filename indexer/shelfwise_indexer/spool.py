@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -73,13 +74,9 @@ class Spool:
     def write(self, number: int, entries: Sequence[Entry], vectors: Floats) -> None:
         """Keep a segment: its entries and their vectors, float32 [entries, dimension]."""
         lines = b"".join(orjson.dumps([entry.line, entry.carried, entry.document]) + b"\n" for entry in entries)
-        try:
+        with self._writing():
             self._whole(self._path(number, "npy"), vectors)
             self._whole(self._path(number, "jsonl"), lines)  # last: its presence says that the segment is whole
-        except OSError as error:
-            raise SpoolError(
-                f"{self.folder} cannot be written ({error.strerror}): free some space, run again"
-            ) from None
 
     def entries(self, number: int) -> list[Entry]:
         """The entries of a segment."""
@@ -92,15 +89,13 @@ class Spool:
 
     def all_vectors(self, dimension: int) -> Floats:
         """All vectors, float32 [n, dimension], mapped from disk."""
-        counts = [len(np.load(self._path(number, "npy"), mmap_mode="r")) for number in range(self.segments())]
-        whole = np.lib.format.open_memmap(
-            self.folder / "vectors.npy", mode="w+", dtype=np.float32, shape=(sum(counts), dimension)
-        )
-        start = 0
-        for number, count in enumerate(counts):
-            whole[start : start + count] = self.vectors(number)
-            start += count
-        return whole
+        parts = range(self.segments())
+        count = sum(len(np.load(self._path(number, "npy"), mmap_mode="r")) for number in parts)
+        path = self.folder / "vectors.f32"
+        with self._writing(), path.open("wb") as file:  # not through the map: on a full disk that is a bus error
+            for number in parts:
+                file.write(self.vectors(number).tobytes())
+        return np.memmap(path, np.float32, "r+", shape=(count, dimension))
 
     def sent(self, index: str) -> set[int]:
         """Segments that were sent to an index, every document of them answered for."""
@@ -109,7 +104,7 @@ class Spool:
 
     def mark_sent(self, index: str, number: int) -> None:
         """Remember that a segment is in the index."""
-        with (self.folder / f"sent-{index}").open("a") as file:
+        with self._writing(), (self.folder / f"sent-{index}").open("a") as file:
             file.write(f"{number}\n")
 
     def refused(self, index: str) -> dict[str, str]:
@@ -119,7 +114,7 @@ class Spool:
 
     def mark_refused(self, index: str, refused: Mapping[str, str]) -> None:
         """Remember what the server refused."""
-        with (self.folder / f"refused-{index}").open("ab") as file:
+        with self._writing(), (self.folder / f"refused-{index}").open("ab") as file:
             file.writelines(orjson.dumps(pair) + b"\n" for pair in refused.items())
 
     def remove(self) -> None:
@@ -132,6 +127,15 @@ class Spool:
 
     def _path(self, number: int, kind: str) -> Path:
         return self.folder / f"segment-{number:06d}.{kind}"
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SpoolError(
+                f"{self.folder} cannot be written ({error.strerror}): free some space, run again"
+            ) from None
 
     def _whole(self, path: Path, content: bytes | Floats) -> None:
         partial = path.with_suffix(".partial")

@@ -4,7 +4,6 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,27 +20,27 @@ from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import FORMAT, Bundle, content_version
 from shelfwise.encoder import Encoder, softmax
-from shelfwise.errors import ShelfwiseError
 from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer.backbone import Backbone, resolve
 from shelfwise_indexer.calibrate import accept_threshold, fit_temperature
-from shelfwise_indexer.catalogue import Rejected, file_hash, read
-from shelfwise_indexer.clean import duplicate_groups, union, variant_pairs
+from shelfwise_indexer.catalogue import Rejected, file_hash
 from shelfwise_indexer.evaluate import Scores, score
 from shelfwise_indexer.export import export
 from shelfwise_indexer.fit import FitSettings, Texts, fit, last_checkpoint
 from shelfwise_indexer.model import ShelfModel, load_trunk
-from shelfwise_indexer.split import stratified_grouped
+from shelfwise_indexer.preparation import (
+    CATEGORY_HINT,
+    TrainingError,
+    parts,
+    read_labelled,
+    say,
+    warn_unknown,
+    write_report,
+)
 
-HELD_BACK_SHARE = 0.15
 EXPORT_SAMPLES = 16
-CATEGORY_HINT = 'give products a "category", a list of names root first or text such as "A > B > C"'
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
-
-
-class TrainingError(ShelfwiseError):
-    """A catalogue cannot be trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +54,6 @@ class TrainSettings:
     level_weight: float = 0.3
     retention: float = 0.5
     fit: FitSettings = field(default_factory=FitSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """Products that carry a category, and how many lines there were besides."""
-
-    products: tuple[Product, ...]
-    rejected: tuple[Rejected, ...]
-    unlabelled: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +102,7 @@ def train(
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
-    train_part, held_back = _parts(labelled, validation, settings)
+    train_part, held_back = parts(labelled, validation, settings.text_fields, settings.fit.seed)
     taxonomy = Taxonomy.of(path for product in train_part for path in product.categories)
     if len(taxonomy.leaves) < 2:
         raise TrainingError(
@@ -120,11 +110,11 @@ def train(
         )
     backbone = resolve(settings.backbone, (product.title for product in train_part))
     trunk = load_trunk(backbone.source, settings.max_tokens)
-    _say(
+    say(
         f"training on {len(train_part)} products in {len(taxonomy.leaves)} categories, "
         f"{len(held_back)} held back, backbone {backbone.name}"
     )
-    _warn_unknown(held_back, taxonomy)
+    warn_unknown(held_back, taxonomy)
     set_seed(settings.fit.seed)
     work = _work_folder(folder, catalogue, validation, settings, backbone)
     model = ShelfModel(trunk, taxonomy, settings.dropout, settings.level_weight, settings.retention)
@@ -146,6 +136,7 @@ def train(
     scores = _calibrate(Bundle(staging, info, taxonomy), info, held_back)
     info["metrics"] = scores.to_json()
     info["version"] = content_version(staging, info)
+    write_report(staging / "report", labelled, settings.text_fields)
     (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
     _put_in_place(staging, folder)
     shutil.rmtree(work, ignore_errors=True)
@@ -181,48 +172,10 @@ def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product
     return score(taxonomy, probabilities, truths)
 
 
-def read_labelled(catalogue: str | os.PathLike[str]) -> Labelled:
-    """The products of a catalogue that carry a category; rejected lines are said on stderr, one each."""
-    products, rejected, unlabelled = [], [], 0
-    for row in read(catalogue):
-        if isinstance(row, Rejected):
-            rejected.append(row)
-            _say(f"{catalogue}, line {row.line}: {row.reason}")
-        elif row.product.categories:
-            products.append(row.product)
-        else:
-            unlabelled += 1
-    return Labelled(tuple(products), tuple(rejected), unlabelled)
-
-
 def document_prompt(trunk: SentenceTransformer) -> str:
     """The backbone's own prompt for documents (the names that sentence-transformers looks for, in its order)."""
     prompts = (trunk.prompts.get(name) for name in ("document", "passage", "corpus"))
     return next((prompt for prompt in prompts if prompt), "")
-
-
-def _parts(
-    labelled: Labelled, validation: str | os.PathLike[str] | None, settings: TrainSettings
-) -> tuple[Sequence[Product], Sequence[Product]]:
-    if validation is not None:
-        held_back = read_labelled(validation).products
-        if not held_back:
-            raise TrainingError(f"{validation}: no product carries a category: {CATEGORY_HINT}")
-        return labelled.products, held_back
-    products = labelled.products
-    groups = duplicate_groups([product.text(settings.text_fields) for product in products])
-    groups = union(groups, _same_title(products) + variant_pairs(products))
-    split = stratified_grouped(
-        [product.categories[0] for product in products], groups, held_back=HELD_BACK_SHARE, seed=settings.fit.seed
-    )
-    return [products[place] for place in split.train], [products[place] for place in split.held_back]
-
-
-def _same_title(products: Sequence[Product]) -> list[tuple[int, int]]:
-    """Rows with equal or nearly equal titles, whatever their descriptions, each with the first of them."""
-    first: dict[int, int] = {}
-    by_title = duplicate_groups([product.title for product in products])
-    return [(first.setdefault(int(group), row), row) for row, group in enumerate(by_title)]
 
 
 def _texts(
@@ -263,16 +216,6 @@ def _original(trunk: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[n
     return np.asarray(vectors, dtype=np.float32)
 
 
-def _warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
-    unknown = [product for product in products if not any(path in taxonomy.leaf_number for path in product.categories)]
-    if unknown:
-        first = unknown[0]
-        _say(
-            f"{len(unknown)} held-back products are in categories that no training product has and count as wrong, "
-            f"the first is {first.id} in {path_text(first.categories[0])}"
-        )
-
-
 def _check_target(folder: Path) -> None:
     if folder.exists() and not (folder / "bundle.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise TrainingError(f"{folder} is there and is not a bundle: give --out a new folder, or one with a bundle")
@@ -297,7 +240,7 @@ def _work_folder(
     run = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
     work = folder.absolute().parent / f".{folder.name}.training-{run}"
     if last_checkpoint(work / "fit"):
-        _say(f"going on with an interrupted training in {work}")
+        say(f"going on with an interrupted training in {work}")
     work.mkdir(exist_ok=True)
     return work
 
@@ -310,7 +253,3 @@ def _put_in_place(staging: Path, folder: Path) -> None:
         folder.rename(old)
     staging.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)  # noqa: T201

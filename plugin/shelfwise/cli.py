@@ -4,7 +4,7 @@ Exit status 0: done; 1: finished, but something was rejected; 2: could not be do
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import entry_points
@@ -15,6 +15,7 @@ import click
 import orjson
 
 from shelfwise.errors import ShelfwiseError, UsageError
+from shelfwise.table import hit_table
 
 if TYPE_CHECKING:
     from shelfwise.hit import Hit
@@ -287,12 +288,3 @@ def show(hits: "Sequence[Hit]", table: bool) -> None:
         return
     for line in hit_table(hits):
         click.echo(line)
-
-
-def hit_table(hits: "Iterable[Hit]") -> Iterator[str]:
-    """A line a hit: rank, score, id, title, category, price."""
-    for rank, hit in enumerate(hits, start=1):
-        price = "" if hit.price is None else f"{hit.price:.2f}"
-        stock = "  (out of stock)" if hit.in_stock is False else ""
-        leaf = hit.category[-1] if hit.category else ""
-        yield f"{rank:>3}  {hit.score:.4f}  {hit.id:<12.12}  {hit.title:<60.60}  {leaf:<26.26}  {price:>8}{stock}"

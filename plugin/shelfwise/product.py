@@ -74,15 +74,21 @@ def plain(text: str) -> str:
 
     Training, indexing and searching all read texts through this function, so that they see the same.
     """
-    if not text.isascii():
-        import ftfy  # here, because most texts do without it
-
-        text = ftfy.fix_encoding(text)
+    text = repaired(text)
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "&" in text:
         text = unescape(text)
     return _SPACE.sub(" ", _CONTROL.sub(" ", text)).strip()
+
+
+def repaired(text: str) -> str:
+    """Text whose encoding was broken on the way ("cafÃ©"), mended; other text as it is."""
+    if text.isascii():
+        return text
+    import ftfy  # here, because most texts do without it
+
+    return ftfy.fix_encoding(text)
 
 
 def parse_product(record: Mapping[str, Any]) -> Product:

@@ -1,0 +1,625 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from conftest import delete_indices
+from hand_bundle import write_hand_bundle
+from shelfwise.bundle import content_version
+
+SHELFWISE = Path(sys.executable).parent / "shelfwise"
+NOWHERE = "http://127.0.0.1:1"
+SECRET = "tHe-SeCrEt-ThAt-Is-NoNsEnSe"
+COMMANDS = [
+    "classify",
+    "demo",
+    "encode",
+    "index",
+    "local",
+    "local start",
+    "local status",
+    "local stop",
+    "rollback",
+    "search",
+    "similar",
+    "status",
+    "train",
+]
+HIT = {"id", "score", "title", "category", "categories", "brand", "price", "in_stock", "variant_of"}
+
+KETTLES, CASES = ["Home", "Kitchen", "Kettles"], ["Electronics", "Phones", "Cases"]
+# Two meanings: boiling water, protecting a phone. Leaves are in alphabetical order: Cases is the first.
+WORDS = {"case": (1, 0), "cover": (1, 0), "phone": (0.96, 0.28), "kettle": (0, 1), "boiler": (0, 1), "壶": (0, 1)}
+CATALOGUE = [
+    {"id": "k1", "title": "Steel kettle", "brand": "Sony", "price": 30, "category": KETTLES},
+    {"id": "k2", "title": "Glass kettle", "brand": "LG", "price": 15.5, "category": KETTLES, "color": "clear"},
+    {"id": "k3", "title": "不锈钢壶", "price": 20, "category": KETTLES, "in_stock": False},
+    {"id": "c1", "title": "Leather phone case", "brand": "Sony", "price": 9, "category": CASES, "color": "red"},
+    {"id": "c2", "title": "Leather phone cover", "price": 5, "category": CASES, "variant_of": "c1"},
+    {"id": "c3", "title": "Silicone case", "price": 7, "category": CASES},
+    {"id": "u1", "title": "Travel kettle"},
+]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run of the program gave."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self):
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def ids(self):
+        return [line["id"] for line in self.lines]
+
+
+def runner(folder):
+    """Runs the real program in a folder, away from this machine's cache, servers and logins."""
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("ELASTICSEARCH_")}
+
+    def run(*arguments, given="", **env):
+        done = subprocess.run(
+            [SHELFWISE, *map(str, arguments)],
+            input=given.encode() if isinstance(given, str) else given,
+            capture_output=True,
+            cwd=folder,
+            env=outer | {"XDG_CACHE_HOME": str(folder / "cache")} | env,
+            timeout=120,
+            check=False,
+        )
+        ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert "Traceback" not in ran.err, ran.err
+        assert "Traceback" not in ran.out
+        return ran
+
+    return run
+
+
+def lines_of(records):
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def refused_in_one_line(ran, *parts):
+    """Nothing on stdout, status 2, and one line on stderr that holds the parts."""
+    assert (ran.status, ran.out) == (2, ""), ran
+    assert ran.err.startswith("shelfwise: ")
+    assert ran.err.count("\n") == 1
+    for part in parts:
+        assert part in ran.err
+    return True
+
+
+@pytest.fixture
+def shelfwise(tmp_path):
+    return runner(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("cli") / "bundle", WORDS, [tuple(KETTLES), tuple(CASES)])
+
+
+@pytest.fixture(scope="module")
+def model(bundle):
+    """The bundle's folder, as the command line has it."""
+    return str(bundle.path)
+
+
+class TestClassify:
+    GIVEN = lines_of([{"id": "b", "title": "Phone case"}, {"id": 7, "title": "Kettle"}, {"id": "a", "title": "壶"}])
+
+    def test_a_line_is_as_the_contract_has_it(self, shelfwise, model):
+        ran = shelfwise("classify", "--bundle", model, given=self.GIVEN)
+        assert (ran.status, ran.err) == (0, "")
+        for line in ran.lines:
+            assert line.keys() == {"id", "category", "confidence", "candidates"}
+            assert [one.keys() for one in line["candidates"]] == [{"category", "probability"}] * 2
+            assert line["category"] == line["candidates"][0]["category"]
+            assert line["confidence"] == line["candidates"][0]["probability"]
+            assert sum(one["probability"] for one in line["candidates"]) == pytest.approx(1, abs=1e-5)
+
+    def test_products_come_out_in_the_order_they_went_in(self, shelfwise, model):
+        lines = shelfwise("classify", "--bundle", model, given=self.GIVEN).lines
+        assert [(line["id"], line["category"]) for line in lines] == [("b", CASES), ("7", KETTLES), ("a", KETTLES)]
+
+    def test_a_file_standard_input_and_a_dash_are_the_same(self, shelfwise, model, tmp_path):
+        (tmp_path / "products.jsonl").write_text(self.GIVEN)
+        from_file = shelfwise("classify", "--bundle", model, "products.jsonl")
+        assert len(from_file.lines) == 3
+        assert from_file.out == shelfwise("classify", "--bundle", model, "-", given=self.GIVEN).out
+        assert from_file.out == shelfwise("classify", "--bundle", model, given=self.GIVEN).out
+
+    def test_five_candidates_of_many_leaves_best_first(self, shelfwise, tmp_path):
+        wide = write_hand_bundle(tmp_path / "wide", {"kettle": (0.8, 0.6, 0)}, [("Home", leaf) for leaf in "abcdefg"])
+        [line] = shelfwise("classify", "--bundle", wide.path, given='{"id": "1", "title": "kettle"}').lines
+        probabilities = [one["probability"] for one in line["candidates"]]
+        assert [one["category"][-1] for one in line["candidates"]] == ["a", "b", "c", "d", "e"]
+        assert probabilities == sorted(probabilities, reverse=True)
+
+    def test_bad_lines_are_named_and_the_others_are_done(self, shelfwise, model):
+        given = b'{"id": "1", "title": "Kettle"}\n{nope\n\n{"id": "2"}\n{"id": "3", "title": "caf\xff"}\n' + (
+            b'{"id": "1", "title": "Case"}\n{"id": "4", "title": "Case"}\n{"title": "Case"}\n'
+        )
+        ran = shelfwise("classify", "--bundle", model, given=given)
+        assert (ran.status, ran.ids) == (1, ["1", "4"])
+        for part in ("line 2: not JSON", "line 4: product 2: title", "line 5: not UTF-8", "line 6: product 1: dup"):
+            assert part in ran.err
+        assert "line 8: id is missing" in ran.err
+        assert ran.err.splitlines()[-1] == "5 lines were rejected, the others are done"
+
+    def test_csv_is_read_by_its_extension(self, shelfwise, model, tmp_path):
+        (tmp_path / "products.csv").write_text("id,title\n1,Kettle\n2,Phone case\n")
+        ran = shelfwise("classify", "--bundle", model, "products.csv")
+        assert [line["category"] for line in ran.lines] == [KETTLES, CASES]
+
+    def test_an_empty_input_is_refused(self, shelfwise, model):
+        assert refused_in_one_line(shelfwise("classify", "--bundle", model), "the catalogue is empty")
+
+    def test_a_file_that_is_not_there_is_named(self, shelfwise, model):
+        assert refused_in_one_line(shelfwise("classify", "--bundle", model, "none.jsonl"), "none.jsonl", "no such file")
+
+    def test_a_bundle_that_is_not_there_is_named_with_what_makes_one(self, shelfwise):
+        ran = shelfwise("classify", "--bundle", "no-model", given=self.GIVEN)
+        assert refused_in_one_line(ran, "no-model", "shelfwise train CATALOGUE --out no-model")
+
+    def test_a_changed_bundle_is_refused(self, shelfwise, model, tmp_path):
+        changed = shutil.copytree(model, tmp_path / "changed")
+        with (changed / "model.bin").open("ab") as file:
+            file.write(b"\0")
+        assert refused_in_one_line(shelfwise("classify", "--bundle", changed, given=self.GIVEN), "was changed")
+
+    def test_a_reader_that_stops_early_is_no_error(self, model, tmp_path):
+        (tmp_path / "many.jsonl").write_text(lines_of({"id": n, "title": "Kettle"} for n in range(4000)))
+        piped = subprocess.run(
+            ["bash", "-c", '"$0" classify --bundle "$1" many.jsonl | head -1', SHELFWISE, model],
+            capture_output=True,
+            cwd=tmp_path,
+            timeout=120,
+            check=True,
+        )
+        assert orjson.loads(piped.stdout)["id"] == "0"
+        assert piped.stderr == b""
+
+
+class TestEncode:
+    GIVEN = lines_of([{"id": "b", "title": "Phone case"}, {"id": "a", "title": "Kettle"}, {"id": "c", "title": "壶"}])
+
+    def test_lines_and_the_array_hold_the_same_float32_vectors_in_input_order(self, shelfwise, model, tmp_path):
+        ran = shelfwise("encode", "--bundle", model, given=self.GIVEN)
+        written = shelfwise("encode", "--bundle", model, "--out", "vectors.npy", given=self.GIVEN)
+        assert (ran.status, written.status, written.out) == (0, 0, "")
+        assert [set(line) for line in ran.lines] == [{"id", "vector"}] * 3
+        assert ran.ids == ["b", "a", "c"]
+        array = np.load(tmp_path / "vectors.npy", allow_pickle=False)
+        assert (array.dtype, array.shape) == (np.float32, (3, 2))
+        assert np.array_equal(array, np.array([line["vector"] for line in ran.lines], dtype=np.float32))
+        assert array[1:] == pytest.approx(np.array([[0, 1], [0, 1]]), abs=1e-5)
+
+    def test_a_query_is_read_behind_its_own_prompt(self, shelfwise, bundle, tmp_path):
+        folder = shutil.copytree(bundle.path, tmp_path / "prompted")
+        info = {**bundle.info, "prompts": {"query": "case ", "document": "kettle "}}
+        info["version"] = content_version(folder, info)
+        (folder / "bundle.json").write_bytes(orjson.dumps(info))
+        unknown = '{"id": "1", "title": "zzz"}'
+        [document] = shelfwise("encode", "--bundle", folder, given=unknown).lines
+        [query] = shelfwise("encode", "--bundle", folder, "--as", "query", given=unknown).lines
+        assert document["vector"] == pytest.approx([0, 1], abs=2e-3)
+        assert query["vector"] == pytest.approx([1, 0], abs=2e-3)
+
+    def test_bad_lines_have_no_row_in_the_array(self, shelfwise, model, tmp_path):
+        ran = shelfwise("encode", "--bundle", model, "--out", "vectors.npy", given="{\n" + self.GIVEN)
+        assert ran.status == 1
+        assert "line 1: not JSON" in ran.err
+        assert len(np.load(tmp_path / "vectors.npy")) == 3
+
+    @pytest.mark.parametrize("out", ["none/vectors.npy", "."])
+    def test_an_array_that_cannot_be_written_is_named(self, shelfwise, model, out):
+        ran = shelfwise("encode", "--bundle", model, "--out", out, given=self.GIVEN)
+        assert refused_in_one_line(ran, f"{out} cannot be written")
+
+
+class TestUsage:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_help_shows_a_command_to_copy(self, shelfwise, command):
+        ran = shelfwise(*command.split(), "--help")
+        assert (ran.status, ran.err) == (0, "")
+        assert any(line.strip().startswith(f"shelfwise {command}") for line in ran.out.splitlines()[1:])
+
+    def test_the_commands_above_are_all_there_are(self, shelfwise):
+        listed = shelfwise("--help").out.partition("Commands:")[2]
+        assert [line.split()[0] for line in listed.splitlines() if line.strip()] == [
+            name for name in COMMANDS if " " not in name
+        ]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            "frobnicate",
+            "search kettle --bundle b",
+            "search kettle --alias products",
+            "search kettle --alias products --bundle b -k many",
+            "search kettle --alias products --bundle b --mode best",
+            "search kettle --alias products --bundle b --frobnicate",
+            "search --alias products --bundle b",
+            "search kettle --queries q.jsonl --alias products --bundle b",
+            "similar --alias products",
+            "status",
+            "index --bundle b --alias products",
+            "index catalogue.jsonl --alias products",
+            "classify",
+            "train catalogue.jsonl",
+            "train catalogue.jsonl --out b --epochs 0",
+            "local start --version 7.0.0",
+            "local start --port 70000",
+        ],
+    )
+    def test_a_command_that_cannot_be_is_refused_with_status_2(self, shelfwise, arguments):
+        ran = shelfwise(*arguments.split())
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err
+
+    def test_without_a_command_there_is_help_and_status_2(self, shelfwise):
+        ran = shelfwise()
+        assert ran.status == 2
+        assert "shelfwise local start" in ran.out + ran.err
+
+    def test_the_version_is_that_of_the_package(self, shelfwise):
+        assert shelfwise("--version").out.strip().count(".") == 2
+
+    @pytest.mark.parametrize("verb", ["status", "stop"])
+    def test_a_local_server_that_does_not_run_has_no_address(self, shelfwise, verb):
+        with tempfile.TemporaryDirectory(prefix="shelfwise-tests-") as data:  # where other accounts may enter
+            Path(data).chmod(0o755)
+            ran = shelfwise("local", verb, "--data", data)
+        assert (ran.status, ran.lines) == (0, [{"url": None, "version": None, "pid": None}])
+
+    def test_importing_shelfwise_loads_nothing_heavy(self):
+        program = "import sys, shelfwise, shelfwise.cli; print(*sys.modules, sep='\\n')"
+        loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        modules = {name.split(".")[0] for name in loaded.split()}
+        assert "shelfwise" in modules
+        assert not modules & {"torch", "openvino", "elasticsearch", "transformers", "faiss", "shelfwise_indexer"}
+
+    def test_the_offline_commands_wait_for_no_torch_before_they_run(self):
+        program = "import sys, shelfwise_indexer.cli; print(*sys.modules, sep='\\n')"
+        loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        assert not {name.split(".")[0] for name in loaded.split()} & {"torch", "transformers", "sklearn", "faiss"}
+
+
+class TestServerThatIsNotThere:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            "search kettle --alias products --bundle {}",
+            "similar k1 --alias products",
+            "status products",
+            "rollback products",
+            "index catalogue.jsonl --alias products --bundle {}",
+        ],
+    )
+    def test_it_is_one_line_that_says_what_to_do(self, shelfwise, model, tmp_path, arguments):
+        (tmp_path / "catalogue.jsonl").write_text(lines_of(CATALOGUE))
+        ran = shelfwise(*arguments.format(model).split(), "--url", NOWHERE)
+        assert refused_in_one_line(ran, f"nothing answers at {NOWHERE}", "shelfwise local start", "ELASTICSEARCH_URL")
+
+    def test_the_environment_names_the_server_too(self, shelfwise):
+        assert refused_in_one_line(shelfwise("status", "products", ELASTICSEARCH_URL=NOWHERE), NOWHERE)
+
+    def test_a_url_that_is_none_is_refused(self, shelfwise):
+        assert refused_in_one_line(shelfwise("status", "products", "--url", "localhost"), "http://localhost:9200")
+
+    @pytest.mark.parametrize(
+        ("url", "env"),
+        [
+            (NOWHERE, {"ELASTICSEARCH_API_KEY": SECRET}),
+            (NOWHERE, {"ELASTICSEARCH_API_KEY": f"{SECRET}\nsecond line: 秘密"}),
+            (NOWHERE, {"ELASTICSEARCH_USERNAME": "me", "ELASTICSEARCH_PASSWORD": SECRET}),
+            (NOWHERE, {"ELASTICSEARCH_PASSWORD": SECRET}),
+            (f"http://me:{SECRET}@127.0.0.1:1", {}),
+            (f"http://me:{SECRET}@127.0.0.1:none", {}),
+        ],
+    )
+    def test_no_secret_is_ever_printed(self, shelfwise, url, env):
+        ran = shelfwise("status", "products", "--url", url, **env)
+        assert ran.status == 2
+        assert ran.err
+        assert SECRET.lower() not in (ran.out + ran.err).lower()
+
+
+def indexed(run, url, model, alias, records=CATALOGUE, name="catalogue.jsonl", folder=None):
+    """Write a catalogue and run `index` over it."""
+    (folder / name).write_text(records if isinstance(records, str) else lines_of(records))
+    return run("index", name, "--bundle", model, "--alias", alias, "--url", url)
+
+
+@pytest.fixture(scope="module")
+def shop(client, elasticsearch_url, model, tmp_path_factory):
+    """The program over an alias that it has filled, for tests that only read: run("search", …)."""
+    folder, alias = tmp_path_factory.mktemp("shop"), f"test-cli-{uuid.uuid4().hex[:12]}"
+    run = runner(folder)
+    done = indexed(run, elasticsearch_url, model, alias, folder=folder)
+    assert done.status == 0, done.err
+
+    def ask(command, *arguments, **more):
+        needs_bundle = ["--bundle", model] if command == "search" else []
+        return run(command, *arguments, "--alias", alias, *needs_bundle, "--url", elasticsearch_url, **more)
+
+    yield ask
+    delete_indices(client, alias)
+
+
+@pytest.mark.es
+class TestSearch:
+    def test_a_hit_has_the_keys_of_the_contract(self, shop):
+        ran = shop("search", "steel kettle", "-k", "1")
+        assert (ran.status, ran.err) == (0, "")
+        [hit] = ran.lines
+        assert hit.keys() >= HIT
+        assert list(hit)[:4] == ["id", "score", "title", "category"]
+        assert (hit["id"], hit["title"], hit["category"], hit["price"]) == ("k1", "Steel kettle", KETTLES, 30.0)
+
+    def test_k_is_how_many(self, shop):
+        assert [len(shop("search", "kettle", "-k", k).lines) for k in (1, 3)] == [1, 3]
+
+    def test_a_category_finds_all_below_it_and_nothing_else(self, shop):
+        assert set(shop("search", "kettle", "--category", "Electronics").ids) == {"c1", "c2", "c3"}
+        assert set(shop("search", "case", "--category", "Home > Kitchen").ids) == {"k1", "k2", "k3", "u1"}
+
+    def test_a_predicted_category_is_found_too(self, shop):
+        [hit] = [hit for hit in shop("search", "travel kettle", "--category", "Home").lines if hit["id"] == "u1"]
+        assert (hit["category"], hit["status"]) == (KETTLES, "accepted")
+
+    def test_filters_add_up(self, shop):
+        assert set(shop("search", "kettle", "--filter", "brand=sony").ids) == {"k1", "c1"}
+        assert shop("search", "kettle", "--filter", "brand=Sony", "--filter", "price=..10").ids == ["c1"]
+        assert shop("search", "kettle", "--filter", "color=clear").ids == ["k2"]
+
+    def test_modes_search_by_words_by_meaning_or_both(self, shop):
+        assert shop("search", "boiler", "--mode", "lexical").out == ""
+        assert set(shop("search", "boiler", "--mode", "semantic", "-k", "4").ids) == {"k1", "k2", "k3", "u1"}
+        assert set(shop("search", "boiler", "--mode", "hybrid", "-k", "4").ids) == {"k1", "k2", "k3", "u1"}
+
+    def test_many_queries_give_a_line_each_in_their_order(self, shop):
+        given = lines_of([{"query": "phone case"}, {"query": "glass kettle", "id": 9}])
+        ran = shop("search", "--queries", "-", "-k", "2", given=given)
+        assert [line.keys() for line in ran.lines] == [{"query", "hits"}] * 2
+        assert [line["query"] for line in ran.lines] == ["phone case", "glass kettle"]
+        assert [line["hits"][0]["id"] for line in ran.lines] == ["c1", "k2"]
+        assert [len(line["hits"]) for line in ran.lines] == [2, 2]
+
+    def test_many_queries_find_what_one_by_one_finds(self, shop, tmp_path):
+        (tmp_path / "queries.jsonl").write_text(lines_of([{"query": "kettle"}, {"query": "leather cover"}]))
+        options = ["--filter", "price=..20", "--category", "Electronics"]
+        together = shop("search", "--queries", tmp_path / "queries.jsonl", *options).lines
+        assert [line["hits"] for line in together] == [
+            shop("search", query, *options).lines for query in ("kettle", "leather cover")
+        ]
+
+    @pytest.mark.parametrize("line", ["kettle", '{"text": "kettle"}', '["kettle"]', '{"query": 7}'])
+    def test_a_line_that_is_no_query_is_named(self, shop, line):
+        ran = shop("search", "--queries", "-", given='{"query": "kettle"}\n' + line + "\n")
+        assert refused_in_one_line(ran, "line 2", '{"query": "kettle"}')
+
+    def test_queries_that_are_not_there_are_named(self, shop):
+        assert refused_in_one_line(shop("search", "--queries", "none.jsonl"), "none.jsonl cannot be read")
+
+    def test_a_table_is_for_people(self, shop):
+        out = shop("search", "steel kettle", "--table", "-k", "2").out
+        assert len(out.splitlines()) == 2
+        assert out.split()[0] == "1"
+        assert "Steel kettle" in out
+        assert "30.00" in out
+        assert "{" not in out
+        many = shop("search", "--queries", "-", "--table", "-k", "1", given='{"query": "壶"}\n').out
+        assert "壶\n" in many
+        assert "(out of stock)" in many
+
+    def test_a_wrong_category_names_the_closest(self, shop):
+        ran = shop("search", "kettle", "--category", "Home > Kitchn > Ketles")
+        assert refused_in_one_line(ran, "Home > Kitchn > Ketles", "Home > Kitchen > Kettles")
+
+    @pytest.mark.parametrize(
+        ("options", "part"),
+        [
+            (["-k", "0"], "0"),
+            (["-k", "-1"], "-1"),
+            (["--filter", "brand"], "FIELD=VALUE"),
+            (["--filter", "price=cheap"], "price"),
+            (["--filter", "colour=red"], "color"),
+            (["--category", " > "], "category"),
+        ],
+    )
+    def test_what_cannot_be_searched_for_is_said_in_one_line(self, shop, options, part):
+        assert refused_in_one_line(shop("search", "kettle", *options), part)
+
+    def test_an_empty_query_is_refused(self, shop):
+        assert refused_in_one_line(shop("search", "  "), "query")
+
+    def test_the_vectors_of_another_bundle_never_meet_those_of_the_index(
+        self, client, shelfwise, elasticsearch_url, alias, model, tmp_path
+    ):
+        indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
+        other = write_hand_bundle(tmp_path / "other", WORDS | {"cover": (0, 1)}, [tuple(KETTLES), tuple(CASES)])
+        ran = shelfwise("search", "kettle", "--alias", alias, "--bundle", other.path, "--url", elasticsearch_url)
+        assert refused_in_one_line(ran, other.version, "re-index with this bundle, or point --bundle at")
+
+    def test_an_unknown_alias_is_named_with_what_makes_it(self, shelfwise, model, elasticsearch_url):
+        ran = shelfwise("search", "kettle", "--alias", "test-none", "--bundle", model, "--url", elasticsearch_url)
+        assert refused_in_one_line(ran, "test-none", "shelfwise index CATALOGUE")
+
+
+@pytest.mark.es
+class TestSimilar:
+    def test_the_same_category_first_and_nothing_out_of_stock(self, shop):
+        ran = shop("similar", "k1", "-k", "3")
+        assert (ran.status, ran.err) == (0, "")
+        assert set(ran.ids[:2]) == {"k2", "u1"}
+        assert "k3" not in ran.ids
+        assert all(hit.keys() >= HIT for hit in ran.lines)
+
+    def test_neither_the_product_nor_its_variants(self, shop):
+        assert shop("similar", "c1", "-k", "1").ids == ["c3"]
+        assert not {"c1", "c2"} & set(shop("similar", "c2").ids)
+
+    def test_a_table_is_for_people(self, shop):
+        assert "Silicone case" in shop("similar", "c1", "-k", "1", "--table").out
+
+    def test_an_unknown_id_is_named(self, shop):
+        assert refused_in_one_line(shop("similar", "nope"), "'nope'")
+
+
+@pytest.mark.es
+class TestIndex:
+    KEYS = ("read", "indexed", "unchanged", "rejected", "index", "seconds", "docs_per_second")
+
+    def test_index_status_index_again_and_rollback(self, shelfwise, elasticsearch_url, model, alias, tmp_path):
+        def ask(*arguments):
+            ran = shelfwise(*arguments, "--url", elasticsearch_url)
+            assert ran.status == 0, ran.err
+            [line] = ran.lines
+            return line
+
+        first = indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
+        assert first.status == 0, first.err
+        [done] = first.lines
+        assert tuple(done) == (*self.KEYS, "dead_letters")
+        assert {name: done[name] for name in self.KEYS[:4]} == {
+            "read": 7,
+            "indexed": 7,
+            "unchanged": 0,
+            "rejected": 0,
+        }
+        assert done["index"].startswith(f"{alias}-")
+        assert done["dead_letters"] is None
+
+        live = ask("status", alias)
+        assert (live["alias"], live["index"], live["products"], live["vectors"]) == (alias, done["index"], 7, 7)
+        assert (live["by_status"], live["previous"]) == ({"accepted": 7}, None)
+        assert {"bundle", "dimension", "server", "client", "schema"} <= live.keys()
+
+        changed = [record | {"price": 99} if record["id"] == "k1" else record for record in CATALOGUE[:-1]]
+        changed.append({"id": "n1", "title": "New case"})
+        [again] = indexed(shelfwise, elasticsearch_url, model, alias, changed, folder=tmp_path).lines
+        assert (again["read"], again["indexed"], again["unchanged"], again["rejected"]) == (7, 1, 6, 0)
+        assert again["index"] != done["index"]
+        assert ask("status", alias)["previous"] == done["index"]
+        search = ["search", "steel kettle", "-k", "1", "--alias", alias, "--bundle", model]
+        assert ask(*search)["price"] == 99.0
+
+        back = ask("rollback", alias)
+        assert (back["alias"], back["index"], back["left"]) == (alias, done["index"], again["index"])
+        assert ask("status", alias)["index"] == done["index"]
+        assert ask(*search)["price"] == 30.0
+
+    def test_rollback_of_a_first_index_has_nowhere_to_go(self, shelfwise, elasticsearch_url, model, alias, tmp_path):
+        indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
+        assert refused_in_one_line(
+            shelfwise("rollback", alias, "--url", elasticsearch_url), alias, "nothing to go back"
+        )
+
+    def test_rejected_lines_are_named_and_in_the_dead_letters(
+        self, client, shelfwise, elasticsearch_url, model, alias, tmp_path
+    ):
+        records = lines_of(CATALOGUE[:2]) + "{nope\n" + lines_of([{"id": "x", "title": "Kettle", "price": "cheap"}])
+        ran = indexed(shelfwise, elasticsearch_url, model, alias, records, folder=tmp_path)
+        assert ran.status == 1
+        [done] = ran.lines
+        assert (done["read"], done["indexed"], done["rejected"]) == (4, 2, 2)
+        assert "catalogue.jsonl, line 3: not JSON" in ran.err
+        assert "catalogue.jsonl, line 4: product x: price must be a number" in ran.err
+        letters = [json.loads(line) for line in (tmp_path / done["dead_letters"]).read_text().splitlines()]
+        assert [(letter["line"], letter["id"]) for letter in letters] == [(3, None), (4, "x")]
+        assert all(letter["reason"] for letter in letters)
+        assert client.count(index=alias)["count"] == 2
+
+    def test_a_category_that_the_bundle_does_not_know_is_said_and_kept(
+        self, shelfwise, elasticsearch_url, model, alias, tmp_path
+    ):
+        records = [*CATALOGUE, {"id": "w", "title": "Wok", "category": "Home > Kitchen > Woks"}]
+        ran = indexed(shelfwise, elasticsearch_url, model, alias, records, folder=tmp_path)
+        assert (ran.status, ran.lines[0]["indexed"]) == (0, 8)
+        assert "line 8: product w: category Home > Kitchen > Woks is not in the bundle's taxonomy" in ran.err
+        search = ["search", "wok", "--category", "Home > Kitchen > Woks", "--alias", alias, "--bundle", model]
+        assert shelfwise(*search, "--url", elasticsearch_url).ids == ["w"]
+
+    def test_a_catalogue_of_which_nothing_is_left_moves_no_alias(
+        self, shelfwise, elasticsearch_url, model, alias, tmp_path
+    ):
+        [done] = indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path).lines
+        for records in ("", "{nope\n"):
+            ran = indexed(shelfwise, elasticsearch_url, model, alias, records, "bad.jsonl", tmp_path)
+            assert (ran.status, ran.out) == (2, "")
+            assert "bad.jsonl" in ran.err
+        [live] = shelfwise("status", alias, "--url", elasticsearch_url).lines
+        assert (live["index"], live["products"]) == (done["index"], 7)
+
+    @pytest.mark.parametrize("title", ["Travel kettle", "Travel kettle, mended"])
+    def test_what_a_person_corrected_survives_the_next_run(
+        self, client, shelfwise, elasticsearch_url, model, alias, tmp_path, title
+    ):
+        indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
+        nodes = ["Electronics", "Electronics > Phones", "Electronics > Phones > Cases"]
+        decision = {"status": "corrected", "category": nodes[-1:], "ancestors": nodes}
+        client.update(index=alias, id="u1", doc={"shelfwise": decision}, refresh=True)
+        records = [*CATALOGUE[:-1], CATALOGUE[-1] | {"title": title}]
+        indexed(shelfwise, elasticsearch_url, model, alias, records, folder=tmp_path)
+        kept = client.get(index=alias, id="u1")["_source"]
+        assert kept["title"] == title
+        assert {name: kept["shelfwise"][name] for name in decision} == decision
+
+    def test_what_a_person_corrected_survives_although_the_vector_was_lost(
+        self, client, shelfwise, elasticsearch_url, model, alias, tmp_path
+    ):
+        indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
+        left = {"status": "corrected", "category": ["Home > Woks"], "ancestors": ["Home", "Home > Woks"]}
+        product = {"id": "u1", "title": "Travel kettle", "shelfwise": left}
+        client.index(index=alias, id="u1", document=product, refresh=True)
+        [again] = indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path).lines
+        assert (again["indexed"], again["unchanged"]) == (1, 6)
+        kept = client.get(index=alias, id="u1")["_source"]["shelfwise"]
+        assert {name: kept[name] for name in left} == left
+        assert shelfwise("status", alias, "--url", elasticsearch_url).lines[0]["vectors"] == 7
+
+    def test_an_alias_that_is_a_plain_index_is_left_alone(
+        self, client, shelfwise, elasticsearch_url, model, alias, tmp_path
+    ):
+        client.index(index=alias, id="theirs", document={"title": "Kettle"}, refresh=True)
+        (tmp_path / "catalogue.jsonl").write_text(lines_of(CATALOGUE))
+        for command in (
+            ["index", "catalogue.jsonl", "--bundle", model, "--alias", alias],
+            ["search", "kettle", "--bundle", model, "--alias", alias],
+            ["similar", "k1", "--alias", alias],
+            ["status", alias],
+            ["rollback", alias],
+        ):
+            ran = shelfwise(*command, "--url", elasticsearch_url)
+            assert refused_in_one_line(ran, f"{alias} is a plain index, not an alias: choose another --alias")
+        assert client.count(index=alias)["count"] == 1
+
+    def test_a_secret_is_not_printed_by_commands_that_reach_the_server(
+        self, shelfwise, elasticsearch_url, model, tmp_path
+    ):
+        (tmp_path / "catalogue.jsonl").write_text("{nope\n")
+        for command in (
+            ["status", "test-none"],
+            ["similar", "k1", "--alias", "test-none"],
+            ["index", "catalogue.jsonl", "--bundle", model, "--alias", "test-none"],
+        ):
+            ran = shelfwise(*command, "--url", elasticsearch_url, ELASTICSEARCH_API_KEY=SECRET)
+            assert ran.status == 2
+            assert ran.err
+            assert SECRET not in ran.out + ran.err

@@ -1,0 +1,155 @@
+import math
+import shutil
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hand_bundle import write_hand_bundle
+from shelfwise.bundle import Bundle, content_version
+from shelfwise.encoder import BATCH_TOKENS, _batches_by_length, softmax
+
+WORDS = {"kettle": (1, 0, 0), "case": (0, 1, 0), "phone": (0, 0.8, 0.6), "壶": (0.6, 0, 0.8)}
+KETTLE = 2  # its token: [PAD], [UNK], kettle
+LEAVES = [("Home",), ("Phones",)]
+# From one word to sixty, in no order, many more tokens than one batch takes.
+MIXED = [" ".join(list(WORDS)[(n * step) % 4] for step in range(1, n * 37 % 60 + 2)) for n in range(120)]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("encoder") / "bundle", WORDS, LEAVES)
+
+
+@pytest.fixture
+def with_settings(bundle, tmp_path):
+    """The same model under other settings."""
+
+    def write(**settings):
+        folder = shutil.copytree(bundle.path, tmp_path / "bundle", dirs_exist_ok=True)
+        info = {**bundle.info, **settings}
+        info["version"] = content_version(folder, info)
+        (folder / "bundle.json").write_bytes(orjson.dumps(info))
+        return Bundle.load(folder).encoder
+
+    return write
+
+
+def test_a_text_has_the_vector_of_its_words(bundle):
+    encoded = bundle.encoder.encode_documents(["kettle", "kettle case", "Phone!"])
+    assert encoded.vectors == pytest.approx(np.array([[1, 0, 0], [0.7071, 0.7071, 0], [0, 0.8, 0.6]]), abs=2e-3)
+    assert encoded.vectors.dtype == encoded.probabilities.dtype == np.float32
+
+
+def test_batched_is_the_same_as_one_by_one(bundle):
+    together = bundle.encoder.encode_documents(MIXED)
+    alone = [bundle.encoder.encode_documents([text]) for text in MIXED]
+    assert np.abs(together.vectors - np.concatenate([one.vectors for one in alone])).max() < 1e-6
+    assert np.abs(together.probabilities - np.concatenate([one.probabilities for one in alone])).max() < 1e-6
+
+
+def test_the_mixed_texts_take_several_batches_and_are_in_no_order():
+    lengths = [len(text.split()) for text in MIXED]
+    assert len(_batches_by_length(lengths)) > 1
+    assert lengths != sorted(lengths)
+    assert (min(lengths), max(lengths)) == (1, 60)
+
+
+def test_input_order_is_kept_over_mixed_lengths(bundle):
+    texts = ["case " * 40, "kettle", "phone " * 10, "case", "kettle " * 30]
+    nearest = bundle.encoder.encode_documents(texts).vectors.argmax(axis=1)
+    assert nearest.tolist() == [1, 0, 1, 1, 0]
+
+
+def test_reversed_input_gives_reversed_output(bundle):
+    there, back = bundle.encoder.encode_documents(MIXED), bundle.encoder.encode_documents(MIXED[::-1])
+    assert there.vectors == pytest.approx(back.vectors[::-1], abs=1e-6)
+
+
+def test_the_token_that_fills_a_batch_does_not_matter(bundle, with_settings):
+    texts = ["case", "case phone phone phone case phone 壶"]
+    padded_with_a_word = with_settings(pad_token_id=KETTLE).encode_documents(texts)
+    assert padded_with_a_word.vectors == pytest.approx(bundle.encoder.encode_documents(texts).vectors, abs=1e-6)
+
+
+def test_nothing_gives_nothing_of_the_right_shape(bundle):
+    for encoded in (bundle.encoder.encode_documents([]), bundle.encoder.encode_queries([])):
+        assert encoded.vectors.shape == (0, 3)
+        assert encoded.probabilities.shape == (0, 2)
+        assert encoded.vectors.dtype == np.float32
+
+
+def test_probabilities_sum_to_one(bundle):
+    sums = bundle.encoder.encode_documents(MIXED).probabilities.sum(axis=1)
+    assert sums == pytest.approx(np.ones(len(MIXED)), abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 10.0])
+def test_probabilities_follow_the_temperature(with_settings, temperature):
+    # The hand bundle's logits of "kettle" are 10 and 0.
+    [[home, phones]] = with_settings(temperature=temperature).encode_documents(["kettle"]).probabilities
+    assert home == pytest.approx(1 / (1 + math.exp(-10 / temperature)), abs=1e-6)
+    assert phones == pytest.approx(1 / (1 + math.exp(10 / temperature)), abs=1e-6)
+
+
+def test_temperature_changes_no_vector_and_no_winner(bundle, with_settings):
+    warm, cool = with_settings(temperature=7.0).encode_documents(MIXED), bundle.encoder.encode_documents(MIXED)
+    assert np.array_equal(warm.vectors, cool.vectors)
+    assert np.array_equal(warm.probabilities.argmax(axis=1), cool.probabilities.argmax(axis=1))
+
+
+def test_vectors_have_unit_length(bundle):
+    vectors = bundle.encoder.encode_documents([*MIXED, "no word of it is known"]).vectors
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(MIXED) + 1), abs=1e-5)
+
+
+def test_what_stands_after_max_tokens_is_not_read(with_settings):
+    encoder = with_settings(max_tokens=2)
+    cut, whole = encoder.encode_documents(["kettle case phone phone phone", "kettle case"]).vectors
+    assert np.array_equal(cut, whole)
+
+
+def test_a_prompt_counts_towards_max_tokens(with_settings):
+    encoder = with_settings(max_tokens=2, prompts={"document": "kettle "})
+    [vector] = encoder.encode_documents(["kettle case"]).vectors
+    assert vector == pytest.approx(np.array([1, 0, 0]), abs=1e-6)
+
+
+def test_documents_and_queries_are_read_behind_their_own_prompts(bundle, with_settings):
+    prompted = with_settings(prompts={"document": "case ", "query": "kettle "})
+    plain = bundle.encoder.encode_documents(["case 壶", "kettle 壶"])
+    assert np.array_equal(prompted.encode_documents(["壶"]).vectors, plain.vectors[:1])
+    assert np.array_equal(prompted.encode_queries(["壶"]).vectors, plain.vectors[1:])
+    assert not np.array_equal(*plain.vectors)
+
+
+def test_without_prompts_a_query_and_a_document_are_read_alike(bundle):
+    assert np.array_equal(bundle.encoder.encode_queries(MIXED).vectors, bundle.encoder.encode_documents(MIXED).vectors)
+
+
+def test_chinese_is_read_character_by_character(bundle):
+    alone, among_unknown = bundle.encoder.encode_documents(["壶", "不锈钢电热水壶，大容量"]).vectors
+    assert alone == pytest.approx(np.array([0.6, 0, 0.8]), abs=1e-6)
+    assert float(alone @ among_unknown) > 0.999
+
+
+def test_progress_adds_up_to_the_number_of_texts(bundle):
+    told = []
+    bundle.encoder.encode_documents(MIXED, progress=told.append)
+    assert sum(told) == len(MIXED)
+    assert len(told) > 1
+
+
+def test_softmax_stands_large_logits():
+    assert softmax(np.array([[1000, 0], [-1000, -1000]], dtype=np.float32)).tolist() == [[1, 0], [0.5, 0.5]]
+
+
+@given(lengths=st.lists(st.integers(0, 3 * BATCH_TOKENS), max_size=60))
+def test_every_text_is_in_one_batch_and_no_batch_of_several_is_too_large(lengths):
+    batches = [batch.tolist() for batch in _batches_by_length(lengths)]
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert batch
+        assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= BATCH_TOKENS
