@@ -1,3 +1,6 @@
+import os
+import time
+
 import numpy as np
 import pytest
 
@@ -174,3 +177,13 @@ def test_whatever_cannot_be_written_says_to_free_some_space(spool, in_the_way, s
     (spool.folder / in_the_way).mkdir()
     with pytest.raises(SpoolError, match=r"cannot be written .* free some space, run again"):
         step(spool)
+
+
+def test_a_run_that_nobody_went_on_with_for_two_weeks_is_forgotten(tmp_path):
+    for name, days in (("old", 15), ("young", 13)):
+        with Spool(tmp_path, name) as spool:
+            then = time.time() - days * 24 * 3600
+            os.utime(spool.folder, (then, then))
+    with Spool(tmp_path, "new"):
+        left = {folder.name for folder in tmp_path.iterdir()}
+    assert left == {Spool(tmp_path, name).folder.name for name in ("young", "new")}

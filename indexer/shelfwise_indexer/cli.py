@@ -1,5 +1,6 @@
 """The offline commands. torch and its like are loaded by the commands that need them, not by this module."""
 
+import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -53,7 +54,8 @@ def train(
         fit=FitSettings(epochs=epochs, seed=seed),
     )
     trained = train_bundle(catalogue, out, validation, settings)
-    emit(trained.to_json())
+    if os.environ.get("RANK", "0") == "0":  # `accelerate launch` runs this in every process
+        emit(trained.to_json())
     if trained.rejected:
         sys.exit(REJECTED)
 

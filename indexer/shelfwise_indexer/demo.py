@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import orjson
@@ -63,7 +64,7 @@ def run(work: Path, url: str | None) -> None:
         _show_filtered(screen, searcher)
         _show_similar(screen, searcher, recommender)
     _show_scores(screen, bundle)
-    _show_next(screen, url, work / "demo")
+    _show_next(screen, _without_login(url), work / "demo")
 
 
 def demo_folder() -> Path:
@@ -117,7 +118,7 @@ def _show_queries(screen: Console, searcher: ProductSearch, queries: Sequence[Qu
         of_kind = [place for place, query in enumerate(queries) if query.kind == kind]
         place = max(of_kind, key=lambda at: scored[at][1] - scored[at][0])
         _side_by_side(screen, queries[place], words[place], both[place])
-    table = Table(title="nDCG@10 over the demo's 40 queries (small, and judged by the project itself)", min_width=60)
+    table = Table(title="nDCG@10 of the demo's 40 queries (few, and judged by the project itself)", min_width=72)
     for name in ("kind", "queries", "plain BM25", "shelfwise"):
         table.add_column(name, justify="left" if name == "kind" else "right")
     for kind in (*dict.fromkeys(query.kind for query in queries), "all"):
@@ -142,7 +143,7 @@ def _side_by_side(screen: Console, query: Query, words: Sequence[Hit], both: Seq
     screen.print(table)
 
 
-def _hits_table(screen: Console, title: str, hits: Sequence[Hit]) -> None:
+def _hits_table(screen: Console, title: str, hits: Sequence[Hit], within: str = "") -> None:
     table = Table(title=title, expand=True)
     table.add_column("title", ratio=3, no_wrap=True)
     table.add_column("category", ratio=2, no_wrap=True)
@@ -150,18 +151,19 @@ def _hits_table(screen: Console, title: str, hits: Sequence[Hit]) -> None:
     table.add_column("score", justify="right")
     for hit in hits:
         price = "" if hit.price is None else f"{hit.price:.2f}"
-        table.add_row(escape(plain(hit.title)), escape(" > ".join(hit.category)), price, f"{hit.score:.3f}")
+        category = next((path for path in hit.categories if path[0] == within), hit.category)
+        table.add_row(escape(plain(hit.title)), escape(" > ".join(category)), price, f"{hit.score:.3f}")
     screen.print(table)
 
 
 def _show_filtered(screen: Console, searcher: ProductSearch) -> None:
-    query, category = "warm for a night outside", "Sports & Outdoor"
+    query, category = "something to sleep in on a mountain", "Sports & Outdoor"
     hits = searcher.search(query, 5, category=category, filters=["price=..200"], mode="semantic")
-    _hits_table(screen, f"semantic search for [bold]{query}[/] within {category}, up to 200", hits)
+    _hits_table(screen, f"semantic search for [bold]{query}[/] within {category}, up to 200", hits, category)
 
 
 def _show_similar(screen: Console, searcher: ProductSearch, recommender: SimilarProducts) -> None:
-    [product] = searcher.search("gooseneck kettle", 1)
+    [product] = searcher.search("tarnholt tk-1700", 1)
     hits = recommender.similar(product.id, 5)
     _hits_table(screen, f"similar to [bold]{escape(plain(product.title))}[/] ({product.id})", hits)
 
@@ -175,6 +177,11 @@ def _show_scores(screen: Console, bundle: Bundle) -> None:
         figures = (f"{level[name]:.3f}" for name in ("accuracy", "weighted_f1", "macro_f1"))
         table.add_row(str(level["level"]), str(level["classes"]), *figures)
     screen.print(table)
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _show_next(screen: Console, url: str, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Evaluation of a classifier: per level of the taxonomy accuracy, weighted and macro F1."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,6 +44,11 @@ class Scores:
                 for level in self.levels
             ],
         }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Scores":
+        """Read what `to_json` wrote."""
+        return cls(content["products"], tuple(LevelScores(**level) for level in content["levels"]))
 
 
 def score(taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32], truths: Sequence[Sequence[Path]]) -> Scores:

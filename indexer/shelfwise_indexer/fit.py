@@ -31,11 +31,16 @@ from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.model import ShelfModel
 
 Floats = npt.NDArray[np.float32]
+FROZEN_FROM = 100_000  # word embeddings
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How a model is fitted; rates are AdamW's at the end of the warm-up."""
+    """How a model is fitted; rates are AdamW's at the end of the warm-up.
+
+    Word embeddings are frozen by default (None) when there are more than FROZEN_FROM of them: a multilingual backbone
+    knows far more words than a catalogue holds, and those that training sees must not move away from the others.
+    """
 
     epochs: int = 4
     batch_size: int = 32
@@ -44,7 +49,7 @@ class FitSettings:
     weight_decay: float = 0.01
     warmup_share: float = 0.1
     patience: int = 2
-    freeze_word_embeddings: bool = False
+    freeze_word_embeddings: bool | None = None
     seed: int = 0
 
 
@@ -68,7 +73,9 @@ def fit(
 
     The best epoch by held-back mean weighted F1 is kept.
     """
-    cast(Any, model.trunk[0]).model.get_input_embeddings().requires_grad_(not settings.freeze_word_embeddings)
+    words = cast(Any, model.trunk[0]).model.get_input_embeddings()
+    frozen = settings.freeze_word_embeddings
+    words.requires_grad_(not (words.num_embeddings > FROZEN_FROM if frozen is None else frozen))
     on_gpu = torch.cuda.is_available()
     arguments = TrainingArguments(
         output_dir=str(folder),

@@ -29,6 +29,7 @@ from shelfwise_indexer.spool import Entry, Spool
 
 SEGMENT = 2048  # products encoded, kept and sent together
 SIMILAR = 20  # neighbours kept with each product
+SAID = 20  # rejected lines, or unknown categories, that are said on stderr one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,10 @@ def _encode(
                 lines += 1
                 if isinstance(row, Rejected):
                     letters.write(row)
-                    _say(f"{catalogue}, line {row.line}: {row.reason}")
+                    if letters.count <= SAID:
+                        _say(f"{catalogue}, line {row.line}: {row.reason}")
+                    elif letters.count == SAID + 1:
+                        _say(f"more than {SAID} lines are rejected, the others only stand in {letters.path}")
                 else:
                     yield row
 
@@ -228,7 +232,8 @@ def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str]
     for row in read(catalogue):  # once more, for the records as the shop wrote them
         if isinstance(row, Row) and (reason := refused.get(row.product.id)):
             letters.write(row.rejected(f"the server refused it: {reason}"))
-            _say(f"{catalogue}, line {row.line}: product {row.product.id}: the server refused it: {reason}")
+            if letters.count <= SAID:
+                _say(f"{catalogue}, line {row.line}: product {row.product.id}: the server refused it: {reason}")
 
 
 def _check(server: Elasticsearch, name: str, spool: Spool, expected: int, refused: Mapping[str, str]) -> None:
@@ -267,7 +272,7 @@ class _UnknownCategories:
                 self._lines.setdefault(path_text(path), []).append((row.line, row.product.id))
 
     def say(self, catalogue: str | os.PathLike[str]) -> None:
-        for text, places in list(self._lines.items())[:20]:
+        for text, places in list(self._lines.items())[:SAID]:
             line, id_ = places[0]
             closest = ", ".join(path_text(node) for node in self._taxonomy.closest(tuple(text.split(" > "))))
             _say(
@@ -275,8 +280,8 @@ class _UnknownCategories:
                 f"({len(places)} products, indexed under it all the same; closest: {closest}): "
                 "train again to have it predicted"
             )
-        if len(self._lines) > 20:
-            _say(f"and {len(self._lines) - 20} more categories that are not in the bundle's taxonomy")
+        if len(self._lines) > SAID:
+            _say(f"and {len(self._lines) - SAID} more categories that are not in the bundle's taxonomy")
 
 
 def _say(message: str) -> None:

@@ -7,6 +7,7 @@ each written whole or not at all.
 import fcntl
 import hashlib
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ import orjson
 from shelfwise.errors import ShelfwiseError
 
 Floats = npt.NDArray[np.float32]
+
+
+KEPT_SECONDS = 14 * 24 * 3600  # of a run that nobody goes on with
 
 
 class SpoolError(ShelfwiseError):
@@ -41,6 +45,7 @@ class Spool:
     def __init__(self, parent: Path, *identity: str | None) -> None:
         digest = hashlib.sha256("\0".join(part or "" for part in identity).encode()).hexdigest()[:16]
         self.folder = parent / digest
+        self._parent = parent
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> "Spool":
@@ -57,6 +62,7 @@ class Spool:
         except BlockingIOError:
             self._lock.close()
             raise SpoolError("the same catalogue is being indexed into this alias right now: wait for it") from None
+        self._forget_abandoned()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,6 +130,13 @@ class Spool:
     def __iter__(self) -> Iterator[tuple[int, list[Entry]]]:
         for number in range(self.segments()):
             yield number, self.entries(number)
+
+    def _forget_abandoned(self) -> None:
+        """Remove the spools of runs that nobody went on with: their catalogue or their live index has changed since."""
+        oldest = time.time() - KEPT_SECONDS
+        for folder in self._parent.iterdir():
+            if folder != self.folder and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _path(self, number: int, kind: str) -> Path:
         return self.folder / f"segment-{number:06d}.{kind}"

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import torch
+from accelerate import PartialState
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
@@ -109,7 +110,8 @@ def train(
             f"{catalogue}: all products are in {path_text(taxonomy.leaves[0])}: a classifier needs two categories"
         )
     backbone = resolve(settings.backbone, (product.title for product in train_part))
-    trunk = load_trunk(backbone.source, settings.max_tokens)
+    processes = PartialState(cpu=not torch.cuda.is_available())  # one, or those of `accelerate launch`
+    trunk = load_trunk(backbone.source, settings.max_tokens, device=str(processes.device))
     say(
         f"training on {len(train_part)} products in {len(taxonomy.leaves)} categories, "
         f"{len(held_back)} held back, backbone {backbone.name}"
@@ -120,27 +122,43 @@ def train(
     model = ShelfModel(trunk, taxonomy, settings.dropout, settings.level_weight, settings.retention)
     learned = _texts(model, taxonomy, train_part, settings, with_original=settings.retention > 0)
     fit(model, taxonomy, learned, _texts(model, taxonomy, held_back, settings), settings.fit, work / "fit")
-    staging = work / "bundle"
+    if processes.is_main_process:
+        info = _runtime_settings(trunk, settings) | {
+            "backbone": {"name": backbone.name, "licence": backbone.licence},
+            "taxonomy": taxonomy.hash,
+            "data": {"sha256": file_hash(catalogue), "products": len(train_part), "held_back": len(held_back)},
+            "settings": asdict(settings),
+            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        staging = _stage(work / "bundle", model, taxonomy, info, train_part, held_back)
+        write_report(staging / "report", labelled, settings.text_fields)
+        _put_in_place(staging, folder)
+        shutil.rmtree(work, ignore_errors=True)
+    processes.wait_for_everyone()
+    written = Bundle.load(folder)
+    scores = Scores.from_json(written.info["metrics"])
+    return Trained(folder, written.version, scores, len(train_part), labelled.unlabelled, labelled.rejected)
+
+
+def _stage(
+    staging: Path,
+    model: ShelfModel,
+    taxonomy: Taxonomy,
+    info: dict[str, Any],
+    train_part: Sequence[Product],
+    held_back: Sequence[Product],
+) -> Path:
+    """Write the whole bundle beside its place; `info` gets calibration, metrics and version."""
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    export(model, staging, [product.text(settings.text_fields) for product in train_part[:EXPORT_SAMPLES]])
+    fields = info["text_fields"]
+    export(model, staging, [product.text(fields) for product in train_part[:EXPORT_SAMPLES]])
     (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
-    info = _runtime_settings(trunk, settings) | {
-        "backbone": {"name": backbone.name, "licence": backbone.licence},
-        "taxonomy": taxonomy.hash,
-        "data": {"sha256": file_hash(catalogue), "products": len(train_part), "held_back": len(held_back)},
-        "settings": asdict(settings),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    scores = _calibrate(Bundle(staging, info, taxonomy), info, held_back)
-    info["metrics"] = scores.to_json()
+    info["metrics"] = _calibrate(Bundle(staging, info, taxonomy), info, held_back).to_json()
     info["version"] = content_version(staging, info)
-    write_report(staging / "report", labelled, settings.text_fields)
     (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
-    _put_in_place(staging, folder)
-    shutil.rmtree(work, ignore_errors=True)
-    return Trained(folder, str(info["version"]), scores, len(train_part), labelled.unlabelled, labelled.rejected)
+    return staging
 
 
 def _runtime_settings(trunk: SentenceTransformer, settings: TrainSettings) -> dict[str, Any]:
