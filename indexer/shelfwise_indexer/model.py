@@ -49,7 +49,7 @@ class ShelfModel(nn.Module):
         taxonomy: Taxonomy,
         dropout: float = 0.1,
         level_weight: float = 0.3,
-        retention: float = 0.5,
+        retention: float = 4.0,
     ) -> None:
         super().__init__()
         self.trunk = trunk

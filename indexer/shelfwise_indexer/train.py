@@ -53,7 +53,7 @@ class TrainSettings:
     max_tokens: int = 64
     dropout: float = 0.1
     level_weight: float = 0.3
-    retention: float = 0.5
+    retention: float = 4.0
     fit: FitSettings = field(default_factory=FitSettings)
 
 
