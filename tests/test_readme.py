@@ -4,14 +4,18 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import orjson
 import pytest
 
+from conftest import delete_indices
+
 pytestmark = [pytest.mark.es, pytest.mark.model]
 
 ROOT = Path(__file__).parents[1]
+ALIAS = f"readme-{uuid.uuid4().hex[:8]}"  # whoever's server it is, nothing of theirs is touched
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -45,14 +49,14 @@ def environment(shop, elasticsearch_url):
 
 @pytest.fixture(scope="module")
 def commands(shop, environment, client):
-    """Every shell line of the README after the first block's `train`, run in order: command and what it printed."""
-    client.indices.delete(index="products-*", ignore_unavailable=True, expand_wildcards="open")
+    """Every shell line of the README, run in order on an alias of this run: command and what it printed."""
     ran = []
     for command in "".join(blocks("bash")).splitlines():
-        done = subprocess.run(["bash", "-c", command], cwd=shop, env=environment, capture_output=True, check=False)
+        own = command.replace("products", ALIAS)
+        done = subprocess.run(["bash", "-c", own], cwd=shop, env=environment, capture_output=True, check=False)
         ran.append((command, done))
     yield ran
-    client.indices.delete(index="products-*", ignore_unavailable=True, expand_wildcards="open")
+    delete_indices(client, ALIAS)
 
 
 def test_every_command_of_the_readme_ends_well_and_prints_json(commands):
@@ -75,7 +79,7 @@ def test_the_readmes_second_index_run_carries_everything_over(commands):
 
 
 def test_the_readmes_python_runs(shop, environment, commands):
-    [program] = blocks("python")
+    [program] = (block.replace('"products"', f'"{ALIAS}"') for block in blocks("python"))
     program = program.replace('train("catalogue.jsonl", "bundle")\n', "")  # the commands have just trained it
     shown = program + "\nprint(hits[0].category, more[0].category, vectors.shape)"
     done = subprocess.run(

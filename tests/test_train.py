@@ -48,7 +48,8 @@ def backbone(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def settings(backbone) -> TrainSettings:
     fit = FitSettings(epochs=6, learning_rate=1e-3, head_learning_rate=5e-3, batch_size=16, seed=7)
-    return TrainSettings(backbone=str(backbone), max_tokens=16, fit=fit)
+    # Random weights hold nothing worth keeping.
+    return TrainSettings(backbone=str(backbone), max_tokens=16, retention=0.5, fit=fit)
 
 
 @pytest.fixture(scope="module")
@@ -174,8 +175,17 @@ def test_a_product_under_two_paths_counts_half_for_each(settings, tmp_path):
     assert trained.trained_on + trained.scores.products == len(lines)
 
 
+def test_a_catalogue_of_one_title_holds_nothing_back_and_says_so(settings, tmp_path, capsys):
+    lines = [record | {"title": "thing"} for record in records()]
+    given = replace(settings, fit=FitSettings(epochs=1))
+    trained = train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=given)
+    assert trained.scores.products == 0
+    assert "nothing could be held back" in capsys.readouterr().err
+    assert Bundle.load(trained.bundle).threshold == 1.0
+
+
 def test_text_fields_may_name_attributes_and_the_bundle_remembers(settings, tmp_path):
-    lines = [record | {"title": "thing", "material": record["title"]} for record in records()]
+    lines = [record | {"title": f"thing {record['id']}", "material": record["title"]} for record in records()]
     given = replace(settings, text_fields=("title", "material"))
     trained = train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=given)
     assert Bundle.load(trained.bundle).text_fields == ("title", "material")

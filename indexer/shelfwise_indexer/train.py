@@ -116,6 +116,8 @@ def train(
         f"training on {len(train_part)} products in {len(taxonomy.leaves)} categories, "
         f"{len(held_back)} held back, backbone {backbone.name}"
     )
+    if not held_back:
+        say("nothing could be held back (too few products apart): no scores, and every prediction waits for review")
     warn_unknown(held_back, taxonomy)
     set_seed(settings.fit.seed)
     work = _work_folder(folder, catalogue, validation, settings, backbone)
