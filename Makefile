@@ -28,7 +28,7 @@ test: setup lint
 # The same tests that ask a server, against Elasticsearch 8.19.8 with the client of that line.
 test-8: setup
 	@$(UV) pip install -q --target .venv/client-8 --upgrade 'elasticsearch>=8.19,<9'
-	PYTHONPATH=.venv/client-8 SHELFWISE_TEST_ES_VERSION=8.19.8 $(TEST_ENV) $(BIN)/pytest -m es
+	PYTHONPATH=$(CURDIR)/.venv/client-8 SHELFWISE_TEST_ES_VERSION=8.19.8 $(TEST_ENV) $(BIN)/pytest -m es
 
 quick: setup
 	$(BIN)/pytest -m 'not es and not model'
