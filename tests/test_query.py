@@ -79,7 +79,7 @@ def test_a_semantic_search_filters_within_the_graph_and_rescores_with_floats():
             "field": "shelfwise.vector",
             "query_vector": [0.6, 0.8],
             "k": 3,
-            "num_candidates": 200,
+            "num_candidates": 500,
             "filter": [STOCKED],
             "rescore_vector": {"oversample": 3.0},
         },
@@ -87,7 +87,7 @@ def test_a_semantic_search_filters_within_the_graph_and_rescores_with_floats():
 
 
 def test_more_hits_take_more_candidates_up_to_the_bound_of_the_server():
-    assert [semantic([1.0], k)["knn"]["num_candidates"] for k in (100, 500, 10_000)] == [200, 1000, 10_000]
+    assert [semantic([1.0], k)["knn"]["num_candidates"] for k in (100, 500, 10_000)] == [500, 1000, 10_000]
 
 
 def test_an_exact_search_compares_all_that_pass_the_filter():

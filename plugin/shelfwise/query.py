@@ -26,7 +26,7 @@ SHOWN = [
     "shelfwise.group",
 ]
 MAX_HITS = 10_000  # `max_result_window` of the mapping, and the server's limit of num_candidates
-LEAST_CANDIDATES = 200
+LEAST_CANDIDATES = 500
 CANDIDATES_PER_HIT = 2
 OVERSAMPLE = 3.0
 MAX_WORDS_LENGTH = 512  # characters; every word is a clause per field, and the server bounds clauses
