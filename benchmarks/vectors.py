@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from shelfwise_indexer.evaluate import ndcg
+
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
@@ -37,14 +39,11 @@ def rerank_ndcg(path: Path, queries: Encode, documents: Encode, depth: int = 10)
     vectors = dict(zip(titles, documents(titles), strict=True))
     values = []
     for name, query in zip(names, query_vectors, strict=True):
-        gains = np.array([2.0**grade - 1 for _, grade in judged[name]])
         scores = np.array([vectors[title] @ query for title, _ in judged[name]])
-        discount = 1 / np.log2(np.arange(2, depth + 2))
-        got = gains[np.argsort(-scores, kind="stable")][:depth]
-        best = np.sort(gains)[::-1][:depth]
-        ideal = float((best * discount[: len(best)]).sum())
-        if ideal > 0:
-            values.append(float((got * discount[: len(got)]).sum()) / ideal)
+        # Judgements are told apart by their place: a query may judge one title twice.
+        grades = {str(place): grade for place, (_, grade) in enumerate(judged[name])}
+        if any(grades.values()):
+            values.append(ndcg([str(place) for place in np.argsort(-scores, kind="stable")], grades, depth))
     return float(np.mean(values))
 
 

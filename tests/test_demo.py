@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from shelfwise_indexer.demo import _without_login, demo_folder, ndcg, read_queries
+from shelfwise_indexer.demo import _without_login, demo_folder, read_queries
+from shelfwise_indexer.evaluate import ndcg
 
 pytestmark = pytest.mark.model  # the demo imports what trains
 

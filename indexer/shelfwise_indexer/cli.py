@@ -13,9 +13,9 @@ from shelfwise.bundle import Bundle
 from shelfwise.cli import REJECTED, alias_option, bundle_option, emit, url_option
 from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import Rejected, Row, read
+from shelfwise_indexer.enrich import most_probable
 
 WINDOW = 2048  # products read, encoded and written together
-CANDIDATES = 5
 
 
 @click.command()
@@ -71,13 +71,12 @@ def classify(file: str, bundle: Path) -> None:
     echo '{"id": "1", "title": "steel travel mug 400 ml"}' | shelfwise classify --bundle bundle
     """
     model, rows = Bundle.load(bundle), _Rows(file)
-    leaves = model.taxonomy.leaves
     for window in rows.windows():
         encoded = model.encoder.encode_documents([row.product.text(model.text_fields) for row in window])
         for row, probabilities in zip(window, encoded.probabilities, strict=True):
-            best = np.argsort(-probabilities, kind="stable")[:CANDIDATES]
             candidates = [
-                {"category": list(leaves[leaf]), "probability": round(float(probabilities[leaf]), 6)} for leaf in best
+                {"category": list(leaf), "probability": round(probability, 6)}
+                for leaf, probability in most_probable(model.taxonomy, probabilities)
             ]
             emit(
                 {

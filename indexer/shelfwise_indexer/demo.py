@@ -25,6 +25,7 @@ from shelfwise.recommend import SimilarProducts
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise_indexer.catalogue import file_hash
+from shelfwise_indexer.evaluate import ndcg
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.train import TrainSettings, train
@@ -81,15 +82,6 @@ def read_queries(folder: Path) -> list[Query]:
         grades[query][product] = int(grade)
     rows = map(orjson.loads, (folder / "queries.jsonl").read_bytes().splitlines())
     return [Query(row["query"], row["kind"], tuple(row.get("category") or ()), grades[row["id"]]) for row in rows]
-
-
-def ndcg(hits: Sequence[str], grades: dict[str, int], depth: int = DEPTH) -> float:
-    """nDCG with gain 2^grade - 1 and discount 1 / log2(rank + 1) (Burges et al., ICML 2005); unjudged counts as 0."""
-    discount = 1 / np.log2(np.arange(2, depth + 2))
-    got = np.array([2.0 ** grades.get(id_, 0) - 1 for id_ in hits[:depth]])
-    best = np.sort([2.0**grade - 1 for grade in grades.values()])[::-1][:depth]
-    ideal = float(best @ discount[: len(best)])
-    return float(got @ discount[: len(got)]) / ideal if ideal else 0.0
 
 
 def _bundle(folder: Path, catalogue: Path, screen: Console) -> Bundle:

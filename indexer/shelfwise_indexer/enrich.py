@@ -36,16 +36,12 @@ class Enricher:
 
         :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
         """
-        best = np.argsort(-probabilities, kind="stable")[:CANDIDATES]
-        candidates = [
-            {"category": path_text(self.taxonomy.leaves[leaf]), "probability": round(float(probabilities[leaf]), 4)}
-            for leaf in best
-        ]
-        confidence = float(probabilities[best[0]])
+        best = most_probable(self.taxonomy, probabilities)
+        candidates = [{"category": path_text(leaf), "probability": round(probability, 4)} for leaf, probability in best]
+        predicted, confidence = best[0]
         filed: Sequence[Path] = product.categories
         status = "accepted"
         if not filed:
-            predicted = self.taxonomy.leaves[best[0]]
             filed = [predicted]
             if confidence < self.threshold or self.threshold >= 1.0:  # 1.0: no confidence was ever good enough
                 status, filed = "review", self._sure_nodes(probabilities)
@@ -70,6 +66,12 @@ class Enricher:
             if total >= self.threshold
         ]
         return [max(sure)[-1]] if sure else []  # below a threshold of a half, several may be sure: the most probable
+
+
+def most_probable(taxonomy: Taxonomy, probabilities: Floats) -> list[tuple[Path, float]]:
+    """The CANDIDATES most probable leaves with their probabilities, best first, out of float32 [leaves]."""
+    best = np.argsort(-probabilities, kind="stable")[:CANDIDATES]
+    return [(taxonomy.leaves[leaf], float(probabilities[leaf])) for leaf in best]
 
 
 def document(product: Product, enrichment: Mapping[str, Any]) -> Document:

@@ -1,4 +1,4 @@
-"""Evaluation of a classifier: per level of the taxonomy accuracy, weighted and macro F1."""
+"""Evaluation: of a classifier per level of the taxonomy accuracy, weighted and macro F1; of a ranking nDCG."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -83,6 +83,15 @@ def score(taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32], truths: Se
             )
         )
     return Scores(len(truths), tuple(levels))
+
+
+def ndcg(hits: Sequence[str], grades: Mapping[str, int], depth: int = 10) -> float:
+    """nDCG with gain 2^grade - 1 and discount 1 / log2(rank + 1) (Burges et al., ICML 2005); unjudged counts as 0."""
+    discount = 1 / np.log2(np.arange(2, depth + 2))
+    got = np.array([2.0 ** grades.get(id_, 0) - 1 for id_ in hits[:depth]])
+    best = np.sort([2.0**grade - 1 for grade in grades.values()])[::-1][:depth]
+    ideal = float(best @ discount[: len(best)])
+    return float(got @ discount[: len(got)]) / ideal if ideal else 0.0
 
 
 def _nearest_truth(guess: Path, truths: Sequence[Path]) -> Path:

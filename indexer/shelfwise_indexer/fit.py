@@ -76,31 +76,7 @@ def fit(
     words = cast(Any, model.trunk[0]).model.get_input_embeddings()
     frozen = settings.freeze_word_embeddings
     words.requires_grad_(not (words.num_embeddings > FROZEN_FROM if frozen is None else frozen))
-    on_gpu = torch.cuda.is_available()
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=4 * settings.batch_size,
-        warmup_steps=settings.warmup_share,
-        lr_scheduler_type="linear",
-        bf16=True,
-        use_cpu=not on_gpu,
-        eval_strategy="epoch" if len(held_back) else "no",
-        save_strategy="epoch",
-        save_total_limit=2,
-        load_best_model_at_end=len(held_back) > 0,
-        metric_for_best_model="mean_weighted_f1" if len(held_back) else None,
-        greater_is_better=True,
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        logging_steps=10,
-        disable_tqdm=True,
-        report_to="none",
-        seed=settings.seed,
-        dataloader_pin_memory=on_gpu,
-    )
+    arguments = _arguments(settings, len(held_back) > 0, folder)
     trainer = _Trainer(
         model=model,
         args=arguments,
@@ -120,6 +96,34 @@ def fit(
         trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     # Trainer leaves a forward that rounds to bf16; what is exported must not.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+
+
+def _arguments(settings: FitSettings, held_back: bool, folder: Path) -> TrainingArguments:
+    on_gpu = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=4 * settings.batch_size,
+        warmup_steps=settings.warmup_share,
+        lr_scheduler_type="linear",
+        bf16=True,
+        use_cpu=not on_gpu,
+        eval_strategy="epoch" if held_back else "no",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=held_back,
+        metric_for_best_model="mean_weighted_f1" if held_back else None,
+        greater_is_better=True,
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        logging_steps=10,
+        disable_tqdm=True,
+        report_to="none",
+        seed=settings.seed,
+        dataloader_pin_memory=on_gpu,
+    )
 
 
 def last_checkpoint(folder: Path) -> str | None:

@@ -94,7 +94,7 @@ def index(
             name = unfinished(server, alias, bundle, digest) or create_index(server, alias, bundle, digest)
             refused = _send(server, name, spool, similar)
             _write_refused(catalogue, refused, letters)
-            carried = sum(entry.carried and entry.document["id"] not in refused for _, part in spool for entry in part)
+            carried = len(similar.carried - refused.keys())
             indexed = read_lines - letters.count - carried
             finish(server, name)
             _check(server, name, spool, indexed + carried, refused)
@@ -175,9 +175,10 @@ def _encode_segment(
 
 @dataclass(frozen=True, slots=True)
 class _Similar:
-    """The stored neighbours of every product of the spool, in its order."""
+    """Every product of the spool, in its order: which were carried over, and their stored neighbours."""
 
     ids: Sequence[str]
+    carried: frozenset[str]
     found: neighbours.Neighbours
 
     def of(self, place: int) -> list[dict[str, Any]]:
@@ -190,12 +191,14 @@ class _Similar:
 def _similar(spool: Spool, bundle: Bundle) -> _Similar:
     leaf_number = {path_text(leaf): number for number, leaf in enumerate(bundle.taxonomy.leaves)}
     number_of_group: dict[str, int] = {}
-    ids, leaves, groups, available = [], [], [], []
+    ids, carried, leaves, groups, available = [], set(), [], [], []
     for _, entries in spool:
         for entry in entries:
             enrichment = entry.document["shelfwise"]
             filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
             ids.append(entry.document["id"])
+            if entry.carried:
+                carried.add(entry.document["id"])
             leaves.append(leaf_number.setdefault(filed, len(leaf_number)))
             groups.append(number_of_group.setdefault(enrichment["group"], len(number_of_group)))
             available.append(entry.document.get("in_stock") is not False)
@@ -206,7 +209,7 @@ def _similar(spool: Spool, bundle: Bundle) -> _Similar:
         np.array(available, dtype=np.bool_),
         SIMILAR,
     )
-    return _Similar(ids, found)
+    return _Similar(ids, frozenset(carried), found)
 
 
 def _send(server: Elasticsearch, name: str, spool: Spool, similar: _Similar) -> dict[str, str]:

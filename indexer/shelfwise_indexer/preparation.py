@@ -1,7 +1,6 @@
 """Preparation: a catalogue's labelled products, its two parts, and a report of what was found on the way."""
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from shelfwise.errors import ShelfwiseError
+from shelfwise.machine import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer.catalogue import Rejected, read
@@ -39,7 +39,7 @@ def read_labelled(catalogue: str | os.PathLike[str]) -> Labelled:
     for row in read(catalogue):
         if isinstance(row, Rejected):
             rejected.append(row)
-            say(f"{catalogue}, line {row.line}: {row.reason}")
+            tell(f"{catalogue}, line {row.line}: {row.reason}")
         elif row.product.categories:
             products.append(row.product)
             cleaning.add(clean(row.product))
@@ -76,7 +76,7 @@ def warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
     unknown = [product for product in products if not any(path in taxonomy.leaf_number for path in product.categories)]
     if unknown:
         first = unknown[0]
-        say(
+        tell(
             f"{len(unknown)} held-back products are in categories that no training product has and count as wrong, "
             f"the first is {first.id} in {path_text(first.categories[0])}"
         )
@@ -88,7 +88,7 @@ def write_report(folder: Path, labelled: Labelled, fields: Sequence[str]) -> Non
     found = conflicts(texts, [product.categories[0] for product in labelled.products])
     if found:
         several = " and ".join(path_text(path) for path in found[0].labels[:2])
-        say(f"{len(found)} texts stand under more than one category, the first is {found[0].text[:80]!r}: {several}")
+        tell(f"{len(found)} texts stand under more than one category, the first is {found[0].text[:80]!r}: {several}")
     report = {
         "unlabelled": labelled.unlabelled,
         "rejected": [{"line": one.line, "reason": one.reason} for one in labelled.rejected],
@@ -100,11 +100,6 @@ def write_report(folder: Path, labelled: Labelled, fields: Sequence[str]) -> Non
     }
     folder.mkdir(exist_ok=True)
     (folder / "preparation.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
-
-
-def say(message: str) -> None:
-    """One line on stderr."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _same_title(products: Sequence[Product]) -> list[tuple[int, int]]:

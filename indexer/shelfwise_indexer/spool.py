@@ -45,7 +45,6 @@ class Spool:
     def __init__(self, parent: Path, *identity: str | None) -> None:
         digest = hashlib.sha256("\0".join(part or "" for part in identity).encode()).hexdigest()[:16]
         self.folder = parent / digest
-        self._parent = parent
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> "Spool":
@@ -134,7 +133,7 @@ class Spool:
     def _forget_abandoned(self) -> None:
         """Remove the spools of runs that nobody went on with: their catalogue or their live index has changed since."""
         oldest = time.time() - KEPT_SECONDS
-        for folder in self._parent.iterdir():
+        for folder in self.folder.parent.iterdir():
             if folder != self.folder and folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import FORMAT, Bundle, content_version
 from shelfwise.encoder import Encoder, softmax
+from shelfwise.machine import tell
 from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer.backbone import Backbone, resolve
@@ -35,7 +36,6 @@ from shelfwise_indexer.preparation import (
     TrainingError,
     parts,
     read_labelled,
-    say,
     warn_unknown,
     write_report,
 )
@@ -112,15 +112,16 @@ def train(
     backbone = resolve(settings.backbone, (product.title for product in train_part))
     processes = PartialState(cpu=not torch.cuda.is_available())  # one, or those of `accelerate launch`
     trunk = load_trunk(backbone.source, settings.max_tokens, device=str(processes.device))
-    say(
+    tell(
         f"training on {len(train_part)} products in {len(taxonomy.leaves)} categories, "
         f"{len(held_back)} held back, backbone {backbone.name}"
     )
     if not held_back:
-        say("nothing could be held back (too few products apart): no scores, and every prediction waits for review")
+        tell("nothing could be held back (too few products apart): no scores, and every prediction waits for review")
     warn_unknown(held_back, taxonomy)
     set_seed(settings.fit.seed)
-    work = _work_folder(folder, catalogue, validation, settings, backbone)
+    digest = file_hash(catalogue)
+    work = _work_folder(folder, digest, validation, settings, backbone)
     model = ShelfModel(trunk, taxonomy, settings.dropout, settings.level_weight, settings.retention)
     learned = _texts(model, taxonomy, train_part, settings, with_original=settings.retention > 0)
     fit(model, taxonomy, learned, _texts(model, taxonomy, held_back, settings), settings.fit, work / "fit")
@@ -128,7 +129,7 @@ def train(
         info = _runtime_settings(trunk, settings) | {
             "backbone": {"name": backbone.name, "licence": backbone.licence},
             "taxonomy": taxonomy.hash,
-            "data": {"sha256": file_hash(catalogue), "products": len(train_part), "held_back": len(held_back)},
+            "data": {"sha256": digest, "products": len(train_part), "held_back": len(held_back)},
             "settings": asdict(settings),
             "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -250,17 +251,17 @@ def _check_target(folder: Path) -> None:
 
 def _work_folder(
     folder: Path,
-    catalogue: str | os.PathLike[str],
+    digest: str,
     validation: str | os.PathLike[str] | None,
     settings: TrainSettings,
     backbone: Backbone,
 ) -> Path:
     """Where the run keeps its checkpoints: found again only by a run of the same data, settings and backbone."""
-    inputs = [file_hash(catalogue), file_hash(validation) if validation else None, asdict(settings), backbone.source]
+    inputs = [digest, file_hash(validation) if validation else None, asdict(settings), backbone.source]
     run = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
     work = folder.absolute().parent / f".{folder.name}.training-{run}"
     if last_checkpoint(work / "fit"):
-        say(f"going on with an interrupted training in {work}")
+        tell(f"going on with an interrupted training in {work}")
     work.mkdir(exist_ok=True)
     return work
 
