@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from shelfwise.bundle import Bundle
-from shelfwise.cli import REJECTED, alias_option, bundle_option, emit, url_option
+from shelfwise.console import REJECTED, alias_option, bundle_option, emit, url_option
 from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import Rejected, Row, read
 from shelfwise_indexer.enrich import most_probable

@@ -3,25 +3,18 @@
 Exit status 0: done; 1: finished, but something was rejected; 2: could not be done as asked; 130: interrupted.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
-import orjson
 
-from shelfwise.errors import ShelfwiseError, UsageError
-from shelfwise.table import hit_table
-
-if TYPE_CHECKING:
-    from shelfwise.hit import Hit
-
-REJECTED, FAILED, INTERRUPTED = 1, 2, 130
-Command = TypeVar("Command", bound=Callable[..., Any])
+from shelfwise.cli_recommend import similar
+from shelfwise.cli_search import search
+from shelfwise.console import FAILED, INTERRUPTED, emit, url_option
+from shelfwise.errors import ShelfwiseError
 
 
 class Commands(click.Group):
@@ -76,120 +69,8 @@ def main() -> None:
     """
 
 
-def url_option(command: Command) -> Command:
-    """`--url`, for commands that talk to a server."""
-    return click.option("--url", help="The server; default: $ELASTICSEARCH_URL, then http://localhost:9200.")(command)
-
-
-def alias_option(command: Command) -> Command:
-    """`--alias`, for commands that read or fill one."""
-    return click.option("--alias", required=True, help="The alias that searches go to.")(command)
-
-
-def bundle_option(command: Command) -> Command:
-    """`--bundle`, for commands that run a model."""
-    return click.option(
-        "--bundle", required=True, type=click.Path(path_type=Path), help="The folder that `shelfwise train` wrote."
-    )(command)
-
-
-def emit(line: Any) -> None:
-    """One JSON line on stdout."""
-    click.echo(orjson.dumps(line))
-
-
-def read_queries(name: str) -> Iterator[str]:
-    """The `query` of each JSON line of a file, or of standard input.
-
-    :raises UsageError: the file is not there, or a line holds no query; names the line.
-    """
-    try:
-        stream = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read ({error.strerror}): expected JSON lines with `query`, or -") from None
-    with stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                query = orjson.loads(line)["query"]
-                if not isinstance(query, str):
-                    raise TypeError
-            except (orjson.JSONDecodeError, KeyError, TypeError):
-                raise UsageError(f'{name}, line {number}: expected an object such as {{"query": "kettle"}}') from None
-            yield query
-
-
-@main.command()
-@click.argument("query", required=False)
-@alias_option
-@bundle_option
-@url_option
-@click.option("-k", "k", default=10, show_default=True, help="Hits.")
-@click.option("--category", help='A path such as "A > B": hits of it and of everything below it.')
-@click.option(
-    "--filter", "filters", multiple=True, metavar="FIELD=VALUE", help="As brand=Sony, price=10..20, color=red."
-)
-@click.option("--mode", type=click.Choice(["hybrid", "lexical", "semantic"]), default="hybrid", show_default=True)
-@click.option("--queries", metavar="FILE|-", help="Many queries: JSON lines with `query`; a line each comes out.")
-@click.option("--table", is_flag=True, help="For people, not programs.")
-def search(
-    query: str | None,
-    alias: str,
-    bundle: Path,
-    url: str | None,
-    k: int,
-    category: str | None,
-    filters: tuple[str, ...],
-    mode: Any,
-    queries: str | None,
-    table: bool,
-) -> None:
-    """Products for a query, best first.
-
-    \b
-    shelfwise search "travel mug" --alias products --bundle bundle -k 5
-    shelfwise search "gift for a runner" --alias products --bundle bundle \\
-        --category "Sports & Outdoor" --filter price=..50
-    shelfwise search --queries queries.jsonl --alias products --bundle bundle
-    """
-    from shelfwise.bundle import Bundle
-    from shelfwise.search import ProductSearch
-    from shelfwise.server import connect
-
-    if (query is None) == (queries is None):
-        raise UsageError('give one query, as `shelfwise search "travel mug" …`, or --queries FILE')
-    with closing(connect(url)) as client:
-        searcher = ProductSearch(client, alias, Bundle.load(bundle))
-        if query is not None:
-            show(searcher.search(query, k, category, filters, mode), table)
-            return
-        texts = list(read_queries(queries or "-"))
-        for text, hits in zip(texts, searcher.search_many(texts, k, category, filters, mode), strict=True):
-            if table:
-                click.echo(f"\n{text}")
-                show(hits, table)
-            else:
-                emit({"query": text, "hits": [hit.to_json() for hit in hits]})
-
-
-@main.command()
-@click.argument("id_", metavar="ID")
-@alias_option
-@url_option
-@click.option("-k", "k", default=10, show_default=True, help="Hits.")
-@click.option("--table", is_flag=True, help="For people, not programs.")
-def similar(id_: str, alias: str, url: str | None, k: int, table: bool) -> None:
-    """Products like one product: same category first, no variants, nothing out of stock.
-
-    \b
-    shelfwise similar KT-1042 --alias products -k 5
-    """
-    from shelfwise.recommend import SimilarProducts
-    from shelfwise.server import connect
-
-    with closing(connect(url)) as client:
-        show(SimilarProducts(client, alias).similar(id_, k), table)
+main.add_command(search)
+main.add_command(similar)
 
 
 @main.command()
@@ -278,13 +159,3 @@ def local_status(data: Path | None) -> None:
 
     running = server.status(data=data)
     emit(asdict(running) if running else {"url": None, "version": None, "pid": None})
-
-
-def show(hits: "Sequence[Hit]", table: bool) -> None:
-    """Hits as JSON lines, or as a table."""
-    if not table:
-        for hit in hits:
-            emit(hit.to_json())
-        return
-    for line in hit_table(hits):
-        click.echo(line)

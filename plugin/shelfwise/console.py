@@ -1,0 +1,75 @@
+"""What every command shares: options, JSON lines on stdout, exit statuses.
+
+Exit status 0: done; 1: finished, but something was rejected; 2: could not be done as asked; 130: interrupted.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import orjson
+
+from shelfwise.errors import UsageError
+from shelfwise.table import hit_table
+
+if TYPE_CHECKING:
+    from shelfwise.hit import Hit
+
+REJECTED, FAILED, INTERRUPTED = 1, 2, 130
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def url_option(command: Command) -> Command:
+    """`--url`, for commands that talk to a server."""
+    return click.option("--url", help="The server; default: $ELASTICSEARCH_URL, then http://localhost:9200.")(command)
+
+
+def alias_option(command: Command) -> Command:
+    """`--alias`, for commands that read or fill one."""
+    return click.option("--alias", required=True, help="The alias that searches go to.")(command)
+
+
+def bundle_option(command: Command) -> Command:
+    """`--bundle`, for commands that run a model."""
+    return click.option(
+        "--bundle", required=True, type=click.Path(path_type=Path), help="The folder that `shelfwise train` wrote."
+    )(command)
+
+
+def emit(line: Any) -> None:
+    """One JSON line on stdout."""
+    click.echo(orjson.dumps(line))
+
+
+def read_queries(name: str) -> Iterator[str]:
+    """The `query` of each JSON line of a file, or of standard input.
+
+    :raises UsageError: the file is not there, or a line holds no query; names the line.
+    """
+    try:
+        stream = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read ({error.strerror}): expected JSON lines with `query`, or -") from None
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                query = orjson.loads(line)["query"]
+                if not isinstance(query, str):
+                    raise TypeError
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                raise UsageError(f'{name}, line {number}: expected an object such as {{"query": "kettle"}}') from None
+            yield query
+
+
+def show(hits: "Sequence[Hit]", table: bool) -> None:
+    """Hits as JSON lines, or as a table."""
+    if not table:
+        for hit in hits:
+            emit(hit.to_json())
+        return
+    for line in hit_table(hits):
+        click.echo(line)
