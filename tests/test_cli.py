@@ -23,6 +23,7 @@ COMMANDS = [
     "classify",
     "demo",
     "encode",
+    "evaluate",
     "index",
     "local",
     "local start",

@@ -5,4 +5,8 @@ import click
 
 @click.group()
 def evaluate() -> None:
-    """Measure a classifier, a search or recommendations, beside what they must beat."""
+    """Measure a classifier, a search or recommendations, beside what they must beat.
+
+    \b
+    shelfwise evaluate --help
+    """
