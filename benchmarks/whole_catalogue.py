@@ -146,7 +146,7 @@ def main() -> None:
     done = index(given.catalogue, bundle, given.alias, client=client)
     again = index(given.catalogue, bundle, given.alias, client=client)
     rows = [row for row in read(given.catalogue) if isinstance(row, Row)]
-    vectors = bundle.encoder.encode_documents([row.product.text(bundle.text_fields) for row in rows]).vectors
+    vectors = bundle.encoder.encode_documents([bundle.text(row.product) for row in rows]).vectors
     with gzip.open(given.queries, "rt", encoding="utf-8") as file:
         texts = list(dict.fromkeys(json.loads(line)["query"] for line in file))
     search, similar = ProductSearch(client, given.alias, bundle), SimilarProducts(client, given.alias)

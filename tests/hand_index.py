@@ -22,7 +22,7 @@ def document(bundle: Bundle, record: Mapping[str, Any], **enriched: Any) -> dict
     paths = [path_text(path) for path in product.categories]
     nodes = dict.fromkeys(path_text(node) for path in product.categories for node in ancestors(path))
     if "vector" not in enriched:
-        enriched["vector"] = bundle.encoder.encode_documents([product.text(bundle.text_fields)]).vectors[0].tolist()
+        enriched["vector"] = bundle.encoder.encode_documents([bundle.text(product)]).vectors[0].tolist()
     own = ("id", "title", "description", "brand", "price", "variant_of", "in_stock", "language")
     given = {name: value for name in own if (value := getattr(product, name)) is not None}
     return {

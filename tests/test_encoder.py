@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hand_bundle import write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
-from shelfwise.encoder import BATCH_TOKENS, _batches_by_length, softmax
+from shelfwise.encoder import BATCH_TOKENS, batches_by_length, softmax
 
 WORDS = {"kettle": (1, 0, 0), "case": (0, 1, 0), "phone": (0, 0.8, 0.6), "壶": (0.6, 0, 0.8)}
 KETTLE = 2  # its token: [PAD], [UNK], kettle
@@ -52,7 +52,7 @@ def test_batched_is_the_same_as_one_by_one(bundle):
 
 def test_the_mixed_texts_take_several_batches_and_are_in_no_order():
     lengths = [len(text.split()) for text in MIXED]
-    assert len(_batches_by_length(lengths)) > 1
+    assert len(batches_by_length(lengths)) > 1
     assert lengths != sorted(lengths)
     assert (min(lengths), max(lengths)) == (1, 60)
 
@@ -148,7 +148,7 @@ def test_softmax_stands_large_logits():
 
 @given(lengths=st.lists(st.integers(0, 3 * BATCH_TOKENS), max_size=60))
 def test_every_text_is_in_one_batch_and_no_batch_of_several_is_too_large(lengths):
-    batches = [batch.tolist() for batch in _batches_by_length(lengths)]
+    batches = [batch.tolist() for batch in batches_by_length(lengths)]
     assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
     for batch in batches:
         assert batch

@@ -12,7 +12,8 @@ import torch
 from shelfwise.bundle import Bundle
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.fit import FitSettings, last_checkpoint
-from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk, retention_loss
+from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
+from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 from shelfwise_indexer.train import Trained, TrainingError, TrainSettings, train
 from tiny_backbone import write_tiny_backbone
 
@@ -126,10 +127,9 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(trained, catalogue
     program = """
 import os, sys
 from pathlib import Path
-import orjson
+from pydantic import TypeAdapter
 from transformers import TrainerCallback
 from shelfwise_indexer import fit, train
-from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.train import TrainSettings
 
 class Killed(TrainerCallback):
@@ -142,10 +142,7 @@ def with_killer(self, *args, **kwargs):
     own(self, *args, **kwargs)
     self.add_callback(Killed())
 fit._Trainer.__init__ = with_killer
-given = orjson.loads(sys.argv[3])
-given["fit"] = FitSettings(**given["fit"])
-given["text_fields"] = tuple(given["text_fields"])
-train.train(sys.argv[1], sys.argv[2], settings=TrainSettings(**given))
+train.train(sys.argv[1], sys.argv[2], settings=TypeAdapter(TrainSettings).validate_json(sys.argv[3]))
 """
     out = tmp_path / "bundle"
     arguments = [str(catalogue), str(out), orjson.dumps(settings).decode()]
@@ -241,14 +238,14 @@ def test_a_validation_category_that_training_lacks_counts_as_wrong_and_is_said(s
     assert "5 held-back products are in categories that no training product has" in capsys.readouterr().err
 
 
-def test_the_loss_of_a_level_is_the_cross_entropy_of_summed_leaves(backbone):
+def test_the_loss_of_a_level_is_the_cross_entropy_of_summed_leaves():
     taxonomy = Taxonomy.of(KINDS)
-    model = ShelfModel(load_trunk(str(backbone), 16, device="cpu"), taxonomy, level_weight=0.3)
+    loss = HierarchicalLoss(taxonomy, LossSettings(level_weight=0.3), np.ones(3, np.float32))
     logits = torch.tensor([[2.0, 1.0, 0.0]])
     labels = torch.tensor([[1.0, 0.0, 0.0]])
     p = logits.softmax(-1)[0]
     expected = -p[0].log() - 0.3 * (p[0] + p[1]).log()
-    assert model._classification_loss(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert loss(logits, labels).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_retention_is_nothing_for_the_original_and_grows_with_the_turn():

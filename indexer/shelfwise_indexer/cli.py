@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,40 +20,59 @@ WINDOW = 2048  # products read, encoded and written together
 
 
 @click.command()
-@click.argument("catalogue")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the bundle.")
+@click.argument("catalogue", required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
 @click.option("--validation", help="A catalogue to measure on; default: a part of CATALOGUE is held back.")
-@click.option("--backbone", default="auto", show_default=True, help="english, multilingual, a folder or a hub name.")
-@click.option("--text-fields", default="title,description", show_default=True, help="Fields or attributes, in order.")
-@click.option("--epochs", default=4, show_default=True, type=click.IntRange(1), help="At most; stops early.")
-@click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(4), help="Of a text; the rest is cut.")
-@click.option("--seed", default=0, show_default=True, help="Same seed, data and machine: same bundle.")
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings; options given here win.")
+@click.option("--show-config", is_flag=True, help="Print every setting with its default and a line of help, and end.")
+@click.option("--backbone", help="english, multilingual, a folder or a hub name.  [default: auto]")
+@click.option("--text-fields", help="Fields or attributes, in order.  [default: title,description]")
+@click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 4]")
+@click.option("--max-tokens", type=click.IntRange(4), help="Of a text; the rest is cut.  [default: 64]")
+@click.option("--seed", type=click.IntRange(0), help="Same seed, data and machine: same bundle.  [default: 0]")
 def train(
-    catalogue: str,
-    out: Path,
+    catalogue: str | None,
+    out: Path | None,
     validation: str | None,
-    backbone: str,
-    text_fields: str,
-    epochs: int,
-    max_tokens: int,
-    seed: int,
+    config: Path | None,
+    show_config: bool,
+    backbone: str | None,
+    text_fields: str | None,
+    epochs: int | None,
+    max_tokens: int | None,
+    seed: int | None,
 ) -> None:
     """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .parquet; also .gz).
 
     \b
     shelfwise train catalogue.jsonl --out bundle
     shelfwise train train.csv --validation test.csv --out bundle --text-fields title,description,color
+    shelfwise train --show-config > train.toml
+    shelfwise train catalogue.jsonl --out bundle --config train.toml
     """
-    from shelfwise_indexer.fit import FitSettings
+    from shelfwise_indexer import config as configuration
     from shelfwise_indexer.train import TrainSettings
     from shelfwise_indexer.train import train as train_bundle
 
-    settings = TrainSettings(
-        backbone=backbone,
-        text_fields=tuple(name.strip() for name in text_fields.split(",") if name.strip()),
-        max_tokens=max_tokens,
-        fit=FitSettings(epochs=epochs, seed=seed),
+    settings = configuration.read_config(config) if config else TrainSettings()
+    names = tuple(name.strip() for name in (text_fields or "").split(",") if name.strip())
+    given = {"backbone": backbone, "text_fields": names or None, "max_tokens": max_tokens}
+    settings = replace(
+        settings,
+        **{name: value for name, value in given.items() if value is not None},
+        fit=replace(
+            settings.fit,
+            epochs=epochs or settings.fit.epochs,
+            seed=settings.fit.seed if seed is None else seed,
+        ),
     )
+    if show_config:
+        click.echo(configuration.show_config(settings), nl=False)
+        return
+    if catalogue is None or out is None:
+        raise UsageError(
+            "give a catalogue and a folder for the bundle, as `shelfwise train catalogue.jsonl --out bundle`"
+        )
     trained = train_bundle(catalogue, out, validation, settings)
     if os.environ.get("RANK", "0") == "0":  # `accelerate launch` runs this in every process
         emit(trained.to_json())
@@ -72,7 +92,7 @@ def classify(file: str, bundle: Path) -> None:
     """
     model, rows = Bundle.load(bundle), _Rows(file)
     for window in rows.windows():
-        encoded = model.encoder.encode_documents([row.product.text(model.text_fields) for row in window])
+        encoded = model.encoder.encode_documents([model.text(row.product) for row in window])
         for row, probabilities in zip(window, encoded.probabilities, strict=True):
             candidates = [
                 {"category": list(leaf), "probability": round(probability, 6)}
@@ -106,7 +126,7 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
     run = model.encoder.encode_queries if kind == "query" else model.encoder.encode_documents
     parts = []
     for window in rows.windows():
-        vectors = run([row.product.text(model.text_fields) for row in window]).vectors
+        vectors = run([model.text(row.product) for row in window]).vectors
         if out is not None:
             parts.append(vectors)
             continue

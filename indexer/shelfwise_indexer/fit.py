@@ -5,11 +5,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from tqdm import tqdm
 from transformers import (
@@ -22,6 +23,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
 from shelfwise.encoder import softmax
@@ -34,36 +36,56 @@ Floats = npt.NDArray[np.float32]
 FROZEN_FROM = 100_000  # word embeddings
 
 
+Optimiser = Literal["adamw", "adam", "sgd", "rmsprop"]
+Schedule = Literal["linear", "cosine", "none"]
+SCHEDULES: dict[Schedule, str] = {"linear": "linear", "cosine": "cosine", "none": "constant_with_warmup"}
+
+
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How a model is fitted; rates are AdamW's at the end of the warm-up.
+    """How a model is fitted; rates are those at the end of the warm-up.
 
     Word embeddings are frozen by default (None) when there are more than FROZEN_FROM of them: a multilingual backbone
     knows far more words than a catalogue holds, and those that training sees must not move away from the others.
     """
 
-    epochs: int = 4
-    batch_size: int = 32
-    learning_rate: float = 1.5e-4
-    head_learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    warmup_share: float = 0.1
-    patience: int = 2
-    freeze_word_embeddings: bool | None = None
-    seed: int = 0
+    epochs: Annotated[int, Field(ge=1, description="At most; training stops early.")] = 4
+    batch_size: Annotated[int, Field(ge=1, description="Texts of one forward pass, on each device.")] = 32
+    gradient_accumulation: Annotated[int, Field(ge=1, description="Passes whose gradients make one step.")] = 1
+    optimiser: Annotated[Optimiser, Field(description="What turns gradients into steps.")] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, description="Of the backbone.")] = 1.5e-4
+    head_learning_rate: Annotated[float, Field(gt=0, description="Of the head, which starts from nothing.")] = 2e-3
+    weight_decay: Annotated[
+        float, Field(ge=0, description="L2, of matrices only; decoupled in adamw, part of the gradient in the others.")
+    ] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Of sgd and rmsprop.")] = 0.9
+    gradient_norm: Annotated[float, Field(gt=0, description="Longer gradients are cut to this.")] = 1.0
+    schedule: Annotated[Schedule, Field(description="How the rates fall after the warm-up.")] = "linear"
+    warmup_share: Annotated[float, Field(ge=0, lt=1, description="Of all steps, in which the rates rise.")] = 0.1
+    patience: Annotated[int, Field(ge=1, description="Epochs without a better held-back score before it stops.")] = 2
+    bf16: Annotated[bool, Field(description="Sixteen-bit arithmetic where it is safe (autocast).")] = True
+    freeze_word_embeddings: Annotated[
+        bool | None, Field(description="Default: those of a backbone with more than 100,000 words.")
+    ] = None
+    seed: Annotated[int, Field(ge=0, description="Same seed, data and machine: same bundle.")] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Labelled texts of one part: tokens, label shares float32 [n, leaves], own paths, original embeddings."""
+    """Labelled texts of one part, each in one or more views (see `augment.views`)."""
 
-    tokens: Sequence[Sequence[int]]
+    tokens: Sequence[Sequence[Sequence[int]]]
+    """[views][n][length]."""
     labels: Floats
+    """The share of each leaf, float32 [n, leaves]."""
     paths: Sequence[Sequence[CategoryPath]]
-    original: Floats | None = None
+    shares: Sequence[float] = (1.0,)
+    """How often each view is read; sums to 1."""
+    original: Sequence[Floats] | None = None
+    """Of each view the backbone's embeddings before training, float32 [n, dimension], L2-normalised."""
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.labels)
 
 
 def fit(
@@ -105,9 +127,11 @@ def _arguments(settings: FitSettings, held_back: bool, folder: Path) -> Training
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=4 * settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        max_grad_norm=settings.gradient_norm,
         warmup_steps=settings.warmup_share,
-        lr_scheduler_type="linear",
-        bf16=True,
+        lr_scheduler_type=SCHEDULES[settings.schedule],
+        bf16=settings.bf16,
         use_cpu=not on_gpu,
         eval_strategy="epoch" if held_back else "no",
         save_strategy="epoch",
@@ -133,23 +157,44 @@ def last_checkpoint(folder: Path) -> str | None:
 
 
 class _Trainer(Trainer):
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
+        # Trainer's own would read every text twice to learn its length.
+        whole = cast(_Tokens, self.train_dataset).texts.tokens[0]
+        together = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedSampler(together, lengths=[len(ids) for ids in whole])
+
     def _get_eval_sampler(self, eval_dataset: Dataset[Any]) -> Sampler[int]:
         # Trainer's own groups by length here as well, and gives the predictions back in that order.
         return SequentialSampler(cast(Any, eval_dataset))
 
 
 class _Tokens(Dataset[dict[str, Any]]):
+    """Each time a text is read, one of its views is drawn; torch's generator, which checkpoints keep, draws it."""
+
     def __init__(self, texts: Texts) -> None:
         self.texts = texts
+        self.shares = torch.tensor(texts.shares)
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        row = {"input_ids": self.texts.tokens[place], "labels": self.texts.labels[place]}
+        view = int(torch.multinomial(self.shares, 1)) if len(self.shares) > 1 else 0
+        row = {"input_ids": self.texts.tokens[view][place], "labels": self.texts.labels[place]}
         if self.texts.original is not None:
-            row["original"] = self.texts.original[place]
+            row["original"] = self.texts.original[view][place]
         return row
+
+
+def padded(tokens: Sequence[Sequence[int]], pad_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, int64 [n, longest]."""
+    length = max(len(ids) for ids in tokens)
+    input_ids = torch.full((len(tokens), length), pad_token_id, dtype=torch.long)
+    attention_mask = torch.zeros((len(tokens), length), dtype=torch.long)
+    for place, ids in enumerate(tokens):
+        input_ids[place, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+        attention_mask[place, : len(ids)] = 1
+    return input_ids, attention_mask
 
 
 @dataclass(frozen=True)
@@ -157,12 +202,7 @@ class _Padding:
     pad_token_id: int
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        length = max(len(row["input_ids"]) for row in rows)
-        input_ids = torch.full((len(rows), length), self.pad_token_id, dtype=torch.long)
-        attention_mask = torch.zeros((len(rows), length), dtype=torch.long)
-        for place, row in enumerate(rows):
-            input_ids[place, : len(row["input_ids"])] = torch.tensor(row["input_ids"], dtype=torch.long)
-            attention_mask[place, : len(row["input_ids"])] = 1
+        input_ids, attention_mask = padded([row["input_ids"] for row in rows], self.pad_token_id)
         batch = {"input_ids": input_ids, "attention_mask": attention_mask}
         for name in ("labels", "original"):
             if name in rows[0]:
@@ -225,13 +265,20 @@ def _logits_only(outputs: tuple[torch.Tensor, ...] | torch.Tensor, labels: torch
     return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
-def _optimiser(model: ShelfModel, settings: FitSettings) -> torch.optim.AdamW:
-    """AdamW, a higher rate for the new head, no decay on biases and norms (the usual practice for BERT)."""
-    groups = []
+def _optimiser(model: ShelfModel, settings: FitSettings) -> torch.optim.Optimizer:
+    """A higher rate for the new head, no decay on biases and norms (the usual practice for BERT)."""
+    groups: list[dict[str, Any]] = []
     for part, rate in ((model.trunk, settings.learning_rate), (model.head, settings.head_learning_rate)):
-        trained = [(name, weight) for name, weight in part.named_parameters() if weight.requires_grad]
-        matrices = [weight for _, weight in trained if weight.ndim > 1]
-        vectors = [weight for _, weight in trained if weight.ndim <= 1]
+        trained = [weight for weight in part.parameters() if weight.requires_grad]
+        matrices, vectors = [w for w in trained if w.ndim > 1], [w for w in trained if w.ndim <= 1]
         groups.append({"params": matrices, "lr": rate, "weight_decay": settings.weight_decay})
         groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
-    return torch.optim.AdamW(groups)
+    match settings.optimiser:
+        case "adamw":
+            return torch.optim.AdamW(groups)
+        case "adam":
+            return torch.optim.Adam(groups)
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=settings.momentum)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups, momentum=settings.momentum)

@@ -151,7 +151,7 @@ def _encode_segment(
     rows: Sequence[Row], bundle: Bundle, enricher: Enricher, server: Elasticsearch, live: LiveIndex | None
 ) -> tuple[list[Entry], npt.NDArray[np.float32]]:
     before = bulk.enrichments(server, live.name, [row.product.id for row in rows]) if live else {}
-    texts = [row.product.text(bundle.text_fields) for row in rows]
+    texts = [bundle.text(row.product) for row in rows]
     changed = [
         place
         for place, (row, text) in enumerate(zip(rows, texts, strict=True))

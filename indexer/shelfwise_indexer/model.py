@@ -2,66 +2,42 @@
 
 from typing import Any, cast
 
-import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.heads import HEADS, HeadKind
+from shelfwise_indexer.loss import HierarchicalLoss, retention_loss
 
 
 class BackboneError(ShelfwiseError):
     """A backbone cannot be loaded or does not fit."""
 
 
-class CategoryHead(nn.Module):
-    """Mean and maximum over the last layer's tokens, dropout, one linear layer to the leaves.
-
-    The maximum lets the head read single telling words ("refill", "case") that the mean, which is kept close to the
-    backbone's own embedding for search, must not be bent towards.
-    """
-
-    def __init__(self, width: int, leaves: int, dropout: float = 0.1) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(2 * width, leaves)
-
-    def forward(self, token_embeddings: Tensor, attention_mask: Tensor) -> Tensor:
-        """float [n, length, width] and int [n, length] to float [n, leaves]."""
-        mask = attention_mask.unsqueeze(-1)
-        mean = (token_embeddings * mask).sum(1) / mask.sum(1).clamp(min=1)
-        maximum = token_embeddings.masked_fill(mask == 0, torch.finfo(token_embeddings.dtype).min).amax(1)
-        return cast(Tensor, self.linear(self.dropout(torch.cat([mean, maximum], dim=-1))))
-
-
 class ShelfModel(nn.Module):
-    """Trunk and head, with the training loss.
-
-    The loss is leaf cross-entropy + `level_weight` × the cross-entropies of the levels above (their probabilities are
-    sums over leaves) + `retention` × (1 − cosine to the backbone's original embedding + mean squared difference of
-    the batch's similarity matrices), which keeps the embedding fit for search.
+    """Trunk and head. The loss is the classification's + `retention` × `retention_loss`, which keeps the embedding
+    fit for search.
     """
 
     def __init__(
         self,
         trunk: SentenceTransformer,
         taxonomy: Taxonomy,
+        loss: HierarchicalLoss | None = None,
+        head: HeadKind = "linear",
         dropout: float = 0.1,
-        level_weight: float = 0.3,
-        retention: float = 4.0,
+        retention: float = 1.0,
+        l1: float = 0.0,
     ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.head = CategoryHead(_width(trunk), len(taxonomy.leaves), dropout)
-        self.level_weight = level_weight
+        self.pooling = next(module for module in trunk if isinstance(module, Pooling))
+        self.head = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
+        self.loss = loss
         self.retention = retention
-        self.levels = taxonomy.depth
-        for level in range(1, taxonomy.depth):
-            names, above = taxonomy.at_depth(level)
-            below = torch.zeros(len(taxonomy.leaves), len(names))
-            below[torch.arange(len(taxonomy.leaves)), torch.from_numpy(above)] = 1.0
-            self.register_buffer(f"level_{level}", below, persistent=False)
+        self.l1 = l1
 
     def forward(
         self,
@@ -76,30 +52,24 @@ class ShelfModel(nn.Module):
         :param original: float [n, dimension], the backbone's embedding before training, L2-normalised.
         :returns: `embedding` float [n, dimension] L2-normalised, `logits` float [n, leaves], with labels also `loss`.
         """
-        features: dict[str, Any] = self.trunk({"input_ids": input_ids, "attention_mask": attention_mask})
-        embedding = nn.functional.normalize(features["sentence_embedding"], dim=-1)
-        logits = self.head(features["token_embeddings"], attention_mask)
-        if labels is None:
+        embedding, pooled, tokens = self.read(input_ids, attention_mask)
+        logits = self.head(pooled, tokens, attention_mask)
+        if labels is None or self.loss is None:
             return {"embedding": embedding, "logits": logits}
-        loss = self._classification_loss(logits.float(), labels)
+        loss = self.loss(logits.float(), labels)
         if original is not None and self.retention > 0:
             loss = loss + self.retention * retention_loss(embedding.float(), original)
+        if self.l1 > 0:
+            loss = loss + self.l1 * self.head.output.weight.abs().sum()
         return {"loss": loss, "logits": logits, "embedding": embedding}
 
-    def _classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        loss = nn.functional.cross_entropy(logits, labels)
-        probabilities = logits.softmax(-1)
-        for level in range(1, self.levels):
-            below = cast(Tensor, getattr(self, f"level_{level}"))
-            above = (probabilities @ below).clamp_min(1e-7).log()
-            loss = loss - self.level_weight * ((labels @ below) * above).sum(-1).mean()
-        return loss
-
-
-def retention_loss(embedding: Tensor, original: Tensor) -> Tensor:
-    """1 − mean cosine to the original + mean squared difference of the similarity matrices; a scalar."""
-    cosine = (embedding * original).sum(-1).mean()
-    return 1 - cosine + (embedding @ embedding.T - original @ original.T).square().mean()
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embedding float [n, dimension], L2-normalised; pooled float [n, width]; tokens float [n, length, width]."""
+        features: dict[str, Any] = self.trunk({"input_ids": input_ids, "attention_mask": attention_mask})
+        tokens = features["token_embeddings"]
+        # The pooling once more, before the backbone's own later layers (normalisation, projection) changed its result.
+        pooled = self.pooling({"token_embeddings": tokens, "attention_mask": attention_mask})["sentence_embedding"]
+        return nn.functional.normalize(features["sentence_embedding"], dim=-1), pooled, tokens
 
 
 def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> SentenceTransformer:

@@ -8,28 +8,34 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 import torch
 from accelerate import PartialState
+from pydantic import Field
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import FORMAT, Bundle, content_version
 from shelfwise.encoder import Encoder, softmax
+from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
 from shelfwise.taxonomy import Taxonomy, path_text
+from shelfwise.text import TextRecipe, field_names
+from shelfwise_indexer.augment import View, views
 from shelfwise_indexer.backbone import Backbone, resolve
 from shelfwise_indexer.calibrate import accept_threshold, fit_temperature
 from shelfwise_indexer.catalogue import Rejected, file_hash
 from shelfwise_indexer.evaluate import Scores, score
 from shelfwise_indexer.export import export
 from shelfwise_indexer.fit import FitSettings, Texts, fit, last_checkpoint
+from shelfwise_indexer.heads import HeadKind
+from shelfwise_indexer.loss import HierarchicalLoss, LossSettings
 from shelfwise_indexer.model import ShelfModel, load_trunk
 from shelfwise_indexer.preparation import (
     CATEGORY_HINT,
@@ -39,8 +45,10 @@ from shelfwise_indexer.preparation import (
     warn_unknown,
     write_report,
 )
+from shelfwise_indexer.refit import RefitSettings, move_back, refit_head, weights_of
 
 EXPORT_SAMPLES = 16
+TUNED_SHARE = 0.8
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
 
 
@@ -48,13 +56,42 @@ LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "ope
 class TrainSettings:
     """What a bundle is trained with; kept in `bundle.json`."""
 
-    backbone: str = "auto"
-    text_fields: tuple[str, ...] = DEFAULT_TEXT_FIELDS
-    max_tokens: int = 64
-    dropout: float = 0.1
-    level_weight: float = 0.3
-    retention: float = 4.0
+    backbone: Annotated[str, Field(description="auto, english, multilingual, a folder or a hub name.")] = "auto"
+    text_fields: Annotated[
+        tuple[str, ...], Field(min_length=1, description='Fields or attributes, in order; "description:40" cuts at 40.')
+    ] = DEFAULT_TEXT_FIELDS
+    max_tokens: Annotated[int, Field(ge=4, description="Of a text; the rest is cut.")] = 64
+    field_dropout: Annotated[
+        float, Field(ge=0, le=1, description="Share of readings in training that lack a field.")
+    ] = 0.3
+    head: Annotated[HeadKind, Field(description="What reads the backbone's tokens.")] = "linear"
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Before the head's last layer.")] = 0.1
+    retention: Annotated[
+        float, Field(ge=0, description="How hard the embedding is held near the backbone's own, for search.")
+    ] = 1.0
+    tuned_share: Annotated[
+        float | None,
+        Field(
+            gt=0, le=1, description="Of the way from the backbone to the tuned weights; default .8, 1 but for linear."
+        ),
+    ] = None
+    l1: Annotated[float, Field(ge=0, description="Weight of the sum of the head's absolute weights.")] = 0.0
+    loss: LossSettings = field(default_factory=LossSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    refit: RefitSettings = field(default_factory=RefitSettings)
+
+    def __post_init__(self) -> None:
+        if self.tuned_share is not None and not 0 < self.tuned_share <= 1:
+            raise UsageError(f"tuned_share must be above 0 and at most 1, got {self.tuned_share}")
+        if self.head != "linear" and self.tuned_share not in (None, 1.0):
+            raise UsageError(
+                f"tuned_share {self.tuned_share} needs the linear head, which can be learnt again: got {self.head}"
+            )
+
+    @property
+    def share_of_tuning(self) -> float:
+        """`tuned_share`, or its default for the head."""
+        return self.tuned_share or (TUNED_SHARE if self.head == "linear" else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +140,7 @@ def train(
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
-    train_part, held_back = parts(labelled, validation, settings.text_fields, settings.fit.seed)
+    train_part, held_back = parts(labelled, validation, field_names(settings.text_fields), settings.fit.seed)
     taxonomy = Taxonomy.of(path for product in train_part for path in product.categories)
     if len(taxonomy.leaves) < 2:
         raise TrainingError(
@@ -122,10 +159,18 @@ def train(
     set_seed(settings.fit.seed)
     digest = file_hash(catalogue)
     work = _work_folder(folder, digest, validation, settings, backbone)
-    model = ShelfModel(trunk, taxonomy, settings.dropout, settings.level_weight, settings.retention)
-    learned = _texts(model, taxonomy, train_part, settings, with_original=settings.retention > 0)
-    fit(model, taxonomy, learned, _texts(model, taxonomy, held_back, settings), settings.fit, work / "fit")
+    backbone_weights = weights_of(trunk)
+    readings = views(settings.text_fields, settings.field_dropout)
+    learned = _texts(trunk, taxonomy, train_part, settings, readings, with_original=settings.retention > 0)
+    loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
+    model = ShelfModel(trunk, taxonomy, loss, settings.head, settings.dropout, settings.retention, settings.l1)
+    unseen = _texts(trunk, taxonomy, held_back, settings, readings[:1])
+    fit(model, taxonomy, learned, unseen, settings.fit, work / "fit")
     if processes.is_main_process:
+        if settings.head == "linear":
+            tell("learning the head again on the finished trunk")
+            move_back(trunk, backbone_weights, settings.share_of_tuning)
+            refit_head(model, loss, learned, settings.refit, settings.fit.seed)
         info = _runtime_settings(trunk, settings) | {
             "backbone": {"name": backbone.name, "licence": backbone.licence},
             "taxonomy": taxonomy.hash,
@@ -135,7 +180,7 @@ def train(
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         staging = _stage(work / "bundle", model, taxonomy, info, train_part, held_back)
-        write_report(staging / "report", labelled, settings.text_fields)
+        write_report(staging / "report", labelled, field_names(settings.text_fields))
         _put_in_place(staging, folder)
         shutil.rmtree(work, ignore_errors=True)
     processes.wait_for_everyone()
@@ -155,7 +200,7 @@ def _stage(
     """Write the whole bundle beside its place; `info` gets calibration, metrics and version."""
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    fields = info["text_fields"]
+    fields = field_names(info["text_fields"])
     export(model, staging, [product.text(fields) for product in train_part[:EXPORT_SAMPLES]])
     (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
     info["metrics"] = _calibrate(Bundle(staging, info, taxonomy), info, held_back).to_json()
@@ -181,7 +226,7 @@ def _runtime_settings(trunk: SentenceTransformer, settings: TrainSettings) -> di
 def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product]) -> Scores:
     """Set temperature and threshold in `info`, and score: all by the exported model, on the held-back part."""
     taxonomy, truths = bundle.taxonomy, [product.categories for product in held_back]
-    encoded = Encoder(bundle).encode_documents([product.text(bundle.text_fields) for product in held_back])
+    encoded = Encoder(bundle).encode_documents([bundle.text(product) for product in held_back])
     logits = np.log(np.maximum(encoded.probabilities, np.finfo(np.float32).tiny))
     labels = _labels(taxonomy, held_back)
     known = labels.sum(axis=1) > 0
@@ -200,19 +245,31 @@ def document_prompt(trunk: SentenceTransformer) -> str:
 
 
 def _texts(
-    model: ShelfModel,
+    trunk: SentenceTransformer,
     taxonomy: Taxonomy,
     products: Sequence[Product],
     settings: TrainSettings,
+    readings: Sequence[View],
     with_original: bool = False,
 ) -> Texts:
-    texts = [product.text(settings.text_fields) for product in products]
-    prompt = document_prompt(model.trunk)
-    prompted = [prompt + text for text in texts]
-    limit = settings.max_tokens
-    tokens = model.trunk.tokenizer(prompted, truncation=True, max_length=limit)["input_ids"] if texts else []
-    original = _original(model.trunk, texts) if with_original else None
-    return Texts(tokens, _labels(taxonomy, products), [product.categories for product in products], original)
+    prompt = document_prompt(trunk)
+    tokenizer, limit = trunk.tokenizer, settings.max_tokens
+    tokens, original = [], []
+    for view in readings:
+        recipe = TextRecipe(view.fields, tokenizer.backend_tokenizer, limit, prompt)
+        texts = [recipe.text(product) for product in products]
+        prompted = [prompt + text for text in texts]
+        tokens.append(tokenizer(prompted, truncation=True, max_length=limit)["input_ids"] if texts else [])
+        if with_original:
+            original.append(_original(trunk, texts))
+    paths = [product.categories for product in products]
+    return Texts(
+        tokens,
+        _labels(taxonomy, products),
+        paths,
+        [view.share for view in readings],
+        original if with_original else None,
+    )
 
 
 def _labels(taxonomy: Taxonomy, products: Sequence[Product]) -> npt.NDArray[np.float32]:

@@ -20,6 +20,7 @@ _BETWEEN_ENTRIES = re.compile(r"\|")
 _BETWEEN_LEVELS = re.compile(r"[>»›→\ufffd\r\n\t]+|\s/+\s|/(?!\s*[a-z]\b)|::|,(?=[^\W\d])|\s[-–—]\s")
 _BETWEEN_SEGMENTS = re.compile(r"/+")
 _BETWEEN_SLUG_WORDS = re.compile(r"[-_+.\s]+")
+_LOOKS_LIKE_ONE = re.compile(r"://|^/[^\s/]|^www\.|[>»›→|]|^home\s*/\s", re.IGNORECASE)
 _WORD = re.compile(r"\w")
 _IDEOGRAPH = re.compile(r"[\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff]")
 
@@ -38,6 +39,11 @@ def breadcrumb_words(text: str) -> str:
                 for word in level:
                     words.setdefault(word.casefold().strip(",;:"), word.strip(",;:"))
     return " ".join(words.values())
+
+
+def is_breadcrumb(text: str) -> bool:
+    """Whether a text is a path of category names or an address, and no prose."""
+    return _LOOKS_LIKE_ONE.search(text) is not None
 
 
 def _without_debris(text: str) -> str:

@@ -15,6 +15,8 @@ from shelfwise.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from shelfwise.encoder import Encoder
+    from shelfwise.product import Product
+    from shelfwise.text import TextRecipe
 
 FORMAT = 1
 MODEL_FILES = ("model.xml", "model.bin", "tokenizer.json", "taxonomy.json")
@@ -96,8 +98,21 @@ class Bundle:
 
     @property
     def text_fields(self) -> tuple[str, ...]:
-        """Product fields that make the text, in order."""
+        """Product fields that make the text, in order, some with a budget of tokens (`description:40`)."""
         return tuple(self.info["text_fields"])
+
+    def text(self, product: "Product") -> str:
+        """What the model reads of a product; see `TextRecipe`."""
+        return self._recipe.text(product)
+
+    @cached_property
+    def _recipe(self) -> "TextRecipe":
+        from tokenizers import Tokenizer
+
+        from shelfwise.text import TextRecipe
+
+        tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        return TextRecipe(self.text_fields, tokenizer, self.max_tokens, self.info["prompts"].get("document", ""))
 
     @property
     def threshold(self) -> float:

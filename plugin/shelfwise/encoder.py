@@ -64,7 +64,7 @@ class Encoder:
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         logits = np.empty((len(texts), self._leaves), dtype=np.float32)
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch([prompt + text for text in texts])]
-        for batch in _batches_by_length([len(ids) for ids in tokens]):
+        for batch in batches_by_length([len(ids) for ids in tokens]):
             vectors[batch], logits[batch] = self._run([tokens[place] for place in batch])
             if progress is not None:
                 progress(len(batch))
@@ -88,7 +88,7 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _batches_by_length(lengths: Sequence[int]) -> list[npt.NDArray[np.int64]]:
+def batches_by_length(lengths: Sequence[int]) -> list[npt.NDArray[np.int64]]:
     """Places of texts grouped so that a batch holds texts of like length and at most BATCH_TOKENS padded tokens."""
     order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
     batches, start = [], 0

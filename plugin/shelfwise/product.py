@@ -8,6 +8,7 @@ from datetime import date, datetime
 from html import unescape
 from typing import Any
 
+from shelfwise.breadcrumb import breadcrumb_words, is_breadcrumb
 from shelfwise.errors import InvalidProduct
 from shelfwise.taxonomy import Path, parse_path
 
@@ -60,13 +61,23 @@ class Product:
 
         :param fields: contract fields or names of attributes; absent ones are passed over.
         """
-        return " ".join(part for name in fields if (part := plain(self._words_of(name))))
+        return " ".join(words for name in fields if (words := self.words(name)))
 
-    def _words_of(self, name: str) -> str:
-        value = getattr(self, name, None) if name in CONTRACT_FIELDS else self.attributes.get(name)
-        if isinstance(value, (list, tuple)):
-            return " ".join(str(part) for part in value)
-        return "" if value is None else str(value)
+    def words(self, name: str) -> str:
+        """One contract field or attribute as readable text; empty when it is absent.
+
+        Of an attribute that is a breadcrumb or an address ("Home > Mugs", "https://shop.example/mugs/c/12") the words.
+        """
+        if name in CONTRACT_FIELDS:
+            return plain(_joined(getattr(self, name, None)))
+        words = plain(_joined(self.attributes.get(name)))
+        return breadcrumb_words(words) if is_breadcrumb(words) else words
+
+
+def _joined(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(str(part) for part in value)
+    return "" if value is None else str(value)
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,104 @@
+"""Refitting: after fine-tuning, the trunk goes part of the way back, and the head is learnt anew on it.
+
+A fine-tuned trunk knows the catalogue's categories and has forgotten some of what it knew of language; the backbone
+it came from is the other way round. The straight line between their weights keeps most of both (Wortsman et al.,
+"Robust fine-tuning of zero-shot models", CVPR 2022). The head then no longer fits; it is learnt again on the trunk as
+it stands, which is quick, because the trunk is read only once (Kang et al., "Decoupling Representation and Classifier
+for Long-Tailed Recognition", ICLR 2020).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from shelfwise.encoder import batches_by_length
+from shelfwise_indexer.fit import Texts, padded
+from shelfwise_indexer.loss import HierarchicalLoss
+from shelfwise_indexer.model import ShelfModel
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class RefitSettings:
+    """How the head is learnt again: AdamW with a one-cycle rate on the pooled embeddings of the training texts."""
+
+    batch_size: Annotated[int, Field(ge=1, description="Texts of one step.")] = 256
+    epochs: Annotated[int, Field(ge=1, description="Times each product is drawn, on average.")] = 15
+    least_steps: Annotated[int, Field(ge=1, description="However few products there are.")] = 600
+    learning_rate: Annotated[float, Field(gt=0, description="At its highest.")] = 5e-3
+    weight_decay: Annotated[float, Field(ge=0, description="L2, decoupled.")] = 1e-4
+    balance: Annotated[
+        float, Field(ge=0, le=1, description="0: every product is drawn as often; 1: every class; between: between.")
+    ] = 0.0
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's weights as they are now."""
+    return {name: weight.detach().clone().cpu() for name, weight in module.state_dict().items()}
+
+
+def move_back(trunk: nn.Module, original: Weights, share: float) -> None:
+    """Put `trunk` on the line between `original` (share 0) and itself (share 1), in place."""
+    tuned = trunk.state_dict()
+    with torch.no_grad():
+        for name, weight in tuned.items():
+            if weight.is_floating_point():
+                weight.lerp_(original[name].to(weight.device), 1.0 - share)
+
+
+def refit_head(model: ShelfModel, loss: HierarchicalLoss, texts: Texts, settings: RefitSettings, seed: int) -> None:
+    """Learn the head again, from nothing, on the trunk as it is; in place. Each product counts in each of its views."""
+    pooled = [_pooled(model, tokens) for tokens in texts.tokens]
+    labels = torch.from_numpy(texts.labels)
+    generator = torch.Generator().manual_seed(seed)
+    chances = torch.from_numpy(sampling(texts.labels, settings.balance))
+    views = torch.tensor(texts.shares)
+    steps = max(settings.least_steps, math.ceil(settings.epochs * len(texts) / settings.batch_size))
+    head, device = model.head, next(model.head.parameters()).device
+    head.output.reset_parameters()
+    head.train()
+    optimiser = torch.optim.AdamW(head.parameters(), weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps)
+    for _ in range(steps):
+        rows = torch.multinomial(chances, settings.batch_size, replacement=True, generator=generator)
+        seen = torch.multinomial(views, settings.batch_size, replacement=True, generator=generator)
+        batch = torch.stack([pooled[view][row] for view, row in zip(seen.tolist(), rows.tolist(), strict=True)])
+        logits = head(batch.to(device), None, None)
+        optimiser.zero_grad()
+        loss(logits, labels[rows].to(device)).backward()
+        optimiser.step()
+        schedule.step()
+    head.eval()
+
+
+def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:
+    """How often each product is drawn, float32 [n], relative; labels float32 [n, leaves] as shares."""
+    sizes = np.maximum(labels.sum(axis=0), 1e-9)
+    of_class = np.where(labels > 0, labels * sizes ** (-balance), 0.0)
+    return np.asarray(of_class.sum(axis=1), dtype=np.float32)
+
+
+@torch.inference_mode()
+def _pooled(model: ShelfModel, tokens: Sequence[Sequence[int]]) -> Tensor:
+    """What the head reads of each text, float32 [n, width]."""
+    device = next(model.parameters()).device
+    pad = int(model.trunk.tokenizer.pad_token_id)
+    model.eval()
+    found: Tensor | None = None
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        for batch in batches_by_length([len(ids) for ids in tokens]):
+            input_ids, attention_mask = padded([tokens[place] for place in batch], pad)
+            pooled = model.read(input_ids.to(device), attention_mask.to(device))[1].float().cpu()
+            if found is None:
+                found = torch.empty(len(tokens), pooled.shape[1])
+            found[torch.from_numpy(batch)] = pooled
+    # A clone, because what inference mode makes can take no part in a gradient.
+    return torch.empty(0) if found is None else found.clone()
