@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.encoder import softmax
-from shelfwise_indexer.calibrate import PROMISED_PRECISION, accept_threshold, fit_temperature
+from shelfwise_indexer.calibrate import (
+    PROMISED_PRECISION,
+    accept_threshold,
+    accept_thresholds,
+    fit_temperature,
+    label_thresholds,
+)
 
 
 def floats(*values):
@@ -99,3 +105,36 @@ def test_the_threshold_keeps_its_promise_and_no_lesser_one_does(predictions, pre
     assert threshold == min(
         (value for value in (0.125, 0.25, 0.5, 0.75) if value in confidence and keeps(value)), default=1.0
     )
+
+
+def test_assurance_asks_for_proof():
+    """14 right of 14 prove .9 at 80 % (.2 ** (1 / 14) = .891 does not, 16 do: .904)."""
+    confidence = np.linspace(0.9, 0.5, 20, dtype=np.float32)
+    assert accept_threshold(confidence[:14], right(*[True] * 14), 0.9, 0.8) == 1.0
+    assert accept_threshold(confidence[:16], right(*[True] * 16), 0.9, 0.8) == confidence[15]
+    assert accept_threshold(confidence[:16], right(*[False] * 16), 0.9, 0.8) == 1.0
+
+
+def test_an_easy_leaf_is_accepted_at_a_lower_confidence_than_the_others():
+    predicted = np.array([0] * 40 + [1] * 40 + [2] * 2)
+    confidence = np.concatenate([np.linspace(0.9, 0.4, 40)] * 2 + [[0.9, 0.9]]).astype(np.float32)
+    correct = np.array([True] * 40 + [True] * 20 + [False] * 20 + [True] * 2)
+    thresholds, together = accept_thresholds(predicted, confidence, correct, 4, precision=0.9)
+    assert thresholds[0] == pytest.approx(0.4)
+    assert thresholds[1] > 0.6
+    assert together == 1.0  # two products of leaf 2 prove nothing
+    assert thresholds[2] == thresholds[3] == 1.0
+
+
+def test_a_leafs_label_threshold_is_the_one_with_the_best_f1_drawn_to_that_of_all():
+    probabilities = floats(0.9, 0.8, 0.2, 0.1)[:, np.newaxis]
+    wanted = np.array([[True], [True], [False], [False]])
+    assert label_thresholds(probabilities, wanted)[0] == pytest.approx(0.5)
+    assert label_thresholds(probabilities, np.zeros((4, 1), dtype=bool))[0] == 0.5
+
+
+def test_the_temperature_of_sigmoids_recovers_by_how_much_they_were_scaled():
+    generator = np.random.default_rng(1)
+    logits = generator.normal(0, 2, (4000, 3)).astype(np.float32)
+    labels = (generator.random((4000, 3)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+    assert fit_temperature(3 * logits, labels, multi_label=True) == pytest.approx(3, rel=0.1)

@@ -21,6 +21,7 @@ NOWHERE = "http://127.0.0.1:1"
 SECRET = "tHe-SeCrEt-ThAt-Is-NoNsEnSe"
 COMMANDS = [
     "classify",
+    "cross-validate",
     "demo",
     "encode",
     "evaluate",
@@ -34,6 +35,7 @@ COMMANDS = [
     "similar",
     "status",
     "train",
+    "tune",
 ]
 HIT = {"id", "score", "title", "category", "categories", "brand", "price", "in_stock", "variant_of"}
 

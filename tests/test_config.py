@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 
+from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
-from shelfwise_indexer.config import read_config, show_config
+from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.config import read_config, settings_of, show_config
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.train import TrainSettings
 
@@ -54,6 +57,14 @@ def test_what_a_file_does_not_name_keeps_its_default(tmp_path):
 def test_a_mistake_is_named(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         read_config(write(tmp_path, text))
+
+
+def test_a_bundles_settings_are_those_it_was_trained_with(tmp_path):
+    settings = replace(TrainSettings(), text_fields=("title", "shop:8"), fit=FitSettings(epochs=7))
+    bundle = Bundle(tmp_path, {"settings": orjson.loads(orjson.dumps(settings))}, Taxonomy.of([("A",)]))
+    assert settings_of(bundle) == settings
+    with pytest.raises(UsageError, match="--config"):
+        settings_of(Bundle(tmp_path, {}, bundle.taxonomy))
 
 
 def test_a_file_that_is_not_there_says_what_writes_one(tmp_path):

@@ -6,6 +6,7 @@ from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.enrich import (
     Enricher,
     document,
+    given_leaves,
     is_unchanged,
     keep_decision,
     nodes_of,
@@ -226,3 +227,31 @@ def test_a_text_hash_tells_texts_apart():
     assert text_hash("kettle") == text_hash("kettle")
     assert text_hash("kettle") != text_hash("Kettle")
     assert len(text_hash("壶")) == 16
+
+
+def with_thresholds(probabilities, thresholds=None, labels=None):
+    as_floats = [None if given is None else np.array(given, dtype=np.float32) for given in (thresholds, labels)]
+    enricher = Enricher(TAXONOMY, 0.8, "b", *as_floats)
+    return enricher.enrichment(product(), "Kettle", VECTOR, np.array(probabilities, dtype=np.float32), MOMENT)
+
+
+def test_a_leaf_with_a_threshold_of_its_own_is_accepted_by_it():
+    probabilities = [0.6, 0.4, 0, 0, 0, 0]
+    assert with_thresholds(probabilities, [0.5, 1, 1, 1, 1, 1])["status"] == "accepted"
+    assert with_thresholds(probabilities, [0.7, 0.1, 0.1, 0.1, 0.1, 0.1])["status"] == "review"
+
+
+def test_a_product_of_several_categories_gets_each_that_is_probable_enough():
+    result = with_thresholds([0.9, 0.1, 0.6, 0.7, 0.1, 0.1], labels=[0.5, 0.5, 0.65, 0.65, 0.5, 0.5])
+    assert result["category"] == ["A > a > 1", "B > c > 1"]
+    assert result["ancestors"] == ["A", "A > a", "A > a > 1", "B", "B > c", "B > c > 1"]
+
+
+def test_a_product_never_gets_no_category_of_several():
+    assert given_leaves(TAXONOMY, np.full(6, 0.01, np.float32), np.full(6, 0.5, np.float32)) == [TAXONOMY.leaves[0]]
+
+
+def test_several_unsure_leaves_make_their_parent_sure():
+    # 1 - .4 * .4 = .84 that one of the leaves of A > a fits
+    result = with_thresholds([0.6, 0.6, 0, 0, 0, 0], labels=[0.5] * 6)
+    assert (result["status"], result["ancestors"]) == ("review", ["A", "A > a"])

@@ -11,10 +11,12 @@ import torch
 
 from shelfwise.bundle import Bundle
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.enrich import given_leaves
+from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import FitSettings, last_checkpoint
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
-from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
-from shelfwise_indexer.train import Trained, TrainingError, TrainSettings, train
+from shelfwise_indexer.model import BackboneError, load_trunk
+from shelfwise_indexer.train import Trained, TrainingError, TrainSettings, carry_over, train
 from tiny_backbone import write_tiny_backbone
 
 pytestmark = pytest.mark.model
@@ -80,12 +82,8 @@ def test_what_is_held_back_and_what_is_trained_on_make_up_the_catalogue(trained)
 
 def test_the_exported_model_gives_what_the_trained_one_gives(bundle):
     texts = ["large steel kettle", "mug", "a dome tent and very many other unknown words that go on and on"]
-    trunk = load_trunk(str(bundle.path / "checkpoint"), bundle.max_tokens, device="cpu")
-    model = ShelfModel(trunk, bundle.taxonomy).eval()
-    from safetensors.torch import load_file
-
-    model.head.load_state_dict(load_file(bundle.path / "checkpoint" / "head.safetensors"))
-    tokens = trunk.tokenizer(
+    model = load_checkpoint(bundle).eval()
+    tokens = model.trunk.tokenizer(
         ["passage: " + text for text in texts], padding=True, truncation=True, max_length=16, return_tensors="pt"
     )
     with torch.inference_mode():
@@ -252,3 +250,67 @@ def test_retention_is_nothing_for_the_original_and_grows_with_the_turn():
     original = torch.nn.functional.normalize(torch.randn(4, 8, generator=torch.manual_seed(1)), dim=-1)
     assert retention_loss(original, original).item() == pytest.approx(0, abs=1e-6)
     assert retention_loss(-original, original).item() == pytest.approx(2, abs=1e-6)
+
+
+@pytest.mark.parametrize("head", ["cnn", "rnn"])
+def test_every_head_is_exported_as_it_was_trained(head, catalogue, settings, tmp_path):
+    trained = train(catalogue, tmp_path / "b", settings=replace(settings, head=head, fit=FitSettings(epochs=1)))
+    bundle = Bundle.load(trained.bundle)
+    model = load_checkpoint(bundle).eval()
+    for text in ("large steel kettle", "a dome tent and very many other words"):
+        ids = torch.tensor([model.trunk.tokenizer("passage: " + text, truncation=True, max_length=16)["input_ids"]])
+        with torch.inference_mode():
+            logits = model(ids, torch.ones_like(ids))["logits"]
+        expected = (logits / bundle.info["temperature"]).softmax(-1).numpy()
+        np.testing.assert_allclose(bundle.encoder.encode_documents([text]).probabilities, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize("schedule", ["cosine", "none"])
+def test_every_optimiser_and_schedule_trains(optimiser, schedule, catalogue, settings, tmp_path):
+    fit = FitSettings(epochs=1, optimiser=optimiser, schedule=schedule, gradient_accumulation=2, bf16=False)
+    trained = train(catalogue, tmp_path / "b", settings=replace(settings, l1=1e-4, fit=fit))
+    assert trained.scores.products > 0
+
+
+def test_products_of_several_categories_are_learnt_and_given_all_of_them(settings, tmp_path):
+    lines = records()
+    for line in lines:
+        if line["title"].split()[0] in ("matt", "shiny"):
+            line["categories"] = [line.pop("category"), ["Gifts", "Presents"]]
+    several = replace(settings, loss=LossSettings(multi_label=True), fit=replace(settings.fit, epochs=12))
+    trained = train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=several)
+    bundle = Bundle.load(trained.bundle)
+    probabilities = bundle.encoder.encode_documents(["matt steel kettle", "large dome tent"]).probabilities
+    given = [set(given_leaves(bundle.taxonomy, row, bundle.label_thresholds)) for row in probabilities]
+    assert given == [{("Kitchen", "Kettles"), ("Gifts", "Presents")}, {("Sports", "Tents")}]
+
+
+def test_new_categories_are_learnt_without_forgetting_the_old(trained, bundle, settings, tmp_path):
+    added = [
+        {"id": f"s{n}", "title": f"{extra} family dome kettle", "category": ["Sports", "Stoves"]}
+        for n, extra in enumerate(EXTRAS)
+    ]
+    catalogue = write(tmp_path / "c.jsonl", records() + added)
+    short = replace(settings, fit=replace(settings.fit, epochs=1, learning_rate=1e-4))
+    going_on = train(catalogue, tmp_path / "next", settings=short, start=bundle)
+    after = Bundle.load(going_on.bundle)
+    assert after.info["backbone"]["name"].endswith(f"@{bundle.version}")
+    assert len(after.taxonomy.leaves) == len(bundle.taxonomy.leaves) + 1
+    texts = ["large steel kettle", "old blue mug", "new dome tent"]
+    for one, other in zip(
+        bundle.encoder.encode_documents(texts).probabilities,
+        after.encoder.encode_documents(texts).probabilities,
+        strict=True,
+    ):
+        assert bundle.taxonomy.leaves[one.argmax()] == after.taxonomy.leaves[other.argmax()]
+
+
+def test_the_heads_of_shared_leaves_are_carried_over():
+    old, new = torch.nn.Module(), torch.nn.Module()
+    old.output, new.output = torch.nn.Linear(2, 2), torch.nn.Linear(2, 3)
+    before, after = Taxonomy.of([("A",), ("C",)]), Taxonomy.of([("A",), ("B",), ("C",)])
+    untouched = new.output.weight[1].clone()
+    carry_over(old, before, new, after)
+    assert torch.equal(new.output.weight[[0, 2]], old.output.weight)
+    assert torch.equal(new.output.weight[1], untouched)

@@ -3,16 +3,21 @@
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import beta
 
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 PROMISED_PRECISION = 0.95
+FEW = 20  # held-back products of a leaf, which weigh as much as all leaves together
+ASSURANCE = 0.8  # that the promised precision holds for products that were not held back
 
 
-def fit_temperature(logits: Floats, labels: Floats) -> float:
+def fit_temperature(logits: Floats, labels: Floats, multi_label: bool = False) -> float:
     """The temperature that minimises the held-back cross-entropy (Guo et al., "On Calibration of Modern Neural
     Networks", ICML 2017).
 
     :param logits: float32 [n, leaves]. :param labels: float32 [n, leaves], rows sum to 1.
+    :param multi_label: probabilities are sigmoids, and a label is a category of the product or is not.
     """
     if len(logits) == 0:
         return 1.0
@@ -22,7 +27,11 @@ def fit_temperature(logits: Floats, labels: Floats) -> float:
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(scores / log_temperature.exp(), truth)
+        scaled = scores / log_temperature.exp()
+        if multi_label:
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(scaled, (truth > 0).float())
+        else:
+            loss = torch.nn.functional.cross_entropy(scaled, truth)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -32,18 +41,87 @@ def fit_temperature(logits: Floats, labels: Floats) -> float:
 
 
 def accept_threshold(
-    confidence: Floats, correct: npt.NDArray[np.bool_], precision: float = PROMISED_PRECISION
+    confidence: Floats,
+    correct: npt.NDArray[np.bool_],
+    precision: float = PROMISED_PRECISION,
+    assurance: float | None = None,
 ) -> float:
     """The least confidence at and above which at least `precision` of the held-back predictions are right.
 
+    :param assurance: how sure to be that the precision holds beyond the held-back part: then its lower confidence
+        bound must reach `precision` (Clopper, Pearson: "The Use of Confidence or Fiducial Limits", Biometrika 1934).
     :returns: a probability, or 1.0 when no confidence gives the precision (then a person sees everything).
     """
     if len(confidence) == 0:
         return 1.0
     order = np.argsort(-confidence, kind="stable")
     sorted_confidence = confidence[order]
-    right_so_far = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    right, of = np.cumsum(correct[order]), np.arange(1, len(order) + 1)
+    # The bound of none right in n is 0, which the quantile function does not give.
+    right_so_far = (
+        right / of if assurance is None else np.where(right, beta.ppf(1 - assurance, right, of - right + 1), 0.0)
+    )
     # Only where the next prediction has a lower confidence can a threshold be put.
     last_of_its_value = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True)
     good = np.flatnonzero((right_so_far >= precision) & last_of_its_value)
     return float(sorted_confidence[good[-1]]) if len(good) else 1.0
+
+
+def accept_thresholds(
+    predicted: Integers,
+    confidence: Floats,
+    correct: npt.NDArray[np.bool_],
+    leaves: int,
+    precision: float = PROMISED_PRECISION,
+    assurance: float = ASSURANCE,
+) -> tuple[Floats, float]:
+    """The threshold of each leaf, and that of all leaves with too few held-back predictions for one of their own.
+
+    A leaf whose own predictions prove the precision from some confidence on gets that; the others are judged
+    together, so that every leaf keeps the promise, the easy ones at a lower confidence than the hard ones.
+
+    :param predicted: int64 [n], the most probable leaf. :param confidence: float32 [n], its probability.
+    :returns: float32 [leaves], and a probability; 1.0 where nothing is to be accepted.
+    """
+    own: dict[int, float] = {}
+    for leaf in np.unique(predicted):
+        its = predicted == leaf
+        threshold = accept_threshold(confidence[its], correct[its], precision, assurance)
+        if threshold < 1.0:
+            own[int(leaf)] = threshold
+    rest = ~np.isin(predicted, list(own))
+    together = accept_threshold(confidence[rest], correct[rest], precision, assurance)
+    thresholds = np.full(leaves, together, dtype=np.float32)
+    thresholds[list(own)] = list(own.values())
+    return thresholds, together
+
+
+def label_thresholds(probabilities: Floats, wanted: npt.NDArray[np.bool_]) -> Floats:
+    """For several categories a product: the probability from which each leaf is given, float32 [leaves].
+
+    The one with the best F1 of the leaf on the held-back part, drawn towards the one that is best for all leaves
+    together by as many products as FEW: a leaf with two held-back products says little about its own.
+
+    :param probabilities: float32 [n, leaves]. :param wanted: bool [n, leaves].
+    """
+    leaves = probabilities.shape[1]
+    if not wanted.any():
+        return np.full(leaves, 0.5, dtype=np.float32)
+    together = _best_f1(probabilities.ravel(), wanted.ravel())
+    thresholds = np.full(leaves, together, dtype=np.float32)
+    for leaf in np.flatnonzero(wanted.any(axis=0)):
+        products = int(wanted[:, leaf].sum())
+        own = _best_f1(probabilities[:, leaf], wanted[:, leaf])
+        thresholds[leaf] = (products * own + FEW * together) / (products + FEW)
+    return thresholds
+
+
+def _best_f1(probability: Floats, wanted: npt.NDArray[np.bool_]) -> float:
+    """The midpoint between the last probability to be given and the next, where F1 is highest."""
+    order = np.argsort(-probability, kind="stable")
+    sorted_probability, hits = probability[order], np.cumsum(wanted[order])
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + wanted.sum())
+    f1[:-1][sorted_probability[1:] == sorted_probability[:-1]] = 0  # equal ones are given together
+    best = int(f1.argmax())
+    following = sorted_probability[best + 1] if best + 1 < len(order) else 0.0
+    return float(sorted_probability[best] + following) / 2

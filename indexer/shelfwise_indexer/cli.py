@@ -1,9 +1,7 @@
 """The offline commands. torch and its like are loaded by the commands that need them, not by this module."""
 
-import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,70 +12,9 @@ from shelfwise.bundle import Bundle
 from shelfwise.console import REJECTED, alias_option, bundle_option, emit, url_option
 from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import Rejected, Row, read
-from shelfwise_indexer.enrich import most_probable
+from shelfwise_indexer.enrich import given_leaves, most_probable
 
 WINDOW = 2048  # products read, encoded and written together
-
-
-@click.command()
-@click.argument("catalogue", required=False)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
-@click.option("--validation", help="A catalogue to measure on; default: a part of CATALOGUE is held back.")
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings; options given here win.")
-@click.option("--show-config", is_flag=True, help="Print every setting with its default and a line of help, and end.")
-@click.option("--backbone", help="english, multilingual, a folder or a hub name.  [default: auto]")
-@click.option("--text-fields", help="Fields or attributes, in order.  [default: title,description]")
-@click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 4]")
-@click.option("--max-tokens", type=click.IntRange(4), help="Of a text; the rest is cut.  [default: 64]")
-@click.option("--seed", type=click.IntRange(0), help="Same seed, data and machine: same bundle.  [default: 0]")
-def train(
-    catalogue: str | None,
-    out: Path | None,
-    validation: str | None,
-    config: Path | None,
-    show_config: bool,
-    backbone: str | None,
-    text_fields: str | None,
-    epochs: int | None,
-    max_tokens: int | None,
-    seed: int | None,
-) -> None:
-    """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .parquet; also .gz).
-
-    \b
-    shelfwise train catalogue.jsonl --out bundle
-    shelfwise train train.csv --validation test.csv --out bundle --text-fields title,description,color
-    shelfwise train --show-config > train.toml
-    shelfwise train catalogue.jsonl --out bundle --config train.toml
-    """
-    from shelfwise_indexer import config as configuration
-    from shelfwise_indexer.train import TrainSettings
-    from shelfwise_indexer.train import train as train_bundle
-
-    settings = configuration.read_config(config) if config else TrainSettings()
-    names = tuple(name.strip() for name in (text_fields or "").split(",") if name.strip())
-    given = {"backbone": backbone, "text_fields": names or None, "max_tokens": max_tokens}
-    settings = replace(
-        settings,
-        **{name: value for name, value in given.items() if value is not None},
-        fit=replace(
-            settings.fit,
-            epochs=epochs or settings.fit.epochs,
-            seed=settings.fit.seed if seed is None else seed,
-        ),
-    )
-    if show_config:
-        click.echo(configuration.show_config(settings), nl=False)
-        return
-    if catalogue is None or out is None:
-        raise UsageError(
-            "give a catalogue and a folder for the bundle, as `shelfwise train catalogue.jsonl --out bundle`"
-        )
-    trained = train_bundle(catalogue, out, validation, settings)
-    if os.environ.get("RANK", "0") == "0":  # `accelerate launch` runs this in every process
-        emit(trained.to_json())
-    if trained.rejected:
-        sys.exit(REJECTED)
 
 
 @click.command()
@@ -98,6 +35,10 @@ def classify(file: str, bundle: Path) -> None:
                 {"category": list(leaf), "probability": round(probability, 6)}
                 for leaf, probability in most_probable(model.taxonomy, probabilities)
             ]
+            several = {}
+            if model.multi_label:
+                leaves = given_leaves(model.taxonomy, probabilities, model.label_thresholds)
+                several = {"categories": [list(leaf) for leaf in leaves]}
             emit(
                 {
                     "id": row.product.id,
@@ -105,6 +46,7 @@ def classify(file: str, bundle: Path) -> None:
                     "confidence": candidates[0]["probability"],
                     "candidates": candidates,
                 }
+                | several
             )
     rows.exit()
 

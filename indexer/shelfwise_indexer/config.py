@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
 from shelfwise_indexer.train import TrainSettings
 
@@ -39,6 +40,17 @@ def read_config(path: str | os.PathLike[str]) -> TrainSettings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{path}: {name} = {first['input']!r}: {first['msg']}") from None
+
+
+def settings_of(bundle: Bundle) -> TrainSettings:
+    """The settings that a bundle was trained with.
+
+    :raises UsageError: they are of a shelfwise that knew others.
+    """
+    try:
+        return TypeAdapter(TrainSettings).validate_python(bundle.info["settings"])
+    except (KeyError, ValidationError) as error:
+        raise UsageError(f"{bundle.path}: its settings cannot be read ({error}): give them with --config") from None
 
 
 def show_config(settings: TrainSettings | None = None) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shelfwise.bundle import Bundle
 from shelfwise.product import Product
 from shelfwise.taxonomy import Path, Taxonomy, ancestors, path_text
 
 CANDIDATES = 5
 BY_A_PERSON = ("confirmed", "corrected")
+MOST = 1 - 1e-6  # a probability whose complement has a logarithm
 Document = dict[str, Any]
 Floats = npt.NDArray[np.float32]
 
@@ -24,6 +26,15 @@ class Enricher:
     taxonomy: Taxonomy
     threshold: float
     bundle: str
+    thresholds: Floats | None = None
+    """float32 [leaves], least probability at which a leaf is accepted; default `threshold` for each."""
+    label_thresholds: Floats | None = None
+    """float32 [leaves], where a product may be in several categories: those from which it gets a further leaf."""
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> "Enricher":
+        """The one of a bundle."""
+        return cls(bundle.taxonomy, bundle.threshold, bundle.version, bundle.thresholds, bundle.label_thresholds)
 
     def enrichment(
         self, product: Product, text: str, vector: Floats, probabilities: Floats, moment: str
@@ -38,12 +49,13 @@ class Enricher:
         """
         best = most_probable(self.taxonomy, probabilities)
         candidates = [{"category": path_text(leaf), "probability": round(probability, 4)} for leaf, probability in best]
-        predicted, confidence = best[0]
+        confidence = best[0][1]
         filed: Sequence[Path] = product.categories
         status = "accepted"
         if not filed:
-            filed = [predicted]
-            if confidence < self.threshold or self.threshold >= 1.0:  # 1.0: no confidence was ever good enough
+            filed = given_leaves(self.taxonomy, probabilities, self.label_thresholds)
+            least = self.threshold if self.thresholds is None else float(self.thresholds[probabilities.argmax()])
+            if confidence < least or least >= 1.0:  # 1.0: no confidence was ever good enough
                 status, filed = "review", self._sure_nodes(probabilities)
         return {
             "category": [path_text(path) for path in filed] if status == "accepted" else [],
@@ -59,7 +71,11 @@ class Enricher:
         }
 
     def _sure_nodes(self, probabilities: Floats) -> list[Path]:
-        sums = self.taxonomy.node_probabilities(probabilities[np.newaxis])[0]
+        if self.label_thresholds is None:
+            sums = self.taxonomy.node_probabilities(probabilities[np.newaxis])[0]
+        else:  # at least one of a node's leaves
+            none_of = np.log1p(-np.minimum(probabilities, MOST)).astype(np.float32)
+            sums = -np.expm1(self.taxonomy.node_probabilities(none_of[np.newaxis])[0])
         sure = [
             (len(node), float(total), node)
             for node, total in zip(self.taxonomy.nodes, sums, strict=True)
@@ -72,6 +88,15 @@ def most_probable(taxonomy: Taxonomy, probabilities: Floats) -> list[tuple[Path,
     """The CANDIDATES most probable leaves with their probabilities, best first, out of float32 [leaves]."""
     best = np.argsort(-probabilities, kind="stable")[:CANDIDATES]
     return [(taxonomy.leaves[leaf], float(probabilities[leaf])) for leaf in best]
+
+
+def given_leaves(taxonomy: Taxonomy, probabilities: Floats, label_thresholds: Floats | None = None) -> list[Path]:
+    """The predicted leaves of a product, most probable first, never none: the best, and with several labels those above
+    their thresholds.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    passed = [] if label_thresholds is None else [n for n in order[1:] if probabilities[n] >= label_thresholds[n]]
+    return [taxonomy.leaves[number] for number in (order[0], *passed)]
 
 
 def document(product: Product, enrichment: Mapping[str, Any]) -> Document:

@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from shelfwise.bundle import Bundle
 from shelfwise.encoder import softmax
 from shelfwise.errors import ShelfwiseError
-from shelfwise_indexer.model import ShelfModel
+from shelfwise_indexer.heads import RnnHead
+from shelfwise_indexer.memory import MemoryHead
+from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 
 TOLERANCE = 1e-4  # the largest difference between the trained and the exported model, in any output
 
@@ -39,6 +43,8 @@ def export(model: ShelfModel, folder: Path, samples: Sequence[str]) -> None:
     """
     model = model.eval().float().cpu()
     features = _features(model, samples)
+    if isinstance(model.head, RnnHead):
+        model.head.exported_length = model.trunk.max_seq_length
     wrapped = _Exported(model).eval()
     batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=2, max=model.trunk.max_seq_length)
     shapes = {name: {0: batch, 1: length} for name in features}
@@ -67,6 +73,26 @@ def save_checkpoint(model: ShelfModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.trunk.save(str(folder), create_model_card=False)
     save_file(model.head.state_dict(), str(folder / "head.safetensors"))
+
+
+def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
+    """A bundle's model to go on training with, or to compare the exported one with.
+
+    :raises BackboneError: the checkpoint is missing or damaged.
+    """
+    folder, settings = bundle.path / "checkpoint", bundle.info["settings"]
+    try:
+        state = load_file(folder / "head.safetensors", device=device or "cpu")
+    except (OSError, SafetensorError) as error:
+        raise BackboneError(f"{folder}: the head cannot be read ({error}): copy the bundle again") from None
+    model = ShelfModel(
+        load_trunk(str(folder), bundle.max_tokens, device=device), bundle.taxonomy, head=settings["head"]
+    )
+    if "keys" in state:
+        model.head = MemoryHead.of_state(state, settings["loss"]["multi_label"])
+    else:
+        model.head.load_state_dict(state)
+    return model.to(device or "cpu")
 
 
 def _features(model: ShelfModel, texts: Sequence[str]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -89,7 +89,13 @@ class Texts:
 
 
 def fit(
-    model: ShelfModel, taxonomy: Taxonomy, train: Texts, held_back: Texts, settings: FitSettings, folder: Path
+    model: ShelfModel,
+    taxonomy: Taxonomy,
+    train: Texts,
+    held_back: Texts,
+    settings: FitSettings,
+    folder: Path,
+    on_epoch: Callable[[int, float], object] | None = None,
 ) -> None:
     """Fit the model in place, going on from a checkpoint in `folder` if there is one.
 
@@ -108,7 +114,7 @@ def fit(
         compute_metrics=_Metrics(taxonomy, held_back),
         preprocess_logits_for_metrics=_logits_only,
         optimizers=(_optimiser(model, settings), None),
-        callbacks=[_Progress()],
+        callbacks=[_Progress(on_epoch)],
     )
     trainer.remove_callback(PrinterCallback)
     if len(held_back):
@@ -223,7 +229,8 @@ class _Metrics:
 class _Progress(TrainerCallback):
     """A bar on stderr; Trainer's own writes its figures to stdout, which belongs to the result."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_epoch: Callable[[int, float], object] | None = None) -> None:
+        self.on_epoch = on_epoch
         self.bar: tqdm[Any] | None = None
 
     def on_train_begin(
@@ -253,6 +260,8 @@ class _Progress(TrainerCallback):
                 f"leaf accuracy {logs['eval_leaf_accuracy']:.4f}",
                 file=sys.stderr,
             )
+            if self.on_epoch is not None:
+                self.on_epoch(round(state.epoch or 0), logs["eval_mean_weighted_f1"])
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

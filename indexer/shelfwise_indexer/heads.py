@@ -49,6 +49,9 @@ class CnnHead(nn.Module):
 class RnnHead(nn.Module):
     """A GRU over the tokens in each direction, both last states, dropout, one linear layer."""
 
+    exported_length: int | None = None
+    """tokens; what an exported graph pads texts to, because it holds a step for each token."""
+
     def __init__(self, width: int, leaves: int, dropout: float) -> None:
         super().__init__()
         self.forwards = nn.GRU(width, RNN_UNITS, batch_first=True)
@@ -59,6 +62,8 @@ class RnnHead(nn.Module):
     def forward(self, pooled: Tensor, tokens: Tensor, attention_mask: Tensor) -> Tensor:
         """As `LinearHead.forward`; each text is read to its own end, so padding changes nothing."""
         last = attention_mask.sum(1) - 1
+        if self.exported_length is not None and torch.compiler.is_exporting():
+            tokens = nn.functional.pad(tokens, (0, 0, 0, self.exported_length))[:, : self.exported_length]
         places = torch.arange(tokens.shape[1], device=tokens.device).unsqueeze(0)
         turned = (last.unsqueeze(1) - places).clamp_min(0).unsqueeze(-1).expand_as(tokens)
         ends = last.view(-1, 1, 1).expand(-1, 1, RNN_UNITS)
@@ -69,6 +74,7 @@ class RnnHead(nn.Module):
         return cast(Tensor, self.output(self.dropout(torch.cat(states, dim=-1))))
 
 
+Head = LinearHead | CnnHead | RnnHead
 HEADS: dict[HeadKind, type[LinearHead] | type[CnnHead] | type[RnnHead]] = {
     "linear": LinearHead,
     "cnn": CnnHead,

@@ -117,7 +117,7 @@ def _encode(
     letters: DeadLetters,
 ) -> int:
     """Read and encode the whole catalogue into the spool; segments that are there already are not encoded again."""
-    enricher = Enricher(bundle.taxonomy, bundle.threshold, bundle.version)
+    enricher = Enricher.of(bundle)
     done, lines, unknown = spool.segments(), 0, _UnknownCategories(bundle)
     if done:
         _say(f"going on with an interrupted run: {done} segments of {SEGMENT} products are encoded already")

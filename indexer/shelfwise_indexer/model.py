@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
-from shelfwise_indexer.heads import HEADS, HeadKind
+from shelfwise_indexer.heads import HEADS, Head, HeadKind
 from shelfwise_indexer.loss import HierarchicalLoss, retention_loss
+from shelfwise_indexer.memory import MemoryHead
 
 
 class BackboneError(ShelfwiseError):
@@ -34,7 +35,7 @@ class ShelfModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.pooling = next(module for module in trunk if isinstance(module, Pooling))
-        self.head = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
+        self.head: Head | MemoryHead = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
         self.loss = loss
         self.retention = retention
         self.l1 = l1

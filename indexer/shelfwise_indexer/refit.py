@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from shelfwise.encoder import batches_by_length
 from shelfwise_indexer.fit import Texts, padded
+from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss
+from shelfwise_indexer.memory import MemoryHead, MemorySettings, remembered
 from shelfwise_indexer.model import ShelfModel
 
 Weights = Mapping[str, Tensor]
@@ -54,8 +56,18 @@ def move_back(trunk: nn.Module, original: Weights, share: float) -> None:
                 weight.lerp_(original[name].to(weight.device), 1.0 - share)
 
 
-def refit_head(model: ShelfModel, loss: HierarchicalLoss, texts: Texts, settings: RefitSettings, seed: int) -> None:
-    """Learn the head again, from nothing, on the trunk as it is; in place. Each product counts in each of its views."""
+def refit_head(
+    model: ShelfModel,
+    loss: HierarchicalLoss,
+    texts: Texts,
+    settings: RefitSettings,
+    memory: MemorySettings | None = None,
+    seed: int = 0,
+) -> None:
+    """Learn the head again, from nothing, on the trunk as it is, and give it a memory; in place.
+
+    Each product counts in each of its views; what is remembered is the whole product.
+    """
     pooled = [_pooled(model, tokens) for tokens in texts.tokens]
     labels = torch.from_numpy(texts.labels)
     generator = torch.Generator().manual_seed(seed)
@@ -77,6 +89,11 @@ def refit_head(model: ShelfModel, loss: HierarchicalLoss, texts: Texts, settings
         optimiser.step()
         schedule.step()
     head.eval()
+    if memory is not None and memory.products > 0 and isinstance(head, LinearHead):
+        rows = remembered(texts.labels, memory.products, seed)
+        keys = pooled[0][torch.from_numpy(rows)].to(device)
+        several = loss.settings.multi_label
+        model.head = MemoryHead(head, keys, texts.labels[rows], memory, several).to(device).eval()
 
 
 def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:
@@ -86,7 +103,7 @@ def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.
     return np.asarray(of_class.sum(axis=1), dtype=np.float32)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _pooled(model: ShelfModel, tokens: Sequence[Sequence[int]]) -> Tensor:
     """What the head reads of each text, float32 [n, width]."""
     device = next(model.parameters()).device
@@ -100,5 +117,4 @@ def _pooled(model: ShelfModel, tokens: Sequence[Sequence[int]]) -> Tensor:
             if found is None:
                 found = torch.empty(len(tokens), pooled.shape[1])
             found[torch.from_numpy(batch)] = pooled
-    # A clone, because what inference mode makes can take no part in a gradient.
-    return torch.empty(0) if found is None else found.clone()
+    return torch.empty(0) if found is None else found

@@ -4,11 +4,11 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,12 @@ import torch
 from accelerate import PartialState
 from pydantic import Field
 from sentence_transformers import SentenceTransformer
+from torch import nn
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import FORMAT, Bundle, content_version
-from shelfwise.encoder import Encoder, softmax
+from shelfwise.encoder import Encoder, sigmoid, softmax
 from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
@@ -29,13 +30,20 @@ from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import TextRecipe, field_names
 from shelfwise_indexer.augment import View, views
 from shelfwise_indexer.backbone import Backbone, resolve
-from shelfwise_indexer.calibrate import accept_threshold, fit_temperature
+from shelfwise_indexer.calibrate import (
+    PROMISED_PRECISION,
+    accept_thresholds,
+    fit_temperature,
+    label_thresholds,
+)
 from shelfwise_indexer.catalogue import Rejected, file_hash
+from shelfwise_indexer.enrich import MOST
 from shelfwise_indexer.evaluate import Scores, score
-from shelfwise_indexer.export import export
+from shelfwise_indexer.export import export, load_checkpoint
 from shelfwise_indexer.fit import FitSettings, Texts, fit, last_checkpoint
 from shelfwise_indexer.heads import HeadKind
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings
+from shelfwise_indexer.memory import MemorySettings
 from shelfwise_indexer.model import ShelfModel, load_trunk
 from shelfwise_indexer.preparation import (
     CATEGORY_HINT,
@@ -68,17 +76,21 @@ class TrainSettings:
     dropout: Annotated[float, Field(ge=0, lt=1, description="Before the head's last layer.")] = 0.1
     retention: Annotated[
         float, Field(ge=0, description="How hard the embedding is held near the backbone's own, for search.")
-    ] = 1.0
+    ] = 4.0
     tuned_share: Annotated[
         float | None,
         Field(
             gt=0, le=1, description="Of the way from the backbone to the tuned weights; default .8, 1 but for linear."
         ),
     ] = None
+    auto_accept_precision: Annotated[
+        float, Field(gt=0, lt=1, description="Share of the categories accepted without a person that must be right.")
+    ] = PROMISED_PRECISION
     l1: Annotated[float, Field(ge=0, description="Weight of the sum of the head's absolute weights.")] = 0.0
     loss: LossSettings = field(default_factory=LossSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
 
     def __post_init__(self) -> None:
         if self.tuned_share is not None and not 0 < self.tuned_share <= 1:
@@ -122,6 +134,8 @@ def train(
     out: str | os.PathLike[str],
     validation: str | os.PathLike[str] | None = None,
     settings: TrainSettings | None = None,
+    on_epoch: Callable[[int, float], object] | None = None,
+    start: Bundle | None = None,
 ) -> Trained:
     """Train on a catalogue and write a bundle.
 
@@ -131,6 +145,9 @@ def train(
 
     A training that was interrupted goes on from its last epoch when it is called again with the same input.
 
+    :param start: a bundle to go on from, when categories or products have been added: its trunk is the backbone, and
+        its head is the start for the leaves that both know. The retention loss holds the embedding to that bundle's.
+    :param on_epoch: told the epoch (1 = first) and its held-back mean weighted F1; what it raises ends the training.
     :raises CatalogueError, BackboneError, TrainingError: before anything is written to `out`.
     """
     settings = settings or TrainSettings()
@@ -146,7 +163,7 @@ def train(
         raise TrainingError(
             f"{catalogue}: all products are in {path_text(taxonomy.leaves[0])}: a classifier needs two categories"
         )
-    backbone = resolve(settings.backbone, (product.title for product in train_part))
+    backbone = _going_on(start) if start else resolve(settings.backbone, (product.title for product in train_part))
     processes = PartialState(cpu=not torch.cuda.is_available())  # one, or those of `accelerate launch`
     trunk = load_trunk(backbone.source, settings.max_tokens, device=str(processes.device))
     tell(
@@ -164,13 +181,15 @@ def train(
     learned = _texts(trunk, taxonomy, train_part, settings, readings, with_original=settings.retention > 0)
     loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
     model = ShelfModel(trunk, taxonomy, loss, settings.head, settings.dropout, settings.retention, settings.l1)
+    if start:
+        carry_over(load_checkpoint(start).head, start.taxonomy, model.head, taxonomy)
     unseen = _texts(trunk, taxonomy, held_back, settings, readings[:1])
-    fit(model, taxonomy, learned, unseen, settings.fit, work / "fit")
+    fit(model, taxonomy, learned, unseen, settings.fit, work / "fit", on_epoch)
     if processes.is_main_process:
         if settings.head == "linear":
             tell("learning the head again on the finished trunk")
             move_back(trunk, backbone_weights, settings.share_of_tuning)
-            refit_head(model, loss, learned, settings.refit, settings.fit.seed)
+            refit_head(model, loss, learned, settings.refit, settings.memory, settings.fit.seed)
         info = _runtime_settings(trunk, settings) | {
             "backbone": {"name": backbone.name, "licence": backbone.licence},
             "taxonomy": taxonomy.hash,
@@ -187,6 +206,25 @@ def train(
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
     return Trained(folder, written.version, scores, len(train_part), labelled.unlabelled, labelled.rejected)
+
+
+def _going_on(start: Bundle) -> Backbone:
+    """A bundle's trunk, known by the name of the backbone that it came from and by the bundle's version."""
+    was = start.info["backbone"]
+    return Backbone(f"{was['name'].split('@')[0]}@{start.version}", str(start.path / "checkpoint"), was["licence"])
+
+
+def carry_over(old: nn.Module, old_taxonomy: Taxonomy, new: nn.Module, taxonomy: Taxonomy) -> None:
+    """Start the output of the leaves that both taxonomies have from what it was; of heads of one kind only."""
+    one, other = cast(Any, old).output, cast(Any, new).output
+    if one.weight.shape[1] != other.weight.shape[1]:
+        return
+    shared = [leaf for leaf in taxonomy.leaves if leaf in old_taxonomy.leaf_number]
+    before = [old_taxonomy.leaf_number[leaf] for leaf in shared]
+    now = [taxonomy.leaf_number[leaf] for leaf in shared]
+    with torch.no_grad():
+        other.weight[now] = one.weight[before].to(other.weight.device)
+        other.bias[now] = one.bias[before].to(other.bias.device)
 
 
 def _stage(
@@ -220,7 +258,7 @@ def _runtime_settings(trunk: SentenceTransformer, settings: TrainSettings) -> di
         "prompts": {"document": document_prompt(trunk), "query": trunk.prompts.get("query") or ""},
         "temperature": 1.0,
         "threshold": 1.0,
-    }
+    } | ({"label_thresholds": []} if settings.loss.multi_label else {})
 
 
 def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product]) -> Scores:
@@ -230,11 +268,25 @@ def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product
     logits = np.log(np.maximum(encoded.probabilities, np.finfo(np.float32).tiny))
     labels = _labels(taxonomy, held_back)
     known = labels.sum(axis=1) > 0
-    info["temperature"] = fit_temperature(logits[known], labels[known])
-    probabilities = softmax((logits / info["temperature"]).astype(np.float32))
-    guesses = [taxonomy.leaves[best] for best in probabilities.argmax(axis=1)]
-    correct = np.array([guess in paths for guess, paths in zip(guesses, truths, strict=True)], dtype=np.bool_)
-    info["threshold"] = accept_threshold(probabilities.max(axis=1), correct)
+    several = bundle.multi_label
+    if several:
+        logits = logits - np.log1p(-np.minimum(encoded.probabilities, MOST)).astype(np.float32)
+    info["temperature"] = fit_temperature(logits[known], labels[known], several)
+    probabilities = (sigmoid if several else softmax)((logits / info["temperature"]).astype(np.float32))
+    if several:
+        info["label_thresholds"] = label_thresholds(probabilities, labels > 0).tolist()
+    best = probabilities.argmax(axis=1).astype(np.int64)
+    correct = np.array(
+        [taxonomy.leaves[leaf] in paths for leaf, paths in zip(best, truths, strict=True)], dtype=np.bool_
+    )
+    thresholds, info["threshold"] = accept_thresholds(
+        best,
+        probabilities.max(axis=1, initial=0),
+        correct,
+        len(taxonomy.leaves),
+        info["settings"]["auto_accept_precision"],
+    )
+    info["thresholds"] = thresholds.tolist()
     return score(taxonomy, probabilities, truths)
 
 
@@ -314,7 +366,7 @@ def _work_folder(
     backbone: Backbone,
 ) -> Path:
     """Where the run keeps its checkpoints: found again only by a run of the same data, settings and backbone."""
-    inputs = [digest, file_hash(validation) if validation else None, asdict(settings), backbone.source]
+    inputs = [digest, file_hash(validation) if validation else None, asdict(settings), backbone.name, backbone.source]
     run = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
     work = folder.absolute().parent / f".{folder.name}.training-{run}"
     if last_checkpoint(work / "fit"):

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from shelfwise.errors import InvalidBundle, InvalidTaxonomy
 from shelfwise.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
-    from shelfwise.encoder import Encoder
+    from shelfwise.encoder import Encoder, Floats
     from shelfwise.product import Product
     from shelfwise.text import TextRecipe
 
@@ -32,6 +32,7 @@ VERSIONED_SETTINGS = (
     "temperature",
     "threshold",
 )
+OPTIONAL_SETTINGS = ("thresholds", "label_thresholds")  # as versioned, where a bundle has them
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,21 @@ class Bundle:
         """Least probability at which a predicted category is accepted without a person."""
         return float(self.info["threshold"])
 
+    @property
+    def thresholds(self) -> "Floats | None":
+        """float32 [leaves], where leaves have thresholds of their own."""
+        return _floats(self.info.get("thresholds"))
+
+    @property
+    def label_thresholds(self) -> "Floats | None":
+        """float32 [leaves]: the probabilities from which a product gets a further category; None: one category each."""
+        return _floats(self.info.get("label_thresholds"))
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a product may be in several categories, so that probabilities do not sum to 1."""
+        return "label_thresholds" in self.info
+
     @cached_property
     def encoder(self) -> "Encoder":
         """The model, loaded at first use."""
@@ -127,13 +143,22 @@ class Bundle:
         return Encoder(self)
 
 
+def _floats(values: Sequence[float] | None) -> "Floats | None":
+    import numpy as np
+
+    return None if values is None else np.asarray(values, dtype=np.float32)
+
+
 def content_version(folder: Path, info: Mapping[str, Any]) -> str:
     """Hash of the files that make vectors and categories, and of the settings that change them; 12 hex digits.
 
     :raises InvalidBundle: one of the files is missing.
     """
     digest = hashlib.sha256(
-        orjson.dumps({name: info[name] for name in VERSIONED_SETTINGS}, option=orjson.OPT_SORT_KEYS)
+        orjson.dumps(
+            {name: info[name] for name in (*VERSIONED_SETTINGS, *OPTIONAL_SETTINGS) if name in info},
+            option=orjson.OPT_SORT_KEYS,
+        )
     )
     for name in MODEL_FILES:
         try:

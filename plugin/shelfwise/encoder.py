@@ -25,7 +25,7 @@ class Encoded:
     vectors: Floats
     """float32 [n, dimension], L2-normalised."""
     probabilities: Floats
-    """float32 [n, leaves], calibrated; each row sums to 1."""
+    """float32 [n, leaves], calibrated; each row sums to 1, unless the bundle's products may be in several leaves."""
 
 
 class Encoder:
@@ -44,6 +44,7 @@ class Encoder:
         self._tokenizer.no_padding()
         self._dimension = bundle.dimension
         self._leaves = len(bundle.taxonomy.leaves)
+        self._probabilities = sigmoid if bundle.multi_label else softmax
         compiled = ov.Core().compile_model(
             str(bundle.path / "model.xml"),
             "CPU",
@@ -68,7 +69,7 @@ class Encoder:
             vectors[batch], logits[batch] = self._run([tokens[place] for place in batch])
             if progress is not None:
                 progress(len(batch))
-        return Encoded(vectors, softmax(logits / self._temperature))
+        return Encoded(vectors, self._probabilities(logits / self._temperature))
 
     def _run(self, tokens: list[list[int]]) -> tuple[Floats, Floats]:
         length = max(len(ids) for ids in tokens)
@@ -86,6 +87,11 @@ def softmax(logits: Floats) -> Floats:
     """Row-wise softmax, float32 [n, classes]."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True)) if logits.size else logits
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Element-wise, float32 [n, classes]."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), dtype=np.float32)
 
 
 def batches_by_length(lengths: Sequence[int]) -> list[npt.NDArray[np.int64]]:

@@ -1,0 +1,155 @@
+"""The command line of training."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shelfwise.console import REJECTED, emit
+from shelfwise.errors import UsageError
+
+if TYPE_CHECKING:
+    from shelfwise.bundle import Bundle
+    from shelfwise_indexer.train import TrainSettings
+
+
+@click.command()
+@click.argument("catalogue", required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
+@click.option("--validation", help="A catalogue to measure on; default: a part of CATALOGUE is held back.")
+@click.option(
+    "--from", "start", type=click.Path(path_type=Path), help="A bundle to go on from, after categories were added."
+)
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings; options given here win.")
+@click.option("--show-config", is_flag=True, help="Print every setting with its default and a line of help, and end.")
+@click.option("--backbone", help="english, multilingual, a folder or a hub name.  [default: auto]")
+@click.option("--text-fields", help="Fields or attributes, in order.  [default: title,description]")
+@click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 4]")
+@click.option("--max-tokens", type=click.IntRange(4), help="Of a text; the rest is cut.  [default: 64]")
+@click.option(
+    "--auto-accept-precision",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of the categories accepted without a person that must be right.  [default: 0.95]",
+)
+@click.option("--multi-label", is_flag=True, help="A product may be in several categories at once.")
+@click.option("--seed", type=click.IntRange(0), help="Same seed, data and machine: same bundle.  [default: 0]")
+def train(
+    catalogue: str | None,
+    out: Path | None,
+    validation: str | None,
+    start: Path | None,
+    config: Path | None,
+    show_config: bool,
+    backbone: str | None,
+    text_fields: str | None,
+    epochs: int | None,
+    max_tokens: int | None,
+    auto_accept_precision: float | None,
+    multi_label: bool,
+    seed: int | None,
+) -> None:
+    """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .parquet; also .gz).
+
+    \b
+    shelfwise train catalogue.jsonl --out bundle
+    shelfwise train train.csv --validation test.csv --out bundle --text-fields title,description,color
+    shelfwise train --show-config > train.toml
+    shelfwise train catalogue.jsonl --out bundle --config train.toml
+    shelfwise train catalogue.jsonl --out next --from bundle
+    """
+    from shelfwise.bundle import Bundle
+    from shelfwise_indexer.config import show_config as shown
+    from shelfwise_indexer.train import train as train_bundle
+
+    given = {"backbone": backbone, "max_tokens": max_tokens, "auto_accept_precision": auto_accept_precision}
+    before = Bundle.load(start) if start else None
+    settings = _settings(config, before, text_fields, epochs, seed, multi_label, given)
+    if show_config:
+        click.echo(shown(settings), nl=False)
+        return
+    if catalogue is None or out is None:
+        raise UsageError(
+            "give a catalogue and a folder for the bundle, as `shelfwise train catalogue.jsonl --out bundle`"
+        )
+    trained = train_bundle(catalogue, out, validation, settings, start=before)
+    if os.environ.get("RANK", "0") == "0":  # `accelerate launch` runs this in every process
+        emit(trained.to_json())
+    if trained.rejected:
+        sys.exit(REJECTED)
+
+
+@click.command("cross-validate")
+@click.argument("catalogue")
+@click.option("--work", required=True, type=click.Path(path_type=Path), help="Folder for the parts and the bundles.")
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings, as for `train`.")
+@click.option("-k", "--folds", "k", default=5, show_default=True, type=click.IntRange(2), help="Parts of CATALOGUE.")
+def cross_validate(catalogue: str, work: Path, config: Path | None, k: int) -> None:
+    """Train on k parts of CATALOGUE in turn and print each score's mean and standard deviation.
+
+    Called again with the same folder it goes on where it was.
+
+    \b
+    shelfwise cross-validate catalogue.jsonl --work folds -k 5
+    """
+    from shelfwise_indexer.config import read_config
+    from shelfwise_indexer.cross_validation import cross_validate as validate
+
+    emit(validate(catalogue, work, read_config(config) if config else None, k).to_json())
+
+
+@click.command()
+@click.argument("catalogue")
+@click.option("--work", required=True, type=click.Path(path_type=Path), help="Folder for the trials.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="TOML file for the best settings.")
+@click.option("--validation", help="A catalogue to measure on; default: a part of CATALOGUE is held back.")
+@click.option("--config", type=click.Path(path_type=Path), help="Settings to start from, as for `train`.")
+@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="In all, earlier calls included.")
+def tune(catalogue: str, work: Path, out: Path, validation: str | None, config: Path | None, trials: int) -> None:
+    """Search for better settings for CATALOGUE and write them to a file for `train --config`.
+
+    Trials without prospect are cut short. Called again with the same folder it goes on where it was.
+
+    \b
+    shelfwise tune catalogue.jsonl --work trials --out train.toml --trials 30
+    """
+    from shelfwise_indexer.config import read_config, show_config
+    from shelfwise_indexer.tuning import tune as search
+
+    tuned = search(catalogue, work, validation, read_config(config) if config else None, trials)
+    try:
+        out.write_text(show_config(tuned.settings), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror}): name a file in a folder you may write") from None
+    emit({"config": str(out)} | tuned.to_json())
+
+
+def _settings(
+    config: Path | None,
+    before: "Bundle | None",
+    text_fields: str | None,
+    epochs: int | None,
+    seed: int | None,
+    multi_label: bool,
+    given: Mapping[str, Any],
+) -> "TrainSettings":
+    """The file's settings, those of the bundle to go on from, or the defaults, with what was given besides."""
+    from shelfwise_indexer.config import read_config, settings_of
+    from shelfwise_indexer.train import TrainSettings
+
+    settings = read_config(config) if config else settings_of(before) if before else TrainSettings()
+    names = tuple(name.strip() for name in (text_fields or "").split(",") if name.strip())
+    return replace(
+        settings,
+        **{name: value for name, value in given.items() if value is not None},
+        text_fields=names or settings.text_fields,
+        loss=replace(settings.loss, multi_label=multi_label or settings.loss.multi_label),
+        fit=replace(
+            settings.fit,
+            epochs=epochs or settings.fit.epochs,
+            seed=settings.fit.seed if seed is None else seed,
+        ),
+    )

@@ -1,0 +1,87 @@
+"""Cross-validation: what a training is worth on k parts of a catalogue, each held back once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from shelfwise.bundle import Bundle
+from shelfwise.errors import InvalidBundle
+from shelfwise.text import field_names
+from shelfwise_indexer.catalogue import Row, read
+from shelfwise_indexer.duplicates import duplicate_groups, union, variant_pairs
+from shelfwise_indexer.evaluate import Scores
+from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError
+from shelfwise_indexer.split import folds
+from shelfwise_indexer.train import TrainSettings, train
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidated:
+    """The scores of each fold."""
+
+    folds: tuple[Scores, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shelfwise cross-validate` prints: each score's mean and standard deviation (n - 1) over the folds."""
+        levels = [
+            {
+                "level": level,
+                **{
+                    name: _spread([getattr(fold.levels[level - 1], name) for fold in self.folds])
+                    for name in ("accuracy", "weighted_f1", "macro_f1")
+                },
+            }
+            for level in range(1, min(len(fold.levels) for fold in self.folds) + 1)
+        ]
+        return {
+            "folds": len(self.folds),
+            "products": sum(fold.products for fold in self.folds),
+            "mean_weighted_f1": _spread([fold.mean_weighted_f1 for fold in self.folds]),
+            "levels": levels,
+        }
+
+
+def cross_validate(
+    catalogue: str | os.PathLike[str],
+    work: str | os.PathLike[str],
+    settings: TrainSettings | None = None,
+    k: int = 5,
+) -> CrossValidated:
+    """Train k times; no product, variant or near-duplicate is in both parts of a fold, classes keep their proportions.
+
+    Folds that `work` already holds are not trained again, so that an interrupted call goes on when it is repeated.
+
+    :param work: folder for the parts and the k bundles; of another catalogue or other settings, another folder.
+    :raises TrainingError: no product carries a category. :raises UsageError: k is less than 2.
+    """
+    settings = settings or TrainSettings()
+    rows = [row for row in read(catalogue) if isinstance(row, Row) and row.product.categories]
+    if not rows:
+        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
+    products = [row.product for row in rows]
+    texts = [product.text(field_names(settings.text_fields)) for product in products]
+    groups = union(duplicate_groups(texts), variant_pairs(products))
+    folder = Path(work)
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = []
+    for number, fold in enumerate(folds([product.categories[0] for product in products], groups, k, settings.fit.seed)):
+        learn, hold = folder / f"{number}-train.jsonl", folder / f"{number}-held-back.jsonl"
+        for path, part in ((learn, fold.train), (hold, fold.held_back)):
+            path.write_bytes(b"".join(orjson.dumps(dict(rows[at].record)) + b"\n" for at in part))
+        scores.append(_scores(learn, hold, folder / f"{number}-bundle", settings))
+    return CrossValidated(tuple(scores))
+
+
+def _scores(learn: Path, hold: Path, out: Path, settings: TrainSettings) -> Scores:
+    try:
+        return Scores.from_json(Bundle.load(out).info["metrics"])
+    except InvalidBundle:
+        return train(learn, out, hold, settings).scores
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"mean": round(float(np.mean(values)), 4), "sd": round(float(np.std(values, ddof=1)), 4)}

@@ -1,0 +1,109 @@
+"""The memory: a head that also looks at the most alike products of the training part and at how they are filed.
+
+A linear layer draws one line around each category, which a category of three products, or one of many kinds of
+things, does not fit. Remembered products do: what is most like a product votes for its categories, in proportion to
+exp(sharpness × cosine) (Vinyals et al., "Matching Networks for One Shot Learning", NeurIPS 2016; Khandelwal et al.,
+"Generalization through Memorization", ICLR 2020, mix such votes with a model's own probabilities as is done here).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from shelfwise.text import fair_shares
+from shelfwise_indexer.heads import LinearHead
+
+Integers = npt.NDArray[np.int64]
+LEAST = 1e-7  # a probability, so that its logarithm is finite
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySettings:
+    """What is remembered and how much it counts."""
+
+    products: Annotated[int, Field(ge=0, description="Training products that are remembered, at most; 0: none.")] = 5000
+    share: Annotated[float, Field(ge=0, lt=1, description="Of the votes, in the probability of a category.")] = 0.5
+    sharpness: Annotated[float, Field(gt=0, description="How much more the most alike count (times cosine).")] = 50.0
+
+
+class MemoryHead(nn.Module):
+    """The probabilities of a linear head and the votes of remembered products, mixed; as logits.
+
+    :param keys: float [m, width], what the linear head reads of each remembered product.
+    :param labels: float32 [m, leaves] as shares.
+    :param multi_label: the linear head's probabilities are sigmoids, and each category of a product gets a whole vote.
+    """
+
+    def __init__(
+        self,
+        linear: LinearHead,
+        keys: Tensor,
+        labels: npt.NDArray[np.float32],
+        settings: MemorySettings,
+        multi_label: bool = False,
+    ) -> None:
+        super().__init__()
+        self.linear = linear
+        self.multi_label = multi_label
+        product, leaf = np.nonzero(labels)
+        votes = np.ones(len(leaf), dtype=np.float32) if multi_label else labels[product, leaf]
+        self.register_buffer("keys", nn.functional.normalize(keys.float(), dim=-1))
+        self.register_buffer("product", torch.from_numpy(product.astype(np.int64)))
+        self.register_buffer("leaf", torch.from_numpy(leaf.astype(np.int64)))
+        self.register_buffer("votes", torch.from_numpy(votes))
+        self.register_buffer("mixing", torch.tensor([settings.share, settings.sharpness]))
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor], multi_label: bool) -> "MemoryHead":
+        """The head whose `state_dict` this is."""
+        leaves, width = state["linear.output.weight"].shape
+        head = cls(
+            LinearHead(width, leaves, 0.0),
+            state["keys"],
+            np.zeros((len(state["keys"]), leaves), dtype=np.float32),
+            MemorySettings(),
+            multi_label,
+        )
+        for name in ("product", "leaf", "votes"):
+            head.register_buffer(name, state[name])
+        head.load_state_dict(state)
+        return head
+
+    @property
+    def output(self) -> nn.Linear:
+        """The linear head's last layer."""
+        return self.linear.output
+
+    def forward(self, pooled: Tensor, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `LinearHead.forward`; the logarithms of probabilities, with several labels their logits."""
+        own = self.linear(pooled, tokens, attention_mask)
+        keys, product, leaf = (cast(Tensor, getattr(self, name)) for name in ("keys", "product", "leaf"))
+        share, sharpness = cast(Tensor, self.mixing).unbind()
+        alike = nn.functional.normalize(pooled, dim=-1) @ keys.T
+        voices = (sharpness * alike).softmax(-1)[:, product] * cast(Tensor, self.votes)
+        voted = torch.zeros_like(own).scatter_add(1, leaf.unsqueeze(0).expand(own.shape[0], -1), voices)
+        if self.multi_label:
+            mixed = ((1 - share) * own.sigmoid() + share * voted).clamp(LEAST, 1 - LEAST)
+            return (mixed / (1 - mixed)).log()
+        return ((1 - share) * own.softmax(-1) + share * voted).clamp_min(LEAST).log()
+
+
+def remembered(labels: npt.NDArray[np.float32], most: int, seed: int) -> Integers:
+    """Rows to remember (int64, ascending): rare categories whole, the large ones drawn down to equal numbers.
+
+    :param labels: float32 [n, leaves]; a product counts for its first leaf, one without any is not remembered.
+    """
+    labelled = np.flatnonzero(labels.any(axis=1))
+    leaf_of = labels[labelled].argmax(axis=1)
+    order = np.random.default_rng(seed).permutation(len(labelled))
+    leaves: Sequence[Integers] = [labelled[order[leaf_of[order] == leaf]] for leaf in np.unique(leaf_of)]
+    shares = fair_shares([len(rows) for rows in leaves], most)
+    return np.sort(
+        np.concatenate([np.empty(0, np.int64), *(r[:share] for r, share in zip(leaves, shares, strict=True))])
+    )

@@ -1,0 +1,105 @@
+"""Tuning: a search for the settings that serve a catalogue best, cut short where a trial has no prospect."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from shelfwise_indexer.train import TrainSettings, train
+
+STARTUP_TRIALS = 4  # that run to their end before others are compared with them
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The best trial: its settings, its held-back mean weighted F1, and how many trials there were."""
+
+    settings: TrainSettings
+    score: float
+    trials: int
+    pruned: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shelfwise tune` prints beside the configuration it writes."""
+        return {"mean_weighted_f1": round(self.score, 4), "trials": self.trials, "pruned": self.pruned}
+
+
+def tune(
+    catalogue: str | os.PathLike[str],
+    work: str | os.PathLike[str],
+    validation: str | os.PathLike[str] | None = None,
+    settings: TrainSettings | None = None,
+    trials: int = 20,
+) -> Tuned:
+    """Train `trials` times with other rates, dropouts and weights, each epoch held against the earlier trials.
+
+    Trials that `work` already holds count, so that an interrupted search goes on when it is repeated. The trial with
+    the highest held-back score wins, which makes that score kind: measure the winner on products that took no part.
+
+    :param settings: what is not searched for stays as it is here.
+    """
+    base = settings or TrainSettings()
+    folder = Path(work)
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name="shelfwise",
+        storage=JournalStorage(JournalFileBackend(str(folder / "trials.log"))),
+        load_if_exists=True,
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=base.fit.seed),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+    )
+    if not study.trials:
+        study.enqueue_trial(_as_they_are(base))  # the search starts from what it must beat
+
+    def objective(trial: optuna.Trial) -> float:
+        def on_epoch(epoch: int, score: float) -> None:
+            trial.report(score, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        out = folder / f"trial-{trial.number}"
+        return train(catalogue, out, validation, tried(base, _draw(trial)), on_epoch).scores.mean_weighted_f1
+
+    done = sum(trial.state.is_finished() for trial in study.trials)
+    study.optimize(objective, n_trials=max(trials - done, 0))
+    pruned = len(study.get_trials(states=[optuna.trial.TrialState.PRUNED]))
+    return Tuned(tried(base, study.best_params), study.best_value, len(study.trials), pruned)
+
+
+def tried(base: TrainSettings, drawn: Mapping[str, Any]) -> TrainSettings:
+    """The settings with what a trial drew."""
+    rates = {name: drawn[name] for name in ("learning_rate", "head_learning_rate")}
+    rest = {name: drawn[name] for name in ("dropout", "retention", "field_dropout")}
+    loss = replace(base.loss, level_weight=drawn["level_weight"], label_smoothing=drawn["label_smoothing"])
+    return replace(base, fit=replace(base.fit, **rates), loss=loss, **rest)
+
+
+def _draw(trial: optuna.Trial) -> dict[str, float]:
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 3e-5, 5e-4, log=True),
+        "head_learning_rate": trial.suggest_float("head_learning_rate", 3e-4, 1e-2, log=True),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.4),
+        "retention": trial.suggest_float("retention", 0.0, 8.0),
+        "field_dropout": trial.suggest_float("field_dropout", 0.0, 0.6),
+        "level_weight": trial.suggest_float("level_weight", 0.0, 1.0),
+        "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
+    }
+
+
+def _as_they_are(base: TrainSettings) -> dict[str, float]:
+    return {
+        "learning_rate": base.fit.learning_rate,
+        "head_learning_rate": base.fit.head_learning_rate,
+        "dropout": base.dropout,
+        "retention": base.retention,
+        "field_dropout": base.field_dropout,
+        "level_weight": base.loss.level_weight,
+        "label_smoothing": base.loss.label_smoothing,
+    }

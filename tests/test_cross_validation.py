@@ -1,0 +1,79 @@
+"""Cross-validation and tuning on a tiny BERT: every product is held back once, and an interruption costs nothing."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from shelfwise.errors import UsageError
+from shelfwise_indexer.config import read_config, show_config
+from shelfwise_indexer.cross_validation import CrossValidated, cross_validate
+from shelfwise_indexer.evaluate import LevelScores, Scores
+from shelfwise_indexer.fit import FitSettings
+from shelfwise_indexer.train import TrainSettings
+from shelfwise_indexer.tuning import tried, tune
+from tiny_backbone import write_tiny_backbone
+
+pytestmark = pytest.mark.model
+
+KINDS = {"Kettles": ["steel", "glass", "travel", "tall"], "Tents": ["dome", "family", "tunnel", "trekking"]}
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory):
+    lines = [
+        {"id": f"{kind}{word}{size}", "title": f"{size} {word} {kind.lower()[:-1]}", "category": ["All", kind]}
+        for kind, words in KINDS.items()
+        for word in words
+        for size in ("large", "small", "light", "cheap")
+    ]
+    path = tmp_path_factory.mktemp("catalogue") / "catalogue.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory, catalogue):
+    texts = [orjson.loads(line)["title"] for line in catalogue.read_bytes().splitlines()]
+    backbone = write_tiny_backbone(tmp_path_factory.mktemp("backbone") / "tiny", texts)
+    fit = FitSettings(epochs=1, batch_size=8, learning_rate=1e-3, head_learning_rate=5e-3)
+    return TrainSettings(backbone=str(backbone), max_tokens=16, retention=0.5, fit=fit)
+
+
+def test_every_product_is_held_back_once_and_a_second_call_trains_nothing(catalogue, settings, tmp_path, capsys):
+    first = cross_validate(catalogue, tmp_path, settings, k=2)
+    assert sum(fold.products for fold in first.folds) == 32
+    held = [orjson.loads(line)["id"] for n in (0, 1) for line in (tmp_path / f"{n}-held-back.jsonl").open("rb")]
+    assert len(held) == len(set(held)) == 32
+    capsys.readouterr()
+    assert cross_validate(catalogue, tmp_path, settings, k=2) == first
+    assert "training on" not in capsys.readouterr().err
+
+
+def test_one_fold_is_no_cross_validation(catalogue, settings, tmp_path):
+    with pytest.raises(UsageError, match="folds must be at least 2"):
+        cross_validate(catalogue, tmp_path, settings, k=1)
+
+
+def test_mean_and_standard_deviation_over_the_folds():
+    folds = [Scores(10, (LevelScores(1, accuracy, accuracy, accuracy, 2),)) for accuracy in (0.5, 0.7)]
+    told = CrossValidated(tuple(folds)).to_json()
+    assert told["mean_weighted_f1"] == {"mean": 0.6, "sd": pytest.approx(0.1414)}
+    assert (told["folds"], told["products"], told["levels"][0]["accuracy"]["mean"]) == (2, 20, 0.6)
+
+
+def test_a_search_starts_from_what_it_must_beat_and_goes_on_where_it_was(catalogue, settings, tmp_path):
+    first = tune(catalogue, tmp_path / "trials", settings=settings, trials=2)
+    assert first.trials == 2
+    again = tune(catalogue, tmp_path / "trials", settings=settings, trials=3)
+    assert again.trials == 3
+    assert again.score >= first.score
+    path = tmp_path / "best.toml"
+    path.write_text(show_config(again.settings))
+    assert read_config(path) == again.settings
+
+
+def test_what_is_not_searched_for_stays(settings):
+    drawn = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "dropout": 0.2, "retention": 2.0, "field_dropout": 0.1}
+    found = tried(replace(settings, max_tokens=12), drawn | {"level_weight": 0.5, "label_smoothing": 0.1})
+    assert (found.max_tokens, found.fit.epochs, found.fit.learning_rate, found.loss.level_weight) == (12, 1, 1e-4, 0.5)
