@@ -24,6 +24,7 @@ COMMANDS = [
     "demo",
     "encode",
     "evaluate",
+    "evaluate baselines",
     "index",
     "local",
     "local start",
