@@ -25,6 +25,7 @@ COMMANDS = [
     "encode",
     "evaluate",
     "evaluate baselines",
+    "evaluate classifier",
     "index",
     "local",
     "local start",

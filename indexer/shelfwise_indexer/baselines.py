@@ -27,6 +27,7 @@ from shelfwise_indexer.words import Kind, is_ideographic, tf_idf, words_of
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+MOST_TOKENS = 128  # of a text that the frozen embedding reads
 TREE_TERMS = 5_000  # the most common ones: a tree looks at every term at every node
 INVERSE_REGULARISATION = 10.0  # of the logistic regression: embeddings have length 1, so that 1.0 would underfit
 
@@ -168,6 +169,7 @@ def frozen_embedding(backbone: str) -> Baseline:
 
     def baseline(task: Task) -> Floats:
         model = SentenceTransformer(resolve(backbone, task.texts).source)
+        model.max_seq_length = min(model.max_seq_length or MOST_TOKENS, MOST_TOKENS)
         train, held_back = (
             model.encode_document(list(texts), normalize_embeddings=True, show_progress_bar=len(texts) > 2000)
             for texts in (task.texts, task.held_back)

@@ -1,12 +1,14 @@
 """The command line of the proof: what a bundle, a search or a recommendation is worth, measured."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
 
 from shelfwise.bundle import Bundle
-from shelfwise.console import emit
+from shelfwise.console import REJECTED, bundle_option, emit
 from shelfwise.errors import UsageError
 
 
@@ -71,6 +73,57 @@ def baselines(
             click.echo(line)
     else:
         emit(compared.to_json())
+
+
+@evaluate.command()
+@click.argument("catalogue")
+@bundle_option
+@click.option(
+    "--out", default="report", show_default=True, type=click.Path(path_type=Path), help="Folder for the page."
+)
+@click.option("--baselines", type=click.Path(path_type=Path), help="What `evaluate baselines --out` wrote, to compare.")
+def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) -> None:
+    """Measure a bundle's classifier on a labelled CATALOGUE, and write a page with its errors: OUT/index.html.
+
+    \b
+    shelfwise evaluate classifier test.jsonl --bundle bundle --out report
+    """
+    loaded = Bundle.load(bundle)
+    compared = _read_json(baselines) if baselines is not None else {}
+    from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, read_labelled
+    from shelfwise_indexer.report import ReportData, write_report_page
+
+    labelled = read_labelled(catalogue)
+    if not labelled.products:
+        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be measured: {CATEGORY_HINT}")
+    texts = [product.text(loaded.text_fields) for product in labelled.products]
+    data = ReportData(
+        title=f"Classifier of bundle {loaded.version}",
+        taxonomy=loaded.taxonomy,
+        ids=[product.id for product in labelled.products],
+        texts=texts,
+        paths=[product.categories for product in labelled.products],
+        probabilities=loaded.encoder.encode_documents(texts).probabilities,
+        thresholds=loaded.threshold,
+        baselines=compared,
+    )
+    try:
+        written = write_report_page(out, data)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror}): name a folder with room") from None
+    emit({"bundle": loaded.version, **data.to_json(), "report": str(written)})
+    if labelled.rejected:
+        sys.exit(REJECTED)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise UsageError(f"{file} cannot be read ({error}): expected what `evaluate baselines --out` wrote") from None
+    if not isinstance(content, dict) or "rows" not in content:
+        raise UsageError(f"{file} has no rows: expected what `evaluate baselines --out` wrote")
+    return content
 
 
 def _write(file: Path, content: bytes) -> None:
