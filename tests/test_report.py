@@ -155,9 +155,21 @@ def test_three_hundred_classes_fit_on_a_page_of_a_megabyte():
 def test_a_chart_puts_points_where_they_belong():
     svg = curve_chart([Curve("a<b", [(0, 0), (1, 1)])], Axis("x"), Axis("y"))
     [points] = re.findall(r'points="([^"]*)"', svg)
-    assert points == "56.0,254.0 426.0,14.0"  # left and floor, right and top of the plot
+    assert points == "64.0,254.0 426.0,14.0"  # left and floor, right and top of the plot
     assert "a&lt;b" in svg
     assert Axis("x", 2, 2).share(2) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("axis", "ticks"),
+    [
+        (Axis("x"), [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (Axis("epoch", 0.85, 4.15), [1, 1.5, 2, 2.5, 3, 3.5, 4]),
+        (Axis("risk", 0, 0.13), [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12]),
+    ],
+)
+def test_ticks_are_round_values_within_the_axis(axis, ticks):
+    assert axis.ticks() == ticks
 
 
 @pytest.mark.model

@@ -1,5 +1,6 @@
 """Charts: a few curves as SVG text, small enough to write by hand and sharp at any size."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -7,7 +8,7 @@ from html import escape
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 14, 46  # pixels around the plot
+LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 46  # pixels around the plot
 COLOURS = ("#2563a8", "#b4540a", "#2b7a3d", "#7a3d8f")
 
 
@@ -32,9 +33,13 @@ class Axis:
         width = self.most - self.least
         return min(max((value - self.least) / width, 0.0), 1.0) if width else 0.5
 
-    def ticks(self, n: int = 5) -> list[float]:
-        """n + 1 values from end to end."""
-        return [self.least + (self.most - self.least) * step / n for step in range(n + 1)]
+    def ticks(self) -> list[float]:
+        """Four to ten round values within the axis, a step of 1, 2 or 5 times a power of ten apart."""
+        width = (self.most - self.least) or 1.0
+        power = 10.0 ** math.floor(math.log10(width / 4))
+        step = next(power * factor for factor in (10, 5, 2, 1) if width / (power * factor) >= 4)
+        first = math.ceil(self.least / step - 1e-9)
+        return [round(number * step, 12) for number in range(first, math.floor(self.most / step + 1e-9) + 1)]
 
 
 def curve_chart(curves: Sequence[Curve], x: Axis, y: Axis, diagonal: bool = False, mark: Point | None = None) -> str:
@@ -53,7 +58,7 @@ def curve_chart(curves: Sequence[Curve], x: Axis, y: Axis, diagonal: bool = Fals
         parts.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" class="mark"/>')
     if len(curves) > 1:
         parts.extend(
-            f'<text x="{LEFT + 10}" y="{TOP + 16 * (number + 1)}" fill="{COLOURS[number % len(COLOURS)]}">'
+            f'<text x="{LEFT + 10}" y="{TOP + 16 * (number + 1)}" style="fill:{COLOURS[number % len(COLOURS)]}">'
             f"{escape(curve.name)}</text>"
             for number, curve in enumerate(curves)
         )
@@ -86,11 +91,11 @@ def _frame(x: Axis, y: Axis) -> list[str]:
     for value in x.ticks():
         left, floor = _at((value, y.least), x, y)
         parts.append(_line((left, floor), (left, TOP), "grid"))
-        parts.append(f'<text x="{left:.1f}" y="{floor + 16:.1f}" text-anchor="middle">{_number(value, x)}</text>')
+        parts.append(f'<text x="{left:.1f}" y="{floor + 16:.1f}" text-anchor="middle">{value:g}</text>')
     for value in y.ticks():
         left, top = _at((x.least, value), x, y)
         parts.append(_line((left, top), (WIDTH - RIGHT, top), "grid"))
-        parts.append(f'<text x="{left - 6:.1f}" y="{top + 4:.1f}" text-anchor="end">{_number(value, y)}</text>')
+        parts.append(f'<text x="{left - 6:.1f}" y="{top + 4:.1f}" text-anchor="end">{value:g}</text>')
     middle, centre = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>')
     parts.append(
@@ -115,7 +120,3 @@ def _at(point: Point, x: Axis, y: Axis) -> Point:
 
 def _line(start: Point, end: Point, kind: str) -> str:
     return f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" class="{escape(kind)}"/>'
-
-
-def _number(value: float, axis: Axis) -> str:
-    return f"{value:.3g}" if axis.most - axis.least < 1 else f"{value:.2g}"

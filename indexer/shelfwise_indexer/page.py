@@ -16,16 +16,16 @@ color:#1c2430;background:#fff;margin:0 auto;max-width:1180px;padding:24px}
 h1{font-size:26px;margin:0}h2{font-size:20px;margin:40px 0 8px;border-bottom:1px solid #d5dae1}
 p{max-width:80ch}.note{color:#55606e}
 .figures{display:flex;flex-wrap:wrap;gap:12px;margin:16px 0}
-.figure{border:1px solid #d5dae1;border-radius:6px;padding:8px 16px;min-width:120px}
+.figure{border:1px solid #d5dae1;border-radius:6px;padding:6px 12px;font-size:13px}
 .figure b{display:block;font-size:24px}
 .charts{display:flex;flex-wrap:wrap;gap:24px}figure{margin:0;max-width:440px}figcaption{font-weight:600}
 table{border-collapse:collapse;width:100%;margin:8px 0}
-th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid #e8ebef;vertical-align:top;overflow-wrap:anywhere}
+th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid #e8ebef;vertical-align:top;overflow-wrap:anywhere}
 th{background:#fff;position:sticky;top:0}table.sortable th{cursor:pointer}
 table.sortable th::after{content:" \\2195";color:#9aa4b0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-ul{margin:0;padding-left:18px}summary{cursor:pointer;font-weight:600;margin:8px 0}
-svg text{font:12px system-ui,sans-serif;fill:#55606e}svg text[fill]{fill:revert-layer}
+ul{margin:0;padding-left:18px}td ul{min-width:380px}summary{cursor:pointer;font-weight:600;margin:8px 0}
+svg text{font:12px system-ui,sans-serif;fill:#55606e}
 .grid{stroke:#e8ebef}.dashed{stroke:#1c2430;stroke-dasharray:4 4}.mark{fill:none;stroke:#1c2430;stroke-width:2}
 .ground{fill:#e8ebef}.filled{fill:#2563a8}tr.own{font-weight:600;background:#f2f6fb}
 """
@@ -69,7 +69,10 @@ def text(content: object, longest: int = 160) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], sortable: bool = False, own: int | None = None) -> str:
     """A table; numbers are on the right, shares with three decimals. :param own: the row that stands out."""
-    head = "".join(f"<th>{text(name)}</th>" for name in heads)
+    numeric = [isinstance(content, (int, float)) for content in rows[0]] if rows else [False] * len(heads)
+    head = "".join(
+        f"<th{' class=number' if right else ''}>{text(name)}</th>" for name, right in zip(heads, numeric, strict=True)
+    )
     marks = [' class="own"' if number == own else "" for number in range(len(rows))]
     body = "".join(f"<tr{mark}>{''.join(map(_cell, row))}</tr>" for mark, row in zip(marks, rows, strict=True))
     kind = ' class="sortable"' if sortable else ""

@@ -27,6 +27,7 @@ from shelfwise_indexer.suspects import Suspect, suspected_label_errors
 Floats = npt.NDArray[np.float32]
 PAIRS, PAIR_EXAMPLES, ERRORS, SUSPECTS = 30, 3, 100, 100
 CURVE_POINTS = 300
+LEAST_COVERAGE = 0.05  # from which the risk curve sets its scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,8 @@ def _curves(data: ReportData) -> str:
     )
     coverage, risk = risk_coverage(data.leaves.confidence, data.leaves.correct)
     shown = np.unique(np.linspace(0, len(coverage) - 1, CURVE_POINTS).astype(np.int64))
-    worst = max(0.05, float(risk[shown].max()))
+    # One confident error among the first few products would set the scale for all of the others.
+    worst = max(0.05, float(risk[coverage >= LEAST_COVERAGE].max()))
     trade = curve_chart(
         [Curve("risk", [(float(coverage[at]), float(risk[at])) for at in shown])],
         Axis("coverage: share accepted without a person"),
@@ -250,7 +252,7 @@ def _classes(data: ReportData) -> str:
 
 def _errors(data: ReportData) -> str:
     made = data.leaves
-    wrong = sorted(np.flatnonzero(~made.correct), key=lambda row: -made.confidence[row])
+    wrong = sorted(np.flatnonzero(~made.correct).tolist(), key=lambda row: -made.confidence[row])
     rows = [
         (
             float(made.confidence[row]),
