@@ -307,7 +307,7 @@ def _shown(content: object) -> str:
         return f"<ul>{''.join(parts)}</ul>"
     if isinstance(content, (list, tuple)):
         if all(isinstance(one, str) for one in content):
-            return page.text(path_text(content))
+            return page.text(", ".join(content))
         more = f"<li>and {len(content) - 10} more</li>" if len(content) > 10 else ""
         return f"<ul>{''.join(f'<li>{_shown(one)}</li>' for one in content[:10])}{more}</ul>"
     return page.text(content)
