@@ -18,6 +18,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.machine import tell
 from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
 from shelfwise.taxonomy import Taxonomy, path_text
+from shelfwise.text import field_names
 from shelfwise_indexer.backbone import resolve
 from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.evaluate import Scores, score
@@ -103,6 +104,7 @@ def compare(
 ) -> Comparison:
     """Train every baseline on the part that `train` trains on, and score it on the part that `train` holds back.
 
+    :param text_fields: as `train` takes them; a budget of tokens (`description:40`) means nothing here.
     :param kinds: a further row of TF-IDF and LinearSVC for each, to see what stop words, stems or segments give.
     :param bundle: scored on the same held-back part as the last row, on its own text fields.
     :raises CatalogueError, BackboneError, TrainingError: the catalogue cannot be trained on, or nothing is held back.
@@ -110,6 +112,7 @@ def compare(
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
+    text_fields = field_names(text_fields)
     train_part, held_back = parts(labelled, validation, text_fields, seed)
     taxonomy = Taxonomy.of(path for product in train_part for path in product.categories)
     _check(catalogue, taxonomy, train_part, held_back, text_fields)
@@ -242,7 +245,7 @@ def _check(
 
 def _bundle_row(bundle: Bundle, held_back: Sequence[Product]) -> Row:
     begun = time.perf_counter()
-    encoded = bundle.encoder.encode_documents([product.text(bundle.text_fields) for product in held_back])
+    encoded = bundle.encoder.encode_documents([bundle.text(product) for product in held_back])
     scores = score(bundle.taxonomy, encoded.probabilities, [product.categories for product in held_back])
     return Row(f"bundle {bundle.version}", scores, time.perf_counter() - begun)
 
@@ -250,9 +253,8 @@ def _bundle_row(bundle: Bundle, held_back: Sequence[Product]) -> Row:
 def _warn_seen(bundle: Bundle, digest: str, seed: int, split_fields: Sequence[str] | None) -> None:
     """Say when the bundle may have been trained on what it is measured on here."""
     same_data = bundle.info.get("data", {}).get("sha256") == digest
-    same_split = split_fields is None or (
-        bundle.info.get("settings", {}).get("fit", {}).get("seed") == seed and bundle.text_fields == tuple(split_fields)
-    )
+    trained_with = bundle.info.get("settings", {}).get("fit", {}).get("seed"), field_names(bundle.text_fields)
+    same_split = split_fields is None or trained_with == (seed, tuple(split_fields))
     if not (same_data and same_split):
         tell(
             f"bundle {bundle.version} was not trained on this catalogue with this seed and these text fields: "

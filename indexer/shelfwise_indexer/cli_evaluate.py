@@ -96,7 +96,7 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be measured: {CATEGORY_HINT}")
-    texts = [product.text(loaded.text_fields) for product in labelled.products]
+    texts = [loaded.text(product) for product in labelled.products]
     data = ReportData(
         title=f"Classifier of bundle {loaded.version}",
         taxonomy=loaded.taxonomy,
