@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from hand_bundle import write_hand_bundle
+from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.charts import Axis, Curve, curve_chart
+from shelfwise_indexer.cli_evaluate import evaluate
 from shelfwise_indexer.report import Epoch, ReportData, report_page, write_report_page
 
 MUGS, KETTLES, CASES = ("厨房", "杯子"), ("厨房", "水壶"), ("Phones", "Cases & <Covers>")
@@ -194,3 +197,25 @@ def test_the_command_measures_a_bundle_on_a_labelled_catalogue(tmp_path):
     assert (printed["products"], printed["levels"][1]["accuracy"]) == (4, 0.75)
     assert printed["report"] == "page/index.html"
     assert "blue mug" in (tmp_path / "page" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("catalogue", "baselines", "refusal"),
+    [
+        ('{"id": 1, "title": "mug"}', None, "no product carries a category"),
+        ('{"id": 1, "title": "mug", "category": ["A"]}', "{", "cannot be read"),
+        ('{"id": 1, "title": "mug", "category": ["A"]}', "[1]", "has no rows"),
+    ],
+)
+def test_what_cannot_be_measured_or_compared_is_refused(tmp_path, catalogue, baselines, refusal):
+    write_hand_bundle(tmp_path / "bundle", {"mug": (1.0,)}, [("A",)])
+    (tmp_path / "labelled.jsonl").write_text(catalogue)
+    arguments = ["classifier", str(tmp_path / "labelled.jsonl"), "--bundle", str(tmp_path / "bundle")]
+    if baselines is not None:
+        (tmp_path / "rows.json").write_text(baselines)
+        arguments += ["--baselines", str(tmp_path / "rows.json")]
+    ran = CliRunner().invoke(evaluate, [*arguments, "--out", str(tmp_path / "page")])
+    assert isinstance(ran.exception, ShelfwiseError)
+    assert refusal in str(ran.exception)
+    assert not (tmp_path / "page").exists()

@@ -20,8 +20,8 @@ p{max-width:80ch}.note{color:#55606e}
 .figure b{display:block;font-size:24px}
 .charts{display:flex;flex-wrap:wrap;gap:24px}figure{margin:0;max-width:440px}figcaption{font-weight:600}
 table{border-collapse:collapse;width:100%;margin:8px 0}
-th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid #e8ebef;vertical-align:top;overflow-wrap:anywhere}
-td{min-width:6ch}th.number{white-space:normal}
+th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid #e8ebef;vertical-align:top}
+td{min-width:6ch;overflow-wrap:anywhere}th.number{white-space:normal}
 th{background:#fff;position:sticky;top:0}table.sortable th{cursor:pointer}
 table.sortable th::after{content:" \\2195";color:#9aa4b0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}

@@ -4,9 +4,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import Field
 
 from shelfwise.errors import ShelfwiseError, UsageError
 from shelfwise.machine import tell
@@ -38,18 +39,18 @@ class TrainingError(ShelfwiseError):
 
 @dataclass(frozen=True, slots=True)
 class PreparationSettings:
-    """Which stages change what is trained on; the defaults change nothing and report everything.
+    """Which stages change what is trained on; the defaults change nothing, and everything is reported anyway."""
 
-    `conflicts`: what becomes of one text under several categories (`keep`, `majority` or `drop`).
-    `merge_spellings`: categories that differ in case, white space or punctuation become one.
-    `skip_repeated_levels`: a node whose only child has its own name swallows that child.
-    `rare_below`: categories of fewer training products than this go into their parents; 0 merges none.
-    """
-
-    conflicts: Policy = "keep"
-    merge_spellings: bool = False
-    skip_repeated_levels: bool = False
-    rare_below: int = 0
+    conflicts: Annotated[Policy, Field(description="What becomes of one text under several categories.")] = "keep"
+    merge_spellings: Annotated[
+        bool, Field(description="Categories that differ in case, white space or punctuation become one.")
+    ] = False
+    skip_repeated_levels: Annotated[
+        bool, Field(description="A node whose only child has its own name swallows that child.")
+    ] = False
+    rare_below: Annotated[
+        int, Field(ge=0, description="Categories of fewer training products go into their parents; 0 merges none.")
+    ] = 0
 
     def __post_init__(self) -> None:
         if self.conflicts not in POLICIES:
