@@ -25,6 +25,8 @@ COMMANDS = [
     "demo",
     "encode",
     "evaluate",
+    "evaluate baselines",
+    "evaluate classifier",
     "index",
     "local",
     "local start",

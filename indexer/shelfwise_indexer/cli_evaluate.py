@@ -1,6 +1,15 @@
 """The command line of the proof: what a bundle, a search or a recommendation is worth, measured."""
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import click
+import orjson
+
+from shelfwise.bundle import Bundle
+from shelfwise.console import REJECTED, bundle_option, emit
+from shelfwise.errors import UsageError
 
 
 @click.group()
@@ -10,3 +19,115 @@ def evaluate() -> None:
     \b
     shelfwise evaluate --help
     """
+
+
+@evaluate.command()
+@click.argument("catalogue")
+@click.option("--validation", help="A catalogue to measure on; default: the part of CATALOGUE that train holds back.")
+@click.option("--text-fields", default="title,description", show_default=True, help="Fields or attributes, in order.")
+@click.option("--seed", default=0, show_default=True, help="The seed that train had: same seed, same held-back part.")
+@click.option("--backbone", default="auto", show_default=True, help="Of the frozen embedding: see train.")
+@click.option("--stop-words", is_flag=True, help="A further row: without English stop words.")
+@click.option("--stems", is_flag=True, help="A further row: English words without their endings.")
+@click.option("--segments", is_flag=True, help="A further row: Chinese parted into words.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Its classifier, on the same part, is the last row.")
+@click.option("--out", type=click.Path(path_type=Path), help="A file for the JSON as well.")
+@click.option("--table", is_flag=True, help="A table for people instead of JSON.")
+def baselines(
+    catalogue: str,
+    validation: str | None,
+    text_fields: str,
+    seed: int,
+    backbone: str,
+    stop_words: bool,
+    stems: bool,
+    segments: bool,
+    bundle: Path | None,
+    out: Path | None,
+    table: bool,
+) -> None:
+    """Train what people used before on CATALOGUE, and measure it as train measures a bundle.
+
+    \b
+    shelfwise evaluate baselines catalogue.jsonl --table
+    shelfwise evaluate baselines train.csv --validation test.csv --bundle bundle --out baselines.json
+    """
+    loaded = Bundle.load(bundle) if bundle is not None else None
+    from shelfwise_indexer.baselines import compare
+    from shelfwise_indexer.words import Kind
+
+    wanted: dict[Kind, bool] = {"content words": stop_words, "stems": stems, "segments": segments}
+    compared = compare(
+        catalogue,
+        validation,
+        tuple(name.strip() for name in text_fields.split(",") if name.strip()),
+        seed,
+        backbone,
+        [kind for kind, asked in wanted.items() if asked],
+        loaded,
+    )
+    if out is not None:
+        _write(out, orjson.dumps(compared.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if table:
+        for line in compared.table():
+            click.echo(line)
+    else:
+        emit(compared.to_json())
+
+
+@evaluate.command()
+@click.argument("catalogue")
+@bundle_option
+@click.option(
+    "--out", default="report", show_default=True, type=click.Path(path_type=Path), help="Folder for the page."
+)
+@click.option("--baselines", type=click.Path(path_type=Path), help="What `evaluate baselines --out` wrote, to compare.")
+def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) -> None:
+    """Measure a bundle's classifier on a labelled CATALOGUE, and write a page with its errors: OUT/index.html.
+
+    \b
+    shelfwise evaluate classifier test.jsonl --bundle bundle --out report
+    """
+    loaded = Bundle.load(bundle)
+    compared = _read_json(baselines) if baselines is not None else {}
+    from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, read_labelled
+    from shelfwise_indexer.report import ReportData, write_report_page
+
+    labelled = read_labelled(catalogue)
+    if not labelled.products:
+        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be measured: {CATEGORY_HINT}")
+    texts = [loaded.text(product) for product in labelled.products]
+    data = ReportData(
+        title=f"Classifier of bundle {loaded.version}",
+        taxonomy=loaded.taxonomy,
+        ids=[product.id for product in labelled.products],
+        texts=texts,
+        paths=[product.categories for product in labelled.products],
+        probabilities=loaded.encoder.encode_documents(texts).probabilities,
+        thresholds=loaded.threshold,
+        baselines=compared,
+    )
+    try:
+        written = write_report_page(out, data)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror}): name a folder with room") from None
+    emit({"bundle": loaded.version, **data.to_json(), "report": str(written)})
+    if labelled.rejected:
+        sys.exit(REJECTED)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise UsageError(f"{file} cannot be read ({error}): expected what `evaluate baselines --out` wrote") from None
+    if not isinstance(content, dict) or "rows" not in content:
+        raise UsageError(f"{file} has no rows: expected what `evaluate baselines --out` wrote")
+    return content
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written ({error.strerror}): name a file in a folder with room") from None

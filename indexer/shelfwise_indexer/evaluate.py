@@ -68,7 +68,7 @@ def score(taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32], truths: Se
         np.add.at(sums.T, above, probabilities.T)
         predicted = [names[best] for best in sums.argmax(axis=1)]
         own = [
-            _nearest_truth(guess, [path[:level] for path in paths])
+            nearest_truth(guess, [path[:level] for path in paths])
             for guess, paths in zip(predicted, truths, strict=True)
         ]
         number = {name: at for at, name in enumerate(dict.fromkeys([*own, *predicted]))}
@@ -94,5 +94,6 @@ def ndcg(hits: Sequence[str], grades: Mapping[str, int], depth: int = 10) -> flo
     return float(got @ discount[: len(got)]) / ideal if ideal else 0.0
 
 
-def _nearest_truth(guess: Path, truths: Sequence[Path]) -> Path:
+def nearest_truth(guess: Path, truths: Sequence[Path]) -> Path:
+    """The one of a product's own nodes that a guess is measured by: the guess itself if it is one, else the first."""
     return guess if guess in truths else truths[0]

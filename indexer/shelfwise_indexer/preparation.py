@@ -1,19 +1,33 @@
-"""Preparation: a catalogue's labelled products, its two parts, and a report of what was found on the way."""
+"""Preparation: a catalogue's labelled products, its two parts, and a report of what every stage found and changed."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Any
 
 import orjson
+from pydantic import Field
 
-from shelfwise.errors import ShelfwiseError
+from shelfwise.errors import ShelfwiseError, UsageError
 from shelfwise.machine import tell
 from shelfwise.product import Product
+from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer.catalogue import Rejected, read
-from shelfwise_indexer.clean import Report, clean, conflicts, duplicate_groups, union, variant_pairs
+from shelfwise_indexer.clean import Report, clean, duplicate_groups, union, variant_pairs
+from shelfwise_indexer.labels import (
+    POLICIES,
+    Policy,
+    Relabelling,
+    Settled,
+    merge_rare,
+    merge_spellings,
+    settle_conflicts,
+    skip_repeated_levels,
+)
 from shelfwise_indexer.split import stratified_grouped
+from shelfwise_indexer.stages import conflicts_found, duplicates_found, missing_values
 
 HELD_BACK_SHARE = 0.15
 CATEGORY_HINT = 'give products a "category", a list of names root first or text such as "A > B > C"'
@@ -21,6 +35,37 @@ CATEGORY_HINT = 'give products a "category", a list of names root first or text 
 
 class TrainingError(ShelfwiseError):
     """A catalogue cannot be trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparationSettings:
+    """Which stages change what is trained on; the defaults change nothing, and everything is reported anyway."""
+
+    conflicts: Annotated[Policy, Field(description="What becomes of one text under several categories.")] = "keep"
+    merge_spellings: Annotated[
+        bool, Field(description="Categories that differ in case, white space or punctuation become one.")
+    ] = False
+    skip_repeated_levels: Annotated[
+        bool, Field(description="A node whose only child has its own name swallows that child.")
+    ] = False
+    rare_below: Annotated[
+        int, Field(ge=0, description="Categories of fewer training products go into their parents; 0 merges none.")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.conflicts not in POLICIES:
+            raise UsageError(f"conflicts must be one of {', '.join(POLICIES)}, got {self.conflicts!r}")
+        if self.rare_below < 0:
+            raise UsageError(f"rare_below must be a number of products, 0 or more, got {self.rare_below}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is trained on, what is held back, and by stage what was found and changed."""
+
+    train: Sequence[Product]
+    held_back: Sequence[Product]
+    stages: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +127,86 @@ def warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
         )
 
 
+def prepare(
+    labelled: Labelled,
+    validation: str | os.PathLike[str] | None,
+    fields: Sequence[str],
+    seed: int,
+    settings: PreparationSettings | None = None,
+) -> Prepared:
+    """Both parts after every stage: spellings, repeated levels, conflicts, split, rare categories.
+
+    What merges categories is learnt from the catalogue (rare ones from its training part) and holds for the held-back
+    part too, `validation` included, so that a merged category counts as right where its parent is predicted.
+    Conflicts are settled in the catalogue only.
+
+    :raises TrainingError: `validation` has no product with a category, or `drop` leaves nothing to train on.
+    """
+    settings = settings or PreparationSettings()
+    relabellings: dict[str, Relabelling] = {}
+    for name, wanted, stage in (
+        ("spellings", settings.merge_spellings, merge_spellings),
+        ("repeated_levels", settings.skip_repeated_levels, skip_repeated_levels),
+    ):
+        if wanted:
+            relabellings[name] = stage(_labels(labelled.products))
+            labelled = replace(labelled, products=tuple(map(relabellings[name].apply, labelled.products)))
+    settled = _settled(labelled, fields, settings.conflicts)
+    if not settled.products:
+        raise TrainingError('every product stands under several categories, and conflicts = "drop" leaves none of them')
+    train_part, held_back = parts(replace(labelled, products=settled.products), validation, fields, seed)
+    if validation is not None:
+        for relabelling in relabellings.values():
+            held_back = [relabelling.apply(product) for product in held_back]
+    if settings.rare_below:
+        rare = relabellings["rare_categories"] = merge_rare(_labels(train_part), settings.rare_below)
+        train_part, held_back = ([rare.apply(product) for product in part] for part in (train_part, held_back))
+    for name, relabelling in relabellings.items():
+        if relabelling.moves:
+            told = relabelling.to_json()
+            tell(
+                f"{name.replace('_', ' ')}: {told['categories']} categories of {told['products']} products were merged"
+            )
+    stages = _found(labelled, settled, fields, settings.conflicts)
+    return Prepared(train_part, held_back, stages | {name: one.to_json() for name, one in relabellings.items()})
+
+
 def write_report(folder: Path, labelled: Labelled, fields: Sequence[str]) -> None:
-    """`report/preparation.json`: what cleaning changed, and the texts that stand under several categories."""
-    texts = [product.text(fields) for product in labelled.products]
-    found = conflicts(texts, [product.categories[0] for product in labelled.products])
-    if found:
-        several = " and ".join(path_text(path) for path in found[0].labels[:2])
-        tell(f"{len(found)} texts stand under more than one category, the first is {found[0].text[:80]!r}: {several}")
-    report = {
+    """`report/preparation.json` of a catalogue that no stage has changed: see `write_stages`."""
+    write_stages(folder, _found(labelled, _settled(labelled, fields, "keep"), fields, "keep"))
+
+
+def write_stages(folder: Path, stages: dict[str, Any]) -> None:
+    """`preparation.json` in the folder: by stage, the counts and examples of what it found and changed."""
+    folder.mkdir(exist_ok=True)
+    (folder / "preparation.json").write_bytes(orjson.dumps(stages, option=orjson.OPT_INDENT_2))
+
+
+def _settled(labelled: Labelled, fields: Sequence[str], policy: Policy) -> Settled:
+    settled = settle_conflicts(labelled.products, [product.text(fields) for product in labelled.products], policy)
+    if settled.conflicts:
+        first = settled.conflicts[0]
+        several = " and ".join(path_text(path) for path in first.labels[:2])
+        tell(
+            f"{len(settled.conflicts)} texts stand under more than one category, "
+            f"the first is {first.text[:80]!r}: {several}"
+        )
+    return settled
+
+
+def _found(labelled: Labelled, settled: Settled, fields: Sequence[str], policy: Policy) -> dict[str, Any]:
+    return {
         "unlabelled": labelled.unlabelled,
         "rejected": [{"line": one.line, "reason": one.reason} for one in labelled.rejected],
         "cleaning": labelled.cleaning.to_json(),
-        "conflicts": [
-            {"text": one.text[:200], "labels": one.labels, "ids": [labelled.products[row].id for row in one.rows]}
-            for one in found
-        ],
+        "missing": missing_values(labelled.products),
+        "duplicates": duplicates_found(labelled.products, fields),
+        "conflicts": conflicts_found(labelled.products, settled, policy),
     }
-    folder.mkdir(exist_ok=True)
-    (folder / "preparation.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+
+
+def _labels(products: Sequence[Product]) -> list[CategoryPath]:
+    return [path for product in products for path in product.categories]
 
 
 def _same_title(products: Sequence[Product]) -> list[tuple[int, int]]:

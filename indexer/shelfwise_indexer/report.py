@@ -1,0 +1,313 @@
+"""The report: what a training knows about its classifier, on one page that a merchandiser can read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shelfwise.taxonomy import Path as CategoryPath
+from shelfwise.taxonomy import Taxonomy, path_text
+from shelfwise_indexer import page
+from shelfwise_indexer.charts import Axis, Curve, axis_around, bar, curve_chart
+from shelfwise_indexer.evaluate import Scores, score
+from shelfwise_indexer.mistakes import Predictions, class_scores, confusions, predictions
+from shelfwise_indexer.reliability import (
+    Accepted,
+    accepted,
+    expected_calibration_error,
+    reliability,
+    risk_coverage,
+)
+from shelfwise_indexer.suspects import Suspect, suspected_label_errors
+
+Floats = npt.NDArray[np.float32]
+PAIRS, PAIR_EXAMPLES, ERRORS, SUSPECTS = 30, 3, 100, 100
+CURVE_POINTS = 300
+LEAST_COVERAGE = 0.05  # from which the risk curve sets its scale
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What training saw after one epoch: mean loss, and mean weighted F1 of the held-back part."""
+
+    epoch: float
+    loss: float
+    held_back_f1: float
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What training, or an evaluation on a labelled catalogue, knows of a classifier.
+
+    `ids`, `texts` and `paths` are of the products it is measured on, and `probabilities` float32 [n, leaves],
+    calibrated. `thresholds` is one probability or float32 [leaves]: from which a predicted leaf needs no person.
+    `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines` prints.
+    """
+
+    title: str
+    taxonomy: Taxonomy
+    ids: Sequence[str]
+    texts: Sequence[str]
+    paths: Sequence[Sequence[CategoryPath]]
+    probabilities: Floats
+    thresholds: float | Floats
+    epochs: Sequence[Epoch] = ()
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+    baselines: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Scores of every level."""
+        return score(self.taxonomy, self.probabilities, self.paths)
+
+    @cached_property
+    def leaves(self) -> Predictions:
+        """The predicted leaves."""
+        return predictions(self.taxonomy, self.probabilities, self.paths, self.taxonomy.depth)
+
+    @cached_property
+    def calibration_error(self) -> float:
+        """ECE of the predicted leaf in 15 bins of equal mass."""
+        return expected_calibration_error(reliability(self.leaves.confidence, self.leaves.correct))
+
+    @cached_property
+    def accepted(self) -> Accepted:
+        """What the thresholds accept without a person."""
+        limits = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float32), (len(self.taxonomy.leaves),))
+        return accepted(self.leaves.confidence, self.leaves.correct, limits[self.probabilities.argmax(axis=1)])
+
+    @cached_property
+    def suspects(self) -> list[Suspect]:
+        """Products whose own leaf is in doubt; those of a leaf that the taxonomy lacks take no part."""
+        numbers = [self.taxonomy.leaf_number.get(truth, -1) for truth in self.leaves.truths]
+        known = np.flatnonzero(np.array(numbers, dtype=np.int64) >= 0)
+        labels = np.array(numbers, dtype=np.int64)[known]
+        found = suspected_label_errors(labels, self.probabilities[known])
+        return [Suspect(int(known[one.row]), one.label_probability) for one in found]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures of the page that are no tables: what `shelfwise evaluate classifier` prints."""
+        return {
+            **self.scores.to_json(),
+            "ece": round(self.calibration_error, 4),
+            "accepted": {"coverage": round(self.accepted.coverage, 4), "precision": round(self.accepted.precision, 4)},
+            "suspected_label_errors": len(self.suspects),
+        }
+
+
+def write_report_page(folder: Path, data: ReportData) -> Path:
+    """Write `index.html` into the folder, which is made where it is not there, and give its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "index.html"
+    file.write_text(report_page(data), encoding="utf-8")
+    return file
+
+
+def report_page(data: ReportData) -> str:
+    """The whole page as HTML that asks for nothing from elsewhere. Texts of the shop are shown, never interpreted."""
+    if not data.paths:
+        return page.page(data.title, page.note("There was no held-back product to measure on."), *_preparation(data))
+    return page.page(
+        data.title,
+        _overview(data),
+        _levels(data),
+        *_baselines(data),
+        _curves(data),
+        _pairs(data),
+        _classes(data),
+        _errors(data),
+        _suspects(data),
+        *_preparation(data),
+    )
+
+
+def _overview(data: ReportData) -> str:
+    leaf = data.scores.levels[-1]
+    return page.figures(
+        [
+            ("products measured on", f"{data.scores.products:,}"),
+            ("categories", f"{len(data.taxonomy.leaves):,}"),
+            ("mean weighted F1", f"{data.scores.mean_weighted_f1:.3f}"),
+            ("leaf accuracy", f"{leaf.accuracy:.3f}"),
+            ("calibration error (ECE)", f"{data.calibration_error:.3f}"),
+            ("accepted without a person", f"{data.accepted.coverage:.1%}"),
+            ("of those right", f"{data.accepted.precision:.1%}"),
+        ]
+    )
+
+
+def _levels(data: ReportData) -> str:
+    rows = [
+        (one.level, one.classes, one.accuracy, one.weighted_f1, one.macro_f1, page.Markup(bar(one.weighted_f1)))
+        for one in data.scores.levels
+    ]
+    heads = ["Level", "Classes", "Accuracy", "Weighted F1", "Macro F1", ""]
+    return page.section(
+        "Levels",
+        page.note("Level 1 are the roots. A product in several categories counts as right in any of them."),
+        page.table(heads, rows),
+    )
+
+
+def _baselines(data: ReportData) -> Iterator[str]:
+    others = data.baselines.get("rows", [])
+    if not others:
+        return
+    measured = [(row["name"], row["mean_weighted_f1"], row["levels"][-1]) for row in others]
+    own = data.scores.to_json()
+    if not any(name.startswith("bundle ") for name, *_ in measured):
+        measured.append(("this classifier", own["mean_weighted_f1"], own["levels"][-1]))
+    measured.sort(key=lambda row: -row[1])
+    place = next(at for at, (name, *_) in enumerate(measured) if name.startswith(("bundle ", "this classifier")))
+    rows = [
+        (name, float(mean), float(leaf["accuracy"]), float(leaf["macro_f1"]), page.Markup(bar(mean)))
+        for name, mean, leaf in measured
+    ]
+    heads = ["Classifier", "Mean weighted F1", "Leaf accuracy", "Leaf macro F1", ""]
+    held_back = data.baselines.get("split", {}).get("held_back")
+    yield page.section(
+        "Beside the baselines",
+        page.note(
+            f"The same {held_back:,} held-back products, the same metrics."
+            if held_back == data.scores.products
+            else f"The baselines were measured on {held_back} products, this classifier on {data.scores.products}: "
+            "compare only where these are the same."
+        ),
+        page.table(heads, rows, own=place),
+    )
+
+
+def _curves(data: ReportData) -> str:
+    bins = reliability(data.leaves.confidence, data.leaves.correct)
+    diagram = curve_chart(
+        [Curve("reliability", [(one.confidence, one.accuracy) for one in bins])],
+        Axis("confidence"),
+        Axis("share that is right"),
+        diagonal=True,
+    )
+    coverage, risk = risk_coverage(data.leaves.confidence, data.leaves.correct)
+    shown = np.unique(np.linspace(0, len(coverage) - 1, CURVE_POINTS).astype(np.int64))
+    # One confident error among the first few products would set the scale for all of the others.
+    worst = max(0.05, float(risk[coverage >= LEAST_COVERAGE].max()))
+    trade = curve_chart(
+        [Curve("risk", [(float(coverage[at]), float(risk[at])) for at in shown])],
+        Axis("coverage: share accepted without a person"),
+        Axis("risk: share of those that is wrong", 0.0, worst),
+        mark=(data.accepted.coverage, 1 - data.accepted.precision) if data.accepted.coverage else None,
+    )
+    charts = [
+        (f"Reliability, {len(bins)} bins of equal mass, ECE {data.calibration_error:.3f}", diagram),
+        ("Risk and coverage; the circle is the bundle's threshold", trade),
+    ]
+    if data.epochs:
+        charts += _learning(data.epochs)
+    return page.section(
+        "Confidence" + (" and learning" if data.epochs else ""),
+        page.note("On the dashed diagonal a confidence means what it says: of ten products at .9, nine are right."),
+        page.pictures(charts),
+    )
+
+
+def _learning(epochs: Sequence[Epoch]) -> list[tuple[str, str]]:
+    x = axis_around("epoch", [one.epoch for one in epochs])
+    loss = axis_around("training loss", [one.loss for one in epochs])
+    f1 = axis_around("held-back mean weighted F1", [one.held_back_f1 for one in epochs])
+    return [
+        ("Training loss", curve_chart([Curve("loss", [(one.epoch, one.loss) for one in epochs])], x, loss)),
+        ("Held-back F1", curve_chart([Curve("F1", [(one.epoch, one.held_back_f1) for one in epochs])], x, f1)),
+    ]
+
+
+def _pairs(data: ReportData) -> str:
+    rows = [
+        (
+            path_text(pair.truth),
+            path_text(pair.guess),
+            len(pair.rows),
+            pair.share,
+            page.bullets([f"{data.texts[row][:100]} ({data.ids[row]})" for row in pair.rows[:PAIR_EXAMPLES]]),
+        )
+        for pair in confusions(data.leaves)[:PAIRS]
+    ]
+    heads = ["Is filed under", "Taken for", "Products", "Share of the first", "Most confident examples"]
+    return page.section("Worst pairs", page.table(heads, rows, sortable=True))
+
+
+def _classes(data: ReportData) -> str:
+    parts = []
+    for level in range(data.taxonomy.depth, 0, -1):
+        made = predictions(data.taxonomy, data.probabilities, data.paths, level)
+        rows = [
+            (path_text(one.path), one.products, one.predicted, one.precision, one.recall, one.f1)
+            for one in class_scores(made)
+        ]
+        heads = ["Category", "Products", "Predicted", "Precision", "Recall", "F1"]
+        parts.append(page.folded(f"Level {level}: {len(rows)} classes", page.table(heads, rows, sortable=True)))
+    return page.section("Classes", page.note("A click on a head sorts by its column."), *parts)
+
+
+def _errors(data: ReportData) -> str:
+    made = data.leaves
+    wrong = sorted(np.flatnonzero(~made.correct).tolist(), key=lambda row: -made.confidence[row])
+    rows = [
+        (
+            float(made.confidence[row]),
+            data.ids[row],
+            data.texts[row],
+            path_text(made.truths[row]),
+            path_text(made.guesses[row]),
+        )
+        for row in wrong[:ERRORS]
+    ]
+    heads = ["Confidence", "Id", "Text", "Is filed under", "Predicted"]
+    return page.section(
+        "Errors, most confident first",
+        page.note(f"{len(wrong):,} of {len(made.truths):,} products; the first {len(rows)} are shown."),
+        page.table(heads, rows, sortable=True),
+    )
+
+
+def _suspects(data: ReportData) -> str:
+    made = data.leaves
+    rows = [
+        (
+            one.label_probability,
+            data.ids[one.row],
+            data.texts[one.row],
+            path_text(made.truths[one.row]),
+            path_text(made.guesses[one.row]),
+        )
+        for one in data.suspects[:SUSPECTS]
+    ]
+    heads = ["Probability of its category", "Id", "Text", "Is filed under", "Looks like"]
+    return page.section(
+        "Suspected label errors",
+        page.note(
+            f"{len(data.suspects):,} products whose own category confident learning doubts; the first {len(rows)} "
+            "are shown. Some are the classifier's errors: a person decides."
+        ),
+        page.table(heads, rows, sortable=True),
+    )
+
+
+def _preparation(data: ReportData) -> Iterator[str]:
+    if data.preparation:
+        parts = [page.folded(str(name), _shown(content)) for name, content in data.preparation.items()]
+        yield page.section("Preparation", page.note("What each stage found before training."), *parts)
+
+
+def _shown(content: object) -> str:
+    """Any JSON as nested lists; of a long list the beginning."""
+    if isinstance(content, Mapping):
+        parts = (f"<li>{page.text(name)}: {_shown(value)}</li>" for name, value in content.items())
+        return f"<ul>{''.join(parts)}</ul>"
+    if isinstance(content, (list, tuple)):
+        if all(isinstance(one, str) for one in content):
+            return page.text(", ".join(content))
+        more = f"<li>and {len(content) - 10} more</li>" if len(content) > 10 else ""
+        return f"<ul>{''.join(f'<li>{_shown(one)}</li>' for one in content[:10])}{more}</ul>"
+    return page.text(content)

@@ -1,0 +1,104 @@
+"""Labels put right: every move is reported, and what no setting asks for stays."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shelfwise.product import Product
+from shelfwise_indexer.labels import merge_rare, merge_spellings, settle_conflicts, skip_repeated_levels
+
+MUGS, PANS = ("Kitchen", "Mugs"), ("Kitchen", "Pans")
+
+
+class TestSpellings:
+    def test_the_spelling_that_most_products_carry_is_taken_at_each_level(self):
+        labels = [("Kitchen", "Tea-Pots")] * 3 + [("KITCHEN", "tea pots")] * 2 + [("kitchen ", "Mugs")]
+        found = merge_spellings(labels)
+        assert found.moves == {
+            ("KITCHEN", "tea pots"): ("Kitchen", "Tea-Pots"),
+            ("kitchen ", "Mugs"): ("Kitchen", "Mugs"),
+        }
+        assert found.to_json()["products"] == 3
+
+    def test_equal_names_under_different_parents_stay_apart(self):
+        assert merge_spellings([("Men", "Shoes"), ("Women", "shoes")]).moves == {}
+
+
+class TestRepeatedLevels:
+    def test_an_only_child_of_the_same_name_is_swallowed(self):
+        assert skip_repeated_levels([("Toys", "toys", "Dolls"), ("Toys", "toys", "Cars")]).moves == {
+            ("Toys", "toys", "Dolls"): ("Toys", "Dolls"),
+            ("Toys", "toys", "Cars"): ("Toys", "Cars"),
+        }
+
+    def test_a_child_with_siblings_stays(self):
+        assert skip_repeated_levels([("Toys", "Toys", "Dolls"), ("Toys", "Games")]).moves == {}
+
+
+class TestRare:
+    def test_a_category_of_too_few_products_goes_into_its_parent_with_its_count(self):
+        found = merge_rare([MUGS] * 5 + [PANS] * 2, 3)
+        assert found.moves == {PANS: ("Kitchen",)}
+        assert found.to_json() == {
+            "categories": 1,
+            "products": 2,
+            "moves": [{"from": "Kitchen > Pans", "to": "Kitchen", "products": 2}],
+        }
+
+    def test_a_parent_that_is_still_too_rare_goes_up_in_turn(self):
+        deep = [("A", "b", "x"), ("A", "b", "y"), ("A", "c"), ("A", "c"), ("A", "c")]
+        assert merge_rare(deep, 3).moves == {("A", "b", "x"): ("A",), ("A", "b", "y"): ("A",)}
+        assert merge_rare(deep, 2).moves == {("A", "b", "x"): ("A", "b"), ("A", "b", "y"): ("A", "b")}
+
+    def test_a_root_stays_however_rare(self):
+        assert merge_rare([("A",), *[MUGS] * 9], 5).moves == {}
+
+    def test_without_a_minimum_nothing_moves(self):
+        assert merge_rare([MUGS, PANS], 0).moves == {}
+        assert merge_rare([], 3).moves == {}
+
+    def test_a_product_gets_the_new_paths_each_once(self):
+        found = merge_rare([MUGS, PANS, *[("Toys",)] * 3], 2)
+        moved = found.apply(Product("1", "set", categories=(MUGS, ("Toys",), PANS)))
+        assert moved.categories == (("Kitchen",), ("Toys",))
+        untouched = Product("2", "toy", categories=(("Toys",),))
+        assert found.apply(untouched) is untouched
+
+    @given(
+        labels=st.lists(st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(tuple), max_size=30),
+        minimum=st.integers(0, 6),
+    )
+    def test_afterwards_only_roots_are_too_rare_and_no_product_is_lost(self, labels, minimum):
+        found = merge_rare(labels, minimum)
+        after = Counter(found.moves.get(label, label) for label in labels)
+        assert all(count >= minimum for path, count in after.items() if len(path) > 1)
+        assert sum(after.values()) == len(labels)
+        assert all(old[: len(new)] == new for old, new in found.moves.items())
+
+
+class TestConflicts:
+    TEXTS = ("Steel Mug", "steel mug!", "STEEL MUG", "Pan", "pan")
+    LABELS = (MUGS, MUGS, PANS, MUGS, PANS)
+    PRODUCTS = tuple(
+        Product(str(row), text, categories=(label,))
+        for row, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True))
+    )
+
+    def settled(self, policy):
+        return settle_conflicts(self.PRODUCTS, self.TEXTS, policy)
+
+    def test_keep_leaves_every_product_and_finds_the_conflicts(self):
+        kept = self.settled("keep")
+        assert (kept.products, kept.changed) == (self.PRODUCTS, ())
+        assert [conflict.rows for conflict in kept.conflicts] == [(0, 1, 2), (3, 4)]
+
+    def test_majority_files_all_where_most_are_and_leaves_a_draw(self):
+        made = self.settled("majority")
+        assert [product.categories[0] for product in made.products] == [MUGS, MUGS, MUGS, MUGS, PANS]
+        assert made.changed == (2,)
+
+    def test_drop_leaves_out_every_product_of_a_conflict(self):
+        other = Product("x", "Lamp", categories=(("Home",),))
+        made = settle_conflicts([*self.PRODUCTS, other], [*self.TEXTS, "Lamp"], "drop")
+        assert (made.products, made.changed) == ((other,), (0, 1, 2, 3, 4))

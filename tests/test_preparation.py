@@ -1,0 +1,137 @@
+"""Preparation: what its stages change is what the settings ask for, and all of it is in the report."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from shelfwise.errors import UsageError
+from shelfwise.product import Product
+from shelfwise_indexer.preparation import (
+    PreparationSettings,
+    TrainingError,
+    parts,
+    prepare,
+    read_labelled,
+    write_report,
+    write_stages,
+)
+from shelfwise_indexer.stages import duplicates_found, missing_values
+
+FIELDS = ("title",)
+COLOURS = ("red", "blue", "green", "black", "white", "golden", "purple", "turquoise")
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    rows = [{"title": f"{colour} mug", "category": ["Kitchen", "Mugs"]} for colour in COLOURS]
+    rows += [{"title": f"{colour} kettle", "category": ["Kitchen", "kettles"]} for colour in COLOURS]
+    rows += [{"title": "copper kettle", "category": ["Kitchen", "Kettles"]}]
+    rows += [
+        {"title": "tall lamp", "category": ["Home", "Home", "Lamps"]},
+        {"title": "<b>Red</b> mug", "category": ["Gifts"]},
+    ]
+    rows += [{"title": "unfiled"}]
+    return read_labelled(write(tmp_path / "catalogue.jsonl", rows))
+
+
+def write(file: Path, rows) -> Path:
+    file.write_bytes(b"\n".join(orjson.dumps({"id": number, **row}) for number, row in enumerate(rows)))
+    return file
+
+
+def paths(products):
+    return {path for product in products for path in product.categories}
+
+
+def test_by_default_both_parts_are_those_without_any_stage(labelled):
+    prepared = prepare(labelled, None, FIELDS, 1)
+    train, held_back = parts(labelled, None, FIELDS, 1)
+    assert (list(prepared.train), list(prepared.held_back)) == (list(train), list(held_back))
+    assert "rare_categories" not in prepared.stages
+
+
+def test_the_report_has_every_stage_with_counts_and_examples(labelled, tmp_path):
+    write_stages(tmp_path / "report", prepare(labelled, None, FIELDS, 0).stages)
+    report = orjson.loads((tmp_path / "report" / "preparation.json").read_bytes())
+    assert list(report) == ["unlabelled", "rejected", "cleaning", "missing", "duplicates", "conflicts"]
+    assert report["unlabelled"] == 1
+    assert report["cleaning"]["stages"]["markup"]["examples"][0]["after"] == "Red mug"
+    assert report["duplicates"]["exact"]["examples"][0]["ids"] == ["0", "18"]
+    [conflict] = report["conflicts"]["found"]
+    assert (conflict["text"], conflict["labels"]) == ("red mug", ["Kitchen > Mugs", "Gifts"])
+    write_report(tmp_path / "plain", labelled, FIELDS)
+    assert orjson.loads((tmp_path / "plain" / "preparation.json").read_bytes()) == report
+
+
+def test_spellings_and_repeated_levels_are_merged_where_asked(labelled):
+    settings = PreparationSettings(merge_spellings=True, skip_repeated_levels=True)
+    prepared = prepare(labelled, None, FIELDS, 0, settings)
+    found = paths([*prepared.train, *prepared.held_back])
+    assert found == {("Kitchen", "Mugs"), ("Kitchen", "kettles"), ("Home", "Lamps"), ("Gifts",)}
+    assert prepared.stages["spellings"]["moves"] == [
+        {"from": "Kitchen > Kettles", "to": "Kitchen > kettles", "products": 1}
+    ]
+    assert prepared.stages["repeated_levels"]["categories"] == 1
+
+
+def test_rare_categories_go_into_their_parents_and_the_report_and_stderr_say_so(labelled, capsys):
+    prepared = prepare(labelled, None, FIELDS, 0, PreparationSettings(rare_below=2))
+    assert paths(prepared.train) == {("Kitchen", "Mugs"), ("Kitchen", "kettles"), ("Kitchen",), ("Home",), ("Gifts",)}
+    assert [move["to"] for move in prepared.stages["rare_categories"]["moves"]] == ["Home", "Kitchen"]
+    assert "rare categories: 2 categories of 2 products were merged" in capsys.readouterr().err
+
+
+def test_merging_holds_for_a_validation_file_too(labelled, tmp_path):
+    validation = write(tmp_path / "validation.jsonl", [{"title": "old lamp", "category": ["Home", "Home", "Lamps"]}])
+    prepared = prepare(labelled, validation, FIELDS, 0, PreparationSettings(rare_below=2))
+    assert paths(prepared.held_back) == {("Home",)}
+    assert len(prepared.train) == len(labelled.products)
+
+
+def test_conflicts_may_be_dropped(labelled):
+    prepared = prepare(labelled, None, FIELDS, 0, PreparationSettings(conflicts="drop"))
+    assert prepared.stages["conflicts"]["changed"] == ["0", "18"]
+    assert not {"0", "18"} & {product.id for product in [*prepared.train, *prepared.held_back]}
+
+
+def test_dropping_everything_is_refused(tmp_path):
+    rows = [{"title": "mug", "category": ["A"]}, {"title": "Mug", "category": ["B"]}]
+    with pytest.raises(TrainingError, match="leaves none"):
+        prepare(
+            read_labelled(write(tmp_path / "c.jsonl", rows)), None, FIELDS, 0, PreparationSettings(conflicts="drop")
+        )
+
+
+def test_settings_that_mean_nothing_are_refused():
+    with pytest.raises(UsageError, match="keep, majority, drop"):
+        PreparationSettings(conflicts="vote")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="0 or more"):
+        PreparationSettings(rare_below=-1)
+
+
+def test_missing_values_are_counted_by_field_with_their_share():
+    products = [
+        Product("1", "mug", brand="Öko", attributes={"colour": "red"}),
+        Product("2", "pan", brand="<br>", attributes={"colour": ""}),
+        Product("3", "pot", price=0.0),
+        Product("4", "lid", in_stock=False),
+    ]
+    fields = missing_values(products)["fields"]
+    assert fields["brand"] == {"missing": 3, "share": 0.75}
+    assert fields["colour"] == {"missing": 3, "share": 0.75}
+    assert (fields["price"]["missing"], fields["in_stock"]["missing"]) == (3, 3)  # 0 and "no" are values
+    assert fields["description"]["share"] == 1.0
+    assert missing_values([])["products"] == 0
+
+
+def test_duplicates_are_counted_as_exact_or_near():
+    bottle = "stainless steel insulated water bottle with straw lid and handle"
+    titles = ["Mug", "mug!", bottle, bottle + " leak", bottle, "Pan"]
+    found = duplicates_found([Product(str(row), title) for row, title in enumerate(titles)], FIELDS)
+    assert (found["exact"]["groups"], found["exact"]["products"]) == (1, 2)
+    assert found["near"] == {
+        "groups": 1,
+        "products": 3,
+        "examples": [{"ids": ["2", "3", "4"], "texts": [bottle, bottle + " leak"], "products": 3}],
+    }

@@ -1,0 +1,221 @@
+"""The report page: what it shows, and that a shop's text can do nothing in it."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from hand_bundle import write_hand_bundle
+from shelfwise.errors import ShelfwiseError
+from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.charts import Axis, Curve, curve_chart
+from shelfwise_indexer.cli_evaluate import evaluate
+from shelfwise_indexer.report import Epoch, ReportData, report_page, write_report_page
+
+MUGS, KETTLES, CASES = ("厨房", "杯子"), ("厨房", "水壶"), ("Phones", "Cases & <Covers>")
+ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+
+
+def data(**changed) -> ReportData:
+    """Four right and one confident error, its title an attack."""
+    given = {
+        "title": "bundle abc",
+        "taxonomy": Taxonomy.of([MUGS, KETTLES, CASES]),
+        "ids": ["1", "2", "3", "4", "<5>"],
+        "texts": ["红色马克杯", "red mug", "steel kettle", "phone case", ATTACK],
+        "paths": [[MUGS], [MUGS], [KETTLES], [CASES], [KETTLES]],
+        "thresholds": 0.5,
+    }
+    of = {leaf: number for number, leaf in enumerate(given["taxonomy"].leaves)}
+    guesses = [(MUGS, 0.9), (MUGS, 0.6), (KETTLES, 0.8), (CASES, 0.7), (CASES, 0.94)]
+    probabilities = np.zeros((5, 3), dtype=np.float32)
+    for row, (leaf, confidence) in enumerate(guesses):
+        probabilities[row] = (1 - confidence) / 2
+        probabilities[row, of[leaf]] = confidence
+    return ReportData(**(given | {"probabilities": probabilities} | changed))
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its elements, and its text."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.shown = ""
+        self.feed(content)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.shown += data
+
+
+def test_a_title_that_is_an_attack_is_shown_as_text():
+    page = Page(report_page(data(title=f"bundle {ATTACK}")))
+    assert ATTACK in page.shown
+    assert [tag for tag, _ in page.tags if tag in ("img", "iframe", "object", "a", "link")] == []
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+
+
+def test_the_page_asks_for_nothing_from_elsewhere_and_forbids_it():
+    content = report_page(data())
+    page = Page(content)
+    assert not any(name in ("src", "href", "srcset", "action") for _, attributes in page.tags for name in attributes)
+    assert "url(" not in content
+    assert "@import" not in content
+    [policy] = [attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes]
+    assert policy.startswith("default-src 'none'")
+    assert "script-src 'sha256-" in policy
+
+
+def test_every_part_is_there_with_chinese_as_it_is():
+    page = Page(report_page(data(texts=["红色马克杯"] * 5)))
+    parts = ("Levels", "Worst pairs", "Classes", "Errors, most confident first", "Suspected label errors")
+    for text in (*parts, "红色马克杯", "厨房 > 杯子", "Phones > Cases & <Covers>"):
+        assert text in page.shown
+    assert sum(tag == "svg" for tag, _ in page.tags) >= 2
+    assert "Training loss" not in page.shown
+
+
+def test_the_worst_pair_is_shown_with_its_product():
+    page = Page(report_page(data()))
+    row = page.shown.partition("Worst pairs")[2].partition("Classes")[0]
+    assert "厨房 > 水壶" in row
+    assert "(<5>)" in row
+
+
+def test_figures_are_those_worked_out_by_hand():
+    made = data()
+    # five bins of one product: |.9 - 1|, |.6 - 1|, |.8 - 1|, |.7 - 1|, |.94 - 0|
+    assert made.calibration_error == pytest.approx((0.1 + 0.4 + 0.2 + 0.3 + 0.94) / 5)
+    assert (made.accepted.coverage, made.accepted.precision) == (1.0, 0.8)
+    shown = made.to_json()
+    assert shown["levels"][1]["accuracy"] == 0.8
+    assert (shown["ece"], shown["accepted"]) == (0.388, {"coverage": 1.0, "precision": 0.8})
+
+
+def test_a_leaf_may_have_a_threshold_of_its_own():
+    by_leaf = np.array([1.0 if leaf == CASES else 0.7 for leaf in data().taxonomy.leaves], dtype=np.float32)
+    made = data(thresholds=by_leaf)
+    assert (made.accepted.coverage, made.accepted.precision) == (0.4, 1.0)
+
+
+def test_learning_curves_baselines_and_preparation_are_shown_where_they_are_known():
+    level = {"level": 2, "accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3, "classes": 3}
+    made = data(
+        epochs=[Epoch(1, 2.0, 0.5), Epoch(2, 1.0, 0.6)],
+        baselines={
+            "split": {"held_back": 5},
+            "rows": [{"name": "keyword rules", "mean_weighted_f1": 0.4, "levels": [level], "seconds": 1.0}],
+        },
+        preparation={"markup": {"fields": 3, "examples": [{"before": ATTACK, "after": ""}]}},
+    )
+    page = Page(report_page(made))
+    for part in ("Training loss", "Held-back F1", "keyword rules", "this classifier", "markup", "The same 5 held-back"):
+        assert part in page.shown
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+
+
+def test_nothing_to_measure_on_gives_a_page_that_says_so(tmp_path):
+    empty = data(ids=[], texts=[], paths=[], probabilities=np.empty((0, 3), np.float32))
+    written = write_report_page(tmp_path / "new" / "report", empty)
+    assert written == tmp_path / "new" / "report" / "index.html"
+    assert "no held-back product" in written.read_text("utf-8")
+
+
+def test_a_product_of_a_category_that_is_not_learnt_is_an_error_and_no_suspect():
+    made = data(paths=[[MUGS], [MUGS], [KETTLES], [CASES], [("New", "Thing")]])
+    assert 4 not in [suspect.row for suspect in made.suspects]
+    assert "New > Thing" in Page(report_page(made)).shown
+
+
+def test_broken_characters_do_not_break_the_page(tmp_path):
+    made = data(texts=["half \ud800 pair", "bell \x07", "nul \x00", "x" * 10_000, ""])
+    content = write_report_page(tmp_path, made).read_text("utf-8")
+    assert "\x00" not in content
+    assert "x" * 200 not in content
+
+
+def test_three_hundred_classes_fit_on_a_page_of_a_megabyte():
+    leaves = [("Root", f"Class {number}") for number in range(300)]
+    taxonomy = Taxonomy.of(leaves)
+    paths = [[leaf] for leaf in leaves for _ in range(10)]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(300), len(paths)).astype(np.float32)
+    texts = [f"product {row}" for row in range(len(paths))]
+    made = ReportData("wide", taxonomy, texts, texts, paths, probabilities, 0.5)
+    assert len(report_page(made)) < 1_000_000
+
+
+def test_a_chart_puts_points_where_they_belong():
+    svg = curve_chart([Curve("a<b", [(0, 0), (1, 1)])], Axis("x"), Axis("y"))
+    [points] = re.findall(r'points="([^"]*)"', svg)
+    assert points == "64.0,254.0 426.0,14.0"  # left and floor, right and top of the plot
+    assert "a&lt;b" in svg
+    assert Axis("x", 2, 2).share(2) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("axis", "ticks"),
+    [
+        (Axis("x"), [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (Axis("epoch", 0.85, 4.15), [1, 1.5, 2, 2.5, 3, 3.5, 4]),
+        (Axis("risk", 0, 0.13), [0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12]),
+    ],
+)
+def test_ticks_are_round_values_within_the_axis(axis, ticks):
+    assert axis.ticks() == ticks
+
+
+@pytest.mark.model
+def test_the_command_measures_a_bundle_on_a_labelled_catalogue(tmp_path):
+    words = {"kettle": (1, 0), "mug": (0, 1)}
+    write_hand_bundle(tmp_path / "bundle", words, [("Kitchen", "Kettles"), ("Kitchen", "Mugs")], threshold=0.6)
+    rows = [(1, "steel kettle", "Kettles"), (2, "mug", "Mugs"), (3, "big mug", "Mugs"), (4, "blue mug", "Kettles")]
+    lines = [{"id": id_, "title": title, "category": ["Kitchen", leaf]} for id_, title, leaf in rows]
+    lines.append({"id": 5, "title": "no category"})
+    (tmp_path / "labelled.jsonl").write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
+    command = [
+        Path(sys.executable).parent / "shelfwise",
+        "evaluate",
+        "classifier",
+        "labelled.jsonl",
+        "--bundle",
+        "bundle",
+    ]
+    ran = subprocess.run([*command, "--out", "page"], cwd=tmp_path, capture_output=True, env=os.environ, check=True)
+    [line] = ran.stdout.splitlines()
+    printed = orjson.loads(line)
+    assert (printed["products"], printed["levels"][1]["accuracy"]) == (4, 0.75)
+    assert printed["report"] == "page/index.html"
+    assert "blue mug" in (tmp_path / "page" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("catalogue", "baselines", "refusal"),
+    [
+        ('{"id": 1, "title": "mug"}', None, "no product carries a category"),
+        ('{"id": 1, "title": "mug", "category": ["A"]}', "{", "cannot be read"),
+        ('{"id": 1, "title": "mug", "category": ["A"]}', "[1]", "has no rows"),
+    ],
+)
+def test_what_cannot_be_measured_or_compared_is_refused(tmp_path, catalogue, baselines, refusal):
+    write_hand_bundle(tmp_path / "bundle", {"mug": (1.0,)}, [("A",)])
+    (tmp_path / "labelled.jsonl").write_text(catalogue)
+    arguments = ["classifier", str(tmp_path / "labelled.jsonl"), "--bundle", str(tmp_path / "bundle")]
+    if baselines is not None:
+        (tmp_path / "rows.json").write_text(baselines)
+        arguments += ["--baselines", str(tmp_path / "rows.json")]
+    ran = CliRunner().invoke(evaluate, [*arguments, "--out", str(tmp_path / "page")])
+    assert isinstance(ran.exception, ShelfwiseError)
+    assert refusal in str(ran.exception)
+    assert not (tmp_path / "page").exists()
