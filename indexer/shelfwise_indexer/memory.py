@@ -27,7 +27,9 @@ LEAST = 1e-7  # a probability, so that its logarithm is finite
 class MemorySettings:
     """What is remembered and how much it counts."""
 
-    products: Annotated[int, Field(ge=0, description="Training products that are remembered, at most; 0: none.")] = 5000
+    products: Annotated[int, Field(ge=0, description="Training products that are remembered, at most; 0: none.")] = (
+        20_000
+    )
     share: Annotated[float, Field(ge=0, lt=1, description="Of the votes, in the probability of a category.")] = 0.5
     sharpness: Annotated[float, Field(gt=0, description="How much more the most alike count (times cosine).")] = 50.0
 
@@ -37,6 +39,7 @@ class MemoryHead(nn.Module):
 
     :param keys: float [m, width], what the linear head reads of each remembered product.
     :param labels: float32 [m, leaves] as shares.
+    :param standing: float32 [m], how many products of the training part each stands for.
     :param multi_label: the linear head's probabilities are sigmoids, and each category of a product gets a whole vote.
     """
 
@@ -46,6 +49,7 @@ class MemoryHead(nn.Module):
         keys: Tensor,
         labels: npt.NDArray[np.float32],
         settings: MemorySettings,
+        standing: npt.NDArray[np.float32],
         multi_label: bool = False,
     ) -> None:
         super().__init__()
@@ -57,6 +61,7 @@ class MemoryHead(nn.Module):
         self.register_buffer("product", torch.from_numpy(product.astype(np.int64)))
         self.register_buffer("leaf", torch.from_numpy(leaf.astype(np.int64)))
         self.register_buffer("votes", torch.from_numpy(votes))
+        self.register_buffer("standing", torch.from_numpy(np.log(standing)))
         self.register_buffer("mixing", torch.tensor([settings.share, settings.sharpness]))
 
     @classmethod
@@ -68,6 +73,7 @@ class MemoryHead(nn.Module):
             state["keys"],
             np.zeros((len(state["keys"]), leaves), dtype=np.float32),
             MemorySettings(),
+            np.ones(len(state["keys"]), dtype=np.float32),
             multi_label,
         )
         for name in ("product", "leaf", "votes"):
@@ -86,16 +92,19 @@ class MemoryHead(nn.Module):
         keys, product, leaf = (cast(Tensor, getattr(self, name)) for name in ("keys", "product", "leaf"))
         share, sharpness = cast(Tensor, self.mixing).unbind()
         alike = nn.functional.normalize(pooled, dim=-1) @ keys.T
-        voices = (sharpness * alike).softmax(-1)[:, product] * cast(Tensor, self.votes)
-        voted = torch.zeros_like(own).scatter_add(1, leaf.unsqueeze(0).expand(own.shape[0], -1), voices)
+        voices = (sharpness * alike + cast(Tensor, self.standing)).softmax(-1)[:, product] * cast(Tensor, self.votes)
+        voted: Tensor = torch.zeros_like(own).scatter_add(1, leaf.unsqueeze(0).expand(own.shape[0], -1), voices)
         if self.multi_label:
-            mixed = ((1 - share) * own.sigmoid() + share * voted).clamp(LEAST, 1 - LEAST)
+            mixed: Tensor = ((1 - share) * own.sigmoid() + share * voted).clamp(LEAST, 1 - LEAST)
             return (mixed / (1 - mixed)).log()
-        return ((1 - share) * own.softmax(-1) + share * voted).clamp_min(LEAST).log()
+        mixed = (1 - share) * own.softmax(-1) + share * voted
+        return mixed.clamp_min(LEAST).log()
 
 
-def remembered(labels: npt.NDArray[np.float32], most: int, seed: int) -> Integers:
-    """Rows to remember (int64, ascending): rare categories whole, the large ones drawn down to equal numbers.
+def remembered(labels: npt.NDArray[np.float32], most: int, seed: int) -> tuple[Integers, npt.NDArray[np.float32]]:
+    """Rows to remember (int64 [m], ascending) and how many rows of its category each stands for (float32 [m]).
+
+    Rare categories are remembered whole, the large ones drawn down to equal numbers.
 
     :param labels: float32 [n, leaves]; a product counts for its first leaf, one without any is not remembered.
     """
@@ -104,6 +113,8 @@ def remembered(labels: npt.NDArray[np.float32], most: int, seed: int) -> Integer
     order = np.random.default_rng(seed).permutation(len(labelled))
     leaves: Sequence[Integers] = [labelled[order[leaf_of[order] == leaf]] for leaf in np.unique(leaf_of)]
     shares = fair_shares([len(rows) for rows in leaves], most)
-    return np.sort(
-        np.concatenate([np.empty(0, np.int64), *(r[:share] for r, share in zip(leaves, shares, strict=True))])
-    )
+    drawn = [rows[:share] for rows, share in zip(leaves, shares, strict=True)]
+    kept = np.sort(np.concatenate([np.empty(0, np.int64), *drawn]))
+    of_leaf = labels[kept].argmax(axis=1)
+    sizes, left = (np.bincount(found, minlength=labels.shape[1]) for found in (leaf_of, of_leaf))
+    return kept, (sizes[of_leaf] / left[of_leaf]).astype(np.float32)

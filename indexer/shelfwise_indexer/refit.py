@@ -39,7 +39,7 @@ class RefitSettings:
     weight_decay: Annotated[float, Field(ge=0, description="L2, decoupled.")] = 1e-4
     balance: Annotated[
         float, Field(ge=0, le=1, description="0: every product is drawn as often; 1: every class; between: between.")
-    ] = 0.0
+    ] = 0.5
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -90,10 +90,10 @@ def refit_head(
         schedule.step()
     head.eval()
     if memory is not None and memory.products > 0 and isinstance(head, LinearHead):
-        rows = remembered(texts.labels, memory.products, seed)
-        keys = pooled[0][torch.from_numpy(rows)].to(device)
+        kept, standing = remembered(texts.labels, memory.products, seed)
+        keys = pooled[0][torch.from_numpy(kept)]
         several = loss.settings.multi_label
-        model.head = MemoryHead(head, keys, texts.labels[rows], memory, several).to(device).eval()
+        model.head = MemoryHead(head, keys, texts.labels[kept], memory, standing, several).to(device).eval()
 
 
 def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:
