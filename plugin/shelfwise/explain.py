@@ -7,10 +7,12 @@ from html import unescape
 from typing import Any
 
 from shelfwise.belief import Belief
+from shelfwise.product import plain
 from shelfwise.ranking import Candidate, nodes_of
 from shelfwise.search_settings import Fusion
 from shelfwise.taxonomy import Path, parse_path
 
+_WORD = re.compile(r"[^\W_]+")
 _MARKED = re.compile(r"<em>(.*?)</em>")
 
 
@@ -94,4 +96,6 @@ def explain(
 def marked_words(found: Mapping[str, Any]) -> tuple[str, ...]:
     """The words that the server marked, in small letters, in alphabetical order."""
     texts = (text for parts in (found.get("highlight") or {}).values() for text in parts)
-    return tuple(sorted({unescape(word).casefold() for text in texts for word in _MARKED.findall(text)}))
+    # A mark may span a whole phrase, and the markup around a word.
+    marked = " ".join(plain(unescape(part)) for text in texts for part in _MARKED.findall(text))
+    return tuple(sorted(set(_WORD.findall(marked.casefold()))))

@@ -70,7 +70,8 @@ def rank(
     :param exact: None: no product comes first for holding the query's very words.
     """
     lists = {name: _ordered(found) for name, found in retrieved.lists.items()}
-    by_id = {hit["_id"]: hit for found in (*lists.values(), retrieved.added) for hit in found}
+    # Of a product that several found, the entry of `lexical` stays: it has the marked words.
+    by_id = {hit["_id"]: hit for found in (retrieved.added, *reversed(lists.values())) for hit in found}
     fused = _fused(lists, retrieved.added, settings, weights)
     ranks = _ranks(lists)
     scores = _scores(lists)
