@@ -257,6 +257,8 @@ class TestUsage:
             "search kettle --alias products --bundle b --frobnicate",
             "search --alias products --bundle b",
             "search kettle --queries q.jsonl --alias products --bundle b",
+            "search --queries q.jsonl --facets --alias products --bundle b",
+            "search kettle --sort colour --alias products --bundle b",
             "similar --alias products",
             "status",
             "index --bundle b --alias products",
@@ -428,6 +430,37 @@ class TestSearch:
         many = shop("search", "--queries", "-", "--table", "-k", "7", given='{"query": "壶"}\n').out
         assert "壶\n" in many
         assert "(out of stock)" in many
+
+    def test_facets_are_a_last_line_and_an_explanation_is_in_each_hit(self, shop):
+        *hits, page = shop("search", "steel kettle", "-k", "2", "--facets", "--explain", "--highlight").lines
+        assert (hits[0]["id"], len(hits)) == ("k1", 2)
+        assert hits[0]["explanation"]["words"] == ["kettle", "steel"]
+        assert hits[0]["explanation"]["retrievers"]["lexical"]["rank"] == 1
+        assert "<em>" in hits[0]["highlight"]["title"]
+        assert page["facets"]["categories"][0]["path"] == ["Home"]
+        assert (page["total"], page["next"]) == (3, 2)
+
+    def test_what_was_searched_for_instead_is_said_on_stderr(self, shop):
+        ran = shop(
+            "search", "steel ketle", "--filter", "brand=LG", "--filter", "color=red", "--relax", "--fusion", "rank"
+        )
+        assert ran.ids == ["k2"]
+        assert ran.err.splitlines() == [
+            "nothing was left: the filter on color was left out",
+            "no product has 'ketle': 'kettle' was looked for as well",
+        ]
+
+    def test_synonyms_and_learnt_weights_are_files_and_a_broken_one_is_named(self, shop, tmp_path):
+        synonyms, fusion = tmp_path / "synonyms.txt", tmp_path / "fusion.json"
+        synonyms.write_text("teapot => kettle")
+        fusion.write_text('{"bias": 2.0, "digits": 0.0, "length": 0.0}')
+        files = ["--synonyms", synonyms, "--fusion", fusion]
+        assert "k1" in shop("search", "steel teapot", "--mode", "lexical", *files).ids
+        synonyms.write_text("teapot, kettle\nteapot")
+        assert refused_in_one_line(shop("search", "teapot", *files), "synonyms.txt, line 2", '"tv, television"')
+        synonyms.write_text("")
+        fusion.write_text("{}")
+        assert refused_in_one_line(shop("search", "teapot", *files), "fusion.json", '"bias"')
 
     def test_a_wrong_category_names_the_closest(self, shop):
         ran = shop("search", "kettle", "--category", "Home > Kitchn > Ketles")
