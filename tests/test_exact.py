@@ -49,6 +49,14 @@ def test_a_product_is_exact_with_every_model_number_or_with_its_brand_and_all_ot
     assert Exact.of(query).held_by(product) is held
 
 
+def test_few_products_with_every_word_come_first_and_many_do_not():
+    few = [found("vacuum flask", id_="a"), found("flask", id_="b"), found("vacuum", id_="c")]
+    assert Exact.of("vacuum flask").among(few) == {"a"}
+    assert Exact.of("flask").among(few) == frozenset()
+    many = [found("green tea", id_=str(number)) for number in range(4)]
+    assert Exact.of("green tea").among(many) == frozenset()
+
+
 def test_width_case_and_accents_do_not_matter():
     assert folded("Ｃafé ＡＢＣ") == "cafe abc"
 
