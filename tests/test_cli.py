@@ -261,6 +261,8 @@ class TestUsage:
             "search kettle --alias products --bundle b --frobnicate",
             "search --alias products --bundle b",
             "search kettle --queries q.jsonl --alias products --bundle b",
+            "search --queries q.jsonl --facets --alias products --bundle b",
+            "search kettle --sort colour --alias products --bundle b",
             "similar --alias products",
             "status",
             "index --bundle b --alias products",
@@ -381,7 +383,7 @@ class TestSearch:
         assert [len(shop("search", "kettle", "-k", k).lines) for k in (1, 3)] == [1, 3]
 
     def test_a_category_finds_all_below_it_and_nothing_else(self, shop):
-        assert set(shop("search", "kettle", "--category", "Electronics").ids) == {"c1", "c2", "c3"}
+        assert set(shop("search", "case", "--category", "Electronics", "--all-variants").ids) == {"c1", "c2", "c3"}
         assert set(shop("search", "case", "--category", "Home > Kitchen").ids) == {"k1", "k2", "k3", "u1"}
 
     def test_a_predicted_category_is_found_too(self, shop):
@@ -395,8 +397,8 @@ class TestSearch:
 
     def test_modes_search_by_words_by_meaning_or_both(self, shop):
         assert shop("search", "boiler", "--mode", "lexical").out == ""
-        assert set(shop("search", "boiler", "--mode", "semantic", "-k", "4").ids) == {"k1", "k2", "k3", "u1"}
-        assert set(shop("search", "boiler", "--mode", "hybrid", "-k", "4").ids) == {"k1", "k2", "k3", "u1"}
+        assert set(shop("search", "boiler", "--mode", "semantic", "-k", "3").ids) == {"k1", "k2", "u1"}
+        assert set(shop("search", "boiler", "--mode", "hybrid", "-k", "3").ids) == {"k1", "k2", "u1"}
 
     def test_many_queries_give_a_line_each_in_their_order(self, shop):
         given = lines_of([{"query": "phone case"}, {"query": "glass kettle", "id": 9}])
@@ -429,9 +431,40 @@ class TestSearch:
         assert "Steel kettle" in out
         assert "30.00" in out
         assert "{" not in out
-        many = shop("search", "--queries", "-", "--table", "-k", "1", given='{"query": "壶"}\n').out
+        many = shop("search", "--queries", "-", "--table", "-k", "7", given='{"query": "壶"}\n').out
         assert "壶\n" in many
         assert "(out of stock)" in many
+
+    def test_facets_are_a_last_line_and_an_explanation_is_in_each_hit(self, shop):
+        *hits, page = shop("search", "steel kettle", "-k", "2", "--facets", "--explain", "--highlight").lines
+        assert (hits[0]["id"], len(hits)) == ("k1", 2)
+        assert hits[0]["explanation"]["words"] == ["kettle", "steel"]
+        assert hits[0]["explanation"]["retrievers"]["lexical"]["rank"] == 1
+        assert "<em>" in hits[0]["highlight"]["title"]
+        assert page["facets"]["categories"][0]["path"] == ["Home"]
+        assert (page["total"], page["next"]) == (3, 2)
+
+    def test_what_was_searched_for_instead_is_said_on_stderr(self, shop):
+        ran = shop(
+            "search", "steel ketle", "--filter", "brand=LG", "--filter", "color=red", "--relax", "--fusion", "rank"
+        )
+        assert ran.ids == ["k2"]
+        assert ran.err.splitlines() == [
+            "nothing was left: the filter on color was left out",
+            "no product has 'ketle': 'kettle' was looked for as well",
+        ]
+
+    def test_synonyms_and_learnt_weights_are_files_and_a_broken_one_is_named(self, shop, tmp_path):
+        synonyms, fusion = tmp_path / "synonyms.txt", tmp_path / "fusion.json"
+        synonyms.write_text("teapot => kettle")
+        fusion.write_text('{"bias": 2.0, "digits": 0.0, "length": 0.0}')
+        files = ["--synonyms", synonyms, "--fusion", fusion]
+        assert "k1" in shop("search", "steel teapot", "--mode", "lexical", *files).ids
+        synonyms.write_text("teapot, kettle\nteapot")
+        assert refused_in_one_line(shop("search", "teapot", *files), "synonyms.txt, line 2", '"tv, television"')
+        synonyms.write_text("")
+        fusion.write_text("{}")
+        assert refused_in_one_line(shop("search", "teapot", *files), "fusion.json", '"bias"')
 
     def test_a_wrong_category_names_the_closest(self, shop):
         ran = shop("search", "kettle", "--category", "Home > Kitchn > Ketles")

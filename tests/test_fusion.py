@@ -73,6 +73,10 @@ def test_min_max_of_equal_scores_gives_each_the_whole_weight():
     assert [(f.id, f.score) for f in min_max({"words": {"b": 3.0, "a": 3.0}})] == [("a", 1.0), ("b", 1.0)]
 
 
+def test_min_max_does_not_stretch_what_only_rounding_sets_apart():
+    assert [(f.id, f.score) for f in min_max({"vectors": {"a": 0.7071068, "b": 0.7071067}})] == [("a", 1.0), ("b", 1.0)]
+
+
 @given(scores=scored_lists())
 def test_min_max_gives_every_product_once_with_shares_from_0_to_1(scores):
     fused = min_max(scores)

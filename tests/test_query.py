@@ -4,8 +4,10 @@ from shelfwise.query import (
     attributes_of_some,
     by_ids,
     cosine,
+    counted,
     enriched_after,
     exact,
+    holds_outside_title,
     in_any_of,
     lexical,
     nodes,
@@ -13,6 +15,8 @@ from shelfwise.query import (
     product_with_vector,
     recommendable,
     semantic,
+    with_corrections,
+    with_highlights,
 )
 
 STOCKED = {"term": {"in_stock": {"value": True}}}
@@ -22,6 +26,8 @@ SHOWN_FIELDS = [
     "brand",
     "price",
     "in_stock",
+    "popularity",
+    "created_at",
     "variant_of",
     "shelfwise.category",
     "shelfwise.ancestors",
@@ -64,6 +70,42 @@ def test_a_lexical_search_looks_for_english_and_chinese_words_and_filters():
             }
         },
     }
+
+
+def test_other_readings_of_the_words_are_further_ways_to_match_that_weigh_less():
+    ways = lexical("tv", 3, others=["television"])["query"]["bool"]["must"][0]["dis_max"]["queries"]
+    assert len(ways) == 6
+    assert ways[:3] == lexical("tv", 3)["query"]["bool"]["must"][0]["dis_max"]["queries"]
+    assert ways[3] == {
+        "combined_fields": {
+            "query": "television",
+            "fields": ["title.english^5", "brand.english^3", "description.english^1"],
+            "boost": 0.8,
+        }
+    }
+    assert ways[5] == {"match": {"title": {"query": "television", "operator": "and", "boost": 0.8}}}
+
+
+def test_spelling_and_highlights_are_asked_for_beside_the_same_search():
+    plain = lexical("ketel", 3)
+    assert with_corrections(plain, "ketel") == plain | {
+        "suggest": {
+            "spelling": {
+                "text": "ketel",
+                "term": {"field": "title", "suggest_mode": "missing", "prefix_length": 1, "size": 1},
+            }
+        }
+    }
+    highlight = with_highlights(plain)["highlight"]
+    assert highlight["encoder"] == "html"
+    assert highlight["fields"]["title.english"] == {"number_of_fragments": 0}
+
+
+def test_what_is_counted_holds_the_words_or_passes_the_filters():
+    assert counted([STOCKED], "kettle")["query"] == lexical("kettle", 0, [STOCKED])["query"]
+    assert counted([STOCKED])["query"] == {"bool": {"filter": [STOCKED]}}
+    assert counted([])["size"] == 0
+    assert holds_outside_title("sony")["multi_match"]["query"] == "sony"
 
 
 def test_words_beyond_the_bound_are_not_sent():

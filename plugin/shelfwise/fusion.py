@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from shelfwise.errors import UnknownRetriever
 
 RANK_CONSTANT = 60  # Cormack, Clarke, Buettcher: "Reciprocal Rank Fusion…", SIGIR 2009
+LEVEL = 1e-5  # of the greatest score: what lies closer together differs by the rounding of one-byte and float vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ def reciprocal_rank(lists: Mapping[str, Sequence[str]], weights: Mapping[str, fl
 def min_max(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str, float] | None = None) -> list[Fused]:
     """Fuse by score: each list is stretched to [0, 1], weighted and added up; ties break by id.
 
-    The worst of a list gets 0 from it, as does a product that the list lacks; a list of equal scores gives 1 to each.
+    The worst of a list gets 0 from it, as does a product that the list lacks; a list of equal scores, rounding
+    aside, gives 1 to each.
     Source: Bruch, Gai, Ingber: "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023.
 
     :param scores: retriever name to the score of each id; every score finite.
@@ -48,9 +50,10 @@ def min_max(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str, flo
         if not given:
             continue
         least, most = min(given.values()), max(given.values())
+        level = most / 2 - least / 2 <= LEVEL * max(abs(most), abs(least))
         for id_, score in given.items():
             # Halved first: the span of two finite floats may not be finite.
-            stretched = (score / 2 - least / 2) / (most / 2 - least / 2) if most / 2 > least / 2 else 1.0
+            stretched = (score / 2 - least / 2) / (most / 2 - least / 2) if not level else 1.0
             shares.setdefault(id_, {})[retriever] = weights.get(retriever, 1.0) * stretched
     return _ranked(shares)
 

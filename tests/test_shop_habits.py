@@ -1,0 +1,197 @@
+"""What shop search is expected to do, asked of a real server with the settings a shop starts with."""
+
+import uuid
+
+import pytest
+
+from conftest import delete_indices
+from hand_bundle import write_hand_bundle
+from hand_index import document, fill
+from shelfwise.errors import UsageError
+from shelfwise.search import ProductSearch
+from shelfwise.search_settings import SearchSettings
+from shelfwise.synonyms import Synonyms
+
+CASES, KETTLES = ("Electronics", "Phones", "Cases"), ("Home", "Kitchen", "Kettles")
+# Two meanings, and leaves in alphabetical order: whoever says "kettle" asks for Kettles.
+WORDS = {"case": (1, 0), "cover": (1, 0), "kettle": (0, 1), "boiler": (0, 1), "gift": (0.7, 0.7)}
+PRODUCTS = [
+    {"id": "k1", "title": "Steel kettle 2L", "brand": "Sony", "price": 30, "category": KETTLES, "in_stock": True},
+    {"id": "k2", "title": "Glass kettle", "brand": "LG", "price": 15.5, "category": KETTLES, "color": "clear"},
+    {"id": "k3", "title": "Kettle", "price": 12, "category": KETTLES, "in_stock": False},
+    {"id": "k4", "title": "Tarnholt TK-1700 kettle", "brand": "Tarnholt", "price": 60, "category": KETTLES},
+    {"id": "f1", "title": "Filter for kettle", "price": 4, "category": KETTLES, "description": "fits TK-1700"},
+    {"id": "c1", "title": "Leather <b>case</b>", "brand": "Sony", "price": 9, "category": CASES, "color": "red"},
+    {"id": "c2", "title": "Leather case black", "brand": "Sony", "price": 9, "category": CASES, "variant_of": "c1"},
+    {"id": "c3", "title": "Silicone cover", "price": 5, "category": CASES},
+    {"id": "wrong", "title": "Travel kettle", "price": 20, "category": CASES},
+]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("bundle"), WORDS, [CASES, KETTLES])
+
+
+@pytest.fixture(scope="module")
+def alias(client, bundle):
+    name = f"test-habits-{uuid.uuid4().hex[:12]}"
+    fill(client, name, bundle, [document(bundle, record) for record in PRODUCTS])
+    yield name
+    delete_indices(client, name)
+
+
+@pytest.fixture(scope="module")
+def shop(client, alias, bundle):
+    return ProductSearch(client, alias, bundle)
+
+
+def ids(hits):
+    return [hit.id for hit in hits]
+
+
+pytestmark = pytest.mark.es
+
+
+def test_of_variants_one_is_shown_and_what_is_out_of_stock_comes_last(shop):
+    found = ids(shop.search("leather case", k=20))
+    assert len({"c1", "c2"} & set(found)) == 1
+    assert found[-1] == "k3"
+    assert set(ids(shop.search("case", filters=["id=c1", "id=c2"]))) == {"c1", "c2"}
+
+
+def test_the_query_category_lifts_its_products_and_removes_none(client, alias, bundle, shop):
+    plain = ProductSearch(client, alias, bundle, SearchSettings(category_boost=0.0))
+    assert set(ids(shop.search("boiler", k=20))) == set(ids(plain.search("boiler", k=20)))
+    boosted = {hit.id: hit.score for hit in shop.search("kettle", k=20)}
+    without = {hit.id: hit.score for hit in plain.search("kettle", k=20)}
+    assert boosted["k2"] > 1.5 * without["k2"]
+    assert boosted["wrong"] == pytest.approx(without["wrong"])
+
+
+def test_a_misclassified_product_is_found_by_its_words(shop):
+    assert ids(shop.search("travel kettle"))[0] == "wrong"
+
+
+def test_a_caller_may_know_the_category_better(shop):
+    told = shop.search("gift", k=20, category_probabilities={CASES: 1.0}, explain=True)
+    boosts = {hit.id: hit.explanation["category_boost"] for hit in told}
+    assert boosts["c3"] > boosts["k2"] == 0.0
+    [cover] = [hit for hit in told if hit.id == "c3"]
+    assert [node["probability"] for node in cover.explanation["categories"]] == [1.0, 1.0, 1.0]
+    with pytest.raises(UsageError, match="add up to at most 1"):
+        shop.search("gift", category_probabilities={CASES: 2.0})
+
+
+@pytest.mark.parametrize("query", ["tk-1700", "TK1700", "tarnholt tk-1700"])
+def test_the_exact_model_number_comes_first(shop, query):
+    assert ids(shop.search(query))[0] == "k4"
+
+
+def test_a_misspelt_word_is_found_and_the_page_says_so(client, alias, bundle, shop):
+    page = shop.page("kettel", mode="lexical")
+    assert {"k1", "k2"} <= set(ids(page.hits))
+    assert page.relaxed == ("no product has 'kettel': 'kettle' was looked for as well",)
+    strict = ProductSearch(client, alias, bundle, SearchSettings(spelling=False))
+    assert strict.page("kettel", mode="lexical").hits == ()
+    assert shop.page("tarnholt kettle").relaxed == ()
+
+
+def test_synonyms_count_at_the_next_query(client, alias, bundle, tmp_path):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("pouch => case")
+    search = ProductSearch(client, alias, bundle, SearchSettings(synonyms=Synonyms(file)))
+    assert set(ids(search.search("pouch", mode="lexical"))) <= {"c1", "c2"}
+    file.write_text("pouch, kettle, teapot")
+    assert "k2" in ids(search.search("pouch", mode="lexical"))
+    file.write_text("pouch")
+    with pytest.raises(UsageError, match="line 1: expected"):
+        search.search("pouch")
+
+
+@pytest.mark.parametrize("sort", [None, "price"])
+@pytest.mark.parametrize("size", [1, 3])
+def test_pages_of_any_size_are_the_whole_list_cut(shop, sort, size):
+    whole = ids(shop.search("kettle case", k=50, sort=sort))
+    assert len(whole) == 8
+    pages, offset = [], 0
+    while offset is not None:
+        page = shop.page("kettle case", k=size, offset=offset, sort=sort)
+        pages += ids(page.hits)
+        offset = page.next
+    assert pages == whole
+
+
+def test_sorted_by_price(shop):
+    prices = [hit.price for hit in shop.search("kettle", k=7, sort="-price", category="Home", filters=["price=5.."])]
+    assert prices == [60.0, 30.0, 15.5, 12.0]  # the last is out of stock
+
+
+def test_facets_count_what_holds_the_words_within_the_filters(shop):
+    page = shop.page("kettle", k=2, facets=True)
+    assert page.total == 6
+    [home, electronics] = page.facets.categories
+    assert (home.path, home.count, home.children[0].children[0].path) == (("Home",), 5, KETTLES)
+    assert (electronics.path, electronics.count) == (("Electronics",), 1)
+    assert {(brand.brand, brand.count) for brand in page.facets.brands} == {("Sony", 1), ("LG", 1), ("Tarnholt", 1)}
+    assert [(p.least, p.most, p.count) for p in page.facets.prices] == [
+        (0.0, 5.0, 1),
+        (10.0, 20.0, 2),
+        (20.0, 50.0, 2),
+        (50.0, 100.0, 1),
+    ]
+    assert shop.page("kettle", facets=True, filters=["brand=LG"]).facets.brands[0].count == 1
+    assert shop.page("boiler", facets=True).total == len(PRODUCTS)  # no word finds any: meaning finds all
+    assert shop.page("kettle").facets is None
+
+
+def test_words_are_marked_and_what_the_shop_wrote_is_escaped(shop):
+    [hit] = shop.search("leather cases", k=1, highlight=True, filters=["color=red"])
+    assert hit.highlight["title"].startswith("<em>Leather</em> &lt;b&gt;<em>case")
+    assert "<b>" not in hit.highlight["title"]
+    assert "highlight" not in shop.search("leather case", k=1)[0].to_json()
+
+
+def test_an_explanation_adds_up(shop):
+    for hit in shop.search("steel kettle", k=5, explain=True):
+        why = hit.explanation
+        shares = [retriever["share"] for retriever in why["retrievers"].values()]
+        assert sum(shares) == pytest.approx(why["fused"])
+        boosts = (1 + why["category_boost"]) * (1 + why["popularity_boost"])
+        assert why["fused"] * boosts == pytest.approx(why["score"]) == pytest.approx(hit.score)
+    [first, *_] = shop.search("steel kettle", k=5, explain=True)
+    assert first.id == "k1"
+    assert first.explanation["words"] == ("kettle", "steel")
+    assert first.explanation["retrievers"]["lexical"]["rank"] == 1
+    assert [node["path"] for node in first.explanation["categories"]] == [KETTLES[:1], KETTLES[:2], KETTLES]
+    assert first.explanation["categories"][2]["probability"] > 0.9
+    assert first.explanation["category_boost"] > 0.5
+
+
+def test_filters_that_leave_nothing_are_only_left_out_when_asked_and_said(shop):
+    options = {"category": "Home", "filters": ["brand=Sony", "color=red"]}
+    assert shop.page("kettle", **options).hits == ()
+    page = shop.page("kettle", relax=True, **options)
+    assert ids(page.hits) == ["k1"]
+    assert page.relaxed == ("nothing was left: the filter on color was left out",)
+
+
+@pytest.mark.parametrize("query", ["the of and", "💧🫖", "the", "?!", "x" * 10_000, "kettle " * 1400])
+@pytest.mark.parametrize("mode", ["hybrid", "lexical"])
+def test_a_query_of_no_use_is_answered(shop, query, mode):
+    page = shop.page(query, mode=mode, facets=True, highlight=True, explain=True)
+    assert len(page.hits) <= len(PRODUCTS)
+
+
+@pytest.mark.parametrize(("k", "offset"), [(0, 0), (100_000, 0), (10, -1), (10, 9_995), (10, 1.5)])
+def test_a_page_that_cannot_be_is_refused(shop, k, offset):
+    with pytest.raises(UsageError, match="must be a whole number"):
+        shop.search("kettle", k=k, offset=offset)
+
+
+def test_an_unknown_sort_or_setting_is_refused(shop):
+    with pytest.raises(UsageError, match="expected one of price, -price, created_at, popularity"):
+        shop.search("kettle", sort="colour")
+    for wrong in ({"fusion": "magic"}, {"category_boost": -1.0}, {"popularity": 99.0}, {"weights": {"lexical": -1.0}}):
+        with pytest.raises(UsageError):
+            SearchSettings(**wrong)

@@ -1,0 +1,24 @@
+from shelfwise.spelling import Correction, corrected, corrections, said
+
+KETEL = {"text": "ketel", "offset": 4, "length": 5, "options": [{"text": "kettle", "score": 0.8}]}
+
+
+def test_a_word_that_no_title_has_is_answered_with_its_nearest():
+    right = {"text": "red", "offset": 0, "length": 3, "options": []}
+    assert corrections({"suggest": {"spelling": [right, KETEL]}}) == (Correction("ketel", "kettle", 4, 5),)
+    assert corrections({"hits": {}}) == ()
+
+
+def test_a_model_number_is_no_misspelt_word():
+    number = {"text": "vx20k", "offset": 0, "length": 5, "options": [{"text": "vx10k"}]}
+    assert corrections({"suggest": {"spelling": [number]}}) == ()
+
+
+def test_words_are_replaced_where_they_stand():
+    mended = [Correction("ketel", "kettle", 4, 5), Correction("glas", "glass", 10, 4)]
+    assert corrected("Red KETEL glas", mended) == "Red kettle glass"
+    assert corrected("red", []) == "red"
+
+
+def test_what_was_mended_is_said():
+    assert said([Correction("ketel", "kettle", 4, 5)]) == ["no product has 'ketel': 'kettle' was looked for as well"]
