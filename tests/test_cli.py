@@ -24,6 +24,7 @@ COMMANDS = [
     "demo",
     "encode",
     "evaluate",
+    "evaluate search",
     "index",
     "local",
     "local start",

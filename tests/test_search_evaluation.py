@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from shelfwise.hit import Hit
 from shelfwise_indexer.evaluate import ndcg
-from shelfwise_indexer.judgements import Judgements
+from shelfwise_indexer.judgements import JudgementError, Judgements
 from shelfwise_indexer.search_evaluation import evaluate_search, ndcg_of
 
 JUDGEMENTS = Judgements.from_json(
@@ -57,7 +57,7 @@ def test_each_system_is_compared_with_those_before_it():
 
 def test_a_query_without_a_relevant_product_is_left_out_and_none_at_all_is_an_error():
     assert [query.id for query in evaluated(bm25=system()).queries] == ["q1", "q2"]
-    with pytest.raises(ValueError, match="no query has a product of grade 4 or more"):
+    with pytest.raises(JudgementError, match="no query has a product of grade 4 or more"):
         evaluated(bm25=system(), relevant=4)
 
 

@@ -2,6 +2,8 @@
 
 import click
 
+from shelfwise_indexer import cli_proof
+
 
 @click.group()
 def evaluate() -> None:
@@ -10,3 +12,6 @@ def evaluate() -> None:
     \b
     shelfwise evaluate --help
     """
+
+
+evaluate.add_command(cli_proof.search)

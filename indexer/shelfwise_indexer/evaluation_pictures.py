@@ -39,10 +39,7 @@ def bars_with_intervals(means: Mapping[str, float], against: Mapping[str, Differ
             colour, ends = _colour(difference), (difference.low, difference.high)
             parts += [
                 _line(across(difference.low), y, across(difference.high), y, colour, width=3),
-                *(
-                    _line(across(end), y - 6, across(end), y + 6, colour, 2)
-                    for end in (difference.low, difference.high)
-                ),
+                *(_line(across(end), y - 6, across(end), y + 6, colour, 2) for end in ends),
                 f'<circle cx="{across(difference.mean):.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>',
                 _text(WIDTH - 4, y + 5, f"{difference.mean:+.3f}", anchor="end", colour=colour),
             ]

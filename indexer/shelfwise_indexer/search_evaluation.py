@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from shelfwise.hit import Hit
-from shelfwise_indexer.judgements import JudgedQuery, Judgements
+from shelfwise_indexer.judgements import JudgedQuery, JudgementError, Judgements
 from shelfwise_indexer.significance import Difference, paired
 
 System = Callable[[JudgedQuery, int], Sequence[Hit]]
@@ -119,11 +119,11 @@ def evaluate_search(
 
     :param products: how many the catalogue has; coverage is the share of them that was shown at all.
     :param relevant: the least grade that recall and reciprocal rank count; nDCG uses all grades.
-    :raises ValueError: no query has a relevant product.
+    :raises JudgementError: no query has a relevant product.
     """
     queries = tuple(query for query in judgements.queries if max(query.grades.values()) >= relevant)
     if not queries:
-        raise ValueError(f"no query has a product of grade {relevant} or more")
+        raise JudgementError(f"no query has a product of grade {relevant} or more: judge some, or lower --relevant")
     results = {}
     with tqdm(desc="evaluate", total=len(systems) * len(queries), unit="query") as bar:
         for name, system in systems.items():
