@@ -21,7 +21,7 @@ SAID = 20  # rejected lines that are named one by one
 @alias_option
 @bundle_option
 @url_option
-@click.option("--judgements", required=True, metavar="FILE", help="TREC qrels, or JSON lines: query, id, grade.")
+@click.option("--judgements", metavar="FILE", help="TREC qrels, or JSON lines: query, id, grade. Default: of --gate.")
 @click.option("--queries", metavar="FILE", help="JSON lines: id, query, perhaps category. Needed with qrels.")
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits that are measured.")
 @click.option(
@@ -29,26 +29,30 @@ SAID = 20  # rejected lines that are named one by one
 )
 @click.option("--ablation/--no-ablation", default=True, show_default=True, help="All systems, or BM25 and the search.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for figures.json and the page search.html.")
+@click.option("--gate", metavar="FILE", help="An earlier figures.json: status 1 when the search got worse.")
 @click.option("--table", is_flag=True, help="For people, not programs.")
 def search(
     alias: str,
     bundle: Path,
     url: str | None,
-    judgements: str,
+    judgements: str | None,
     queries: str | None,
     k: int,
     relevant: int,
     ablation: bool,
     out: Path | None,
+    gate: str | None,
     table: bool,
 ) -> None:
     """The search on judged queries: each of its parts beside BM25, a line each.
 
-    Differences (`minus`) are of nDCG, with 95 % intervals. Latency is this machine's.
+    Differences (`minus`) are of nDCG, with 95 % intervals. Latency is this machine's. With --gate a last line says
+    whether the search is significantly worse than in the figures that an earlier run saved with --out.
 
     \b
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.jsonl --out proof
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.qrels --queries queries.jsonl --table
+    shelfwise evaluate search --alias products --bundle bundle --gate proof/figures.json
     """
     from shelfwise.bundle import Bundle
     from shelfwise.index import status
@@ -56,10 +60,19 @@ def search(
     from shelfwise.server import connect
     from shelfwise_indexer import ablation as parts
     from shelfwise_indexer.evaluation_page import page
+    from shelfwise_indexer.gate import compare, read_figures
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.search_evaluation import evaluate_search
 
-    judged = read_judgements(judgements, queries)
+    saved = read_figures(gate) if gate else None
+    if gate and saved is None:
+        raise UsageError(f"{gate} holds no figures: expected the figures.json of `shelfwise evaluate search --out`")
+    if judgements is not None:
+        judged = read_judgements(judgements, queries)
+    elif saved is not None:
+        judged = saved.judgements
+    else:
+        raise UsageError("give --judgements FILE, or an earlier figures.json as --gate, whose judgements are used then")
     _say_what_was_read(judged)
     with closing(connect(url)) as client:
         live = status(client, alias)
@@ -80,7 +93,10 @@ def search(
         _write(out / "figures.json", orjson.dumps(evaluation.figures() | {"about": about}, option=orjson.OPT_INDENT_2))
     for line in evaluation.to_json():
         click.echo(_row(line, k, parts.BM25)) if table else emit(line)
-    if judged.rejected or judged.bad_queries:
+    verdict = compare(evaluation, saved, parts.SHOWN) if saved else None
+    if verdict is not None:
+        click.echo(str(verdict)) if table else emit(verdict.to_json())
+    if (verdict is not None and not verdict.passed) or judged.rejected or judged.bad_queries:
         sys.exit(REJECTED)
 
 
