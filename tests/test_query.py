@@ -22,6 +22,8 @@ SHOWN_FIELDS = [
     "brand",
     "price",
     "in_stock",
+    "popularity",
+    "created_at",
     "variant_of",
     "shelfwise.category",
     "shelfwise.ancestors",

@@ -10,6 +10,7 @@ from hand_index import CATALOGUE, add, document, fill
 from shelfwise.errors import IncompatibleIndex, ServerError, UnknownCategory, UnknownRetriever, UsageError
 from shelfwise.index import create_index, finish, rollback, swap
 from shelfwise.search import ProductSearch
+from shelfwise.search_settings import SearchSettings
 
 KITCHEN, PHONES = ("Home", "Kitchen", "Kettles"), ("Electronics", "Phones", "Cases")
 # Three meanings: boiling water, protecting a phone, hearing.
@@ -32,6 +33,9 @@ PRODUCTS = [
     {"id": "e1", "title": "Earbuds", "description": "with a charging case", "category": "Electronics > Audio"},
 ]
 
+# Every product for itself: what a shop hides or puts last is tested in test_shop_habits.py.
+EVERYTHING = SearchSettings(collapse_variants=False, out_of_stock_last=False)
+
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
@@ -43,14 +47,14 @@ def shop(client, bundle):
     """The six products, for tests that only read; those that change something fill an alias of their own."""
     name = f"test-shop-{uuid.uuid4().hex[:12]}"
     fill(client, name, bundle, [document(bundle, record) for record in PRODUCTS])
-    yield ProductSearch(client, name, bundle)
+    yield ProductSearch(client, name, bundle, EVERYTHING)
     delete_indices(client, name)
 
 
 @pytest.fixture
 def own_shop(client, alias, bundle):
     fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
-    return ProductSearch(client, alias, bundle)
+    return ProductSearch(client, alias, bundle, EVERYTHING)
 
 
 def ids(hits):
@@ -271,7 +275,7 @@ def test_another_bundle_is_refused_at_construction(client, alias, own_shop, tmp_
 def test_a_swap_to_another_bundle_never_mixes_vectors(client, alias, bundle, tmp_path):
     """Before the search notices, it searches the old index, whole; afterwards it refuses."""
     old = fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
-    slow, quick = (ProductSearch(client, alias, bundle, recheck=seconds) for seconds in (3600, 0))
+    slow, quick = (ProductSearch(client, alias, bundle, EVERYTHING, seconds) for seconds in (3600, 0))
     # The same words with turned meanings: of the same dimension, so the server would not notice.
     turned = {word: vector[::-1] for word, vector in WORDS.items()}
     other = write_hand_bundle(tmp_path / "other", turned, [KITCHEN, PHONES])
@@ -286,7 +290,7 @@ def test_a_swap_to_another_bundle_never_mixes_vectors(client, alias, bundle, tmp
 
 def test_a_swap_within_the_same_bundle_is_followed_without_a_restart(client, alias, bundle):
     first = fill(client, alias, bundle, [document(bundle, {"id": "old", "title": "kettle"})])
-    slow, quick = (ProductSearch(client, alias, bundle, recheck=seconds) for seconds in (3600, 0))
+    slow, quick = (ProductSearch(client, alias, bundle, EVERYTHING, seconds) for seconds in (3600, 0))
     fill(client, alias, bundle, [document(bundle, {"id": "new", "title": "kettle"})])
     assert (ids(slow.search("kettle")), ids(quick.search("kettle"))) == (["old"], ["new"])
     rollback(client, alias)
@@ -304,7 +308,7 @@ def test_a_failed_part_of_a_request_is_raised(client, alias, bundle, own_shop, t
 
     class Lying:
         path, version, dimension, taxonomy = bundle.path, bundle.version, bundle.dimension, bundle.taxonomy
-        encoder = write_hand_bundle(tmp_path / "two", {"kettle": (0, 1)}, [KITCHEN]).encoder
+        encoder = write_hand_bundle(tmp_path / "two", {"kettle": (0, 1)}, [KITCHEN, PHONES]).encoder
 
     with pytest.raises(ServerError, match=r"searching index .*: the server answered 400: .*dimension"):
         ProductSearch(client, alias, Lying).search("kettle")

@@ -23,6 +23,7 @@ from shelfwise.hit import Hit
 from shelfwise.product import plain
 from shelfwise.recommend import SimilarProducts
 from shelfwise.search import ProductSearch
+from shelfwise.search_settings import SearchSettings
 from shelfwise.server import connect
 from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.evaluate import ndcg
@@ -61,7 +62,9 @@ def run(work: Path, url: str | None) -> None:
         )
         searcher, recommender = ProductSearch(client, ALIAS, bundle), SimilarProducts(client, ALIAS)
         queries = read_queries(folder)
-        _show_queries(screen, searcher, queries)
+        # Whoever judged the products looked neither at stock nor at which are variants.
+        judged = SearchSettings(collapse_variants=False, out_of_stock_last=False)
+        _show_queries(screen, ProductSearch(client, ALIAS, bundle, judged), queries)
         _show_filtered(screen, searcher)
         _show_similar(screen, searcher, recommender)
     _show_scores(screen, bundle)

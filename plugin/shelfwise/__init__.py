@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shelfwise.product import Product, parse_product
     from shelfwise.recommend import SimilarProducts
     from shelfwise.search import ProductSearch
+    from shelfwise.search_settings import SearchSettings
     from shelfwise.server import connect
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Filter",
     "Product",
     "ProductSearch",
+    "SearchSettings",
     "ShelfwiseError",
     "SimilarProducts",
     "connect",
@@ -28,6 +30,7 @@ _ROOMS = {
     "Filter": "shelfwise.filters",
     "Product": "shelfwise.product",
     "ProductSearch": "shelfwise.search",
+    "SearchSettings": "shelfwise.search_settings",
     "SimilarProducts": "shelfwise.recommend",
     "connect": "shelfwise.server",
     "parse_product": "shelfwise.product",

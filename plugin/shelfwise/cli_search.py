@@ -22,6 +22,11 @@ from shelfwise.errors import UsageError
 )
 @click.option("--mode", type=click.Choice(["hybrid", "lexical", "semantic"]), default="hybrid", show_default=True)
 @click.option("--queries", metavar="FILE|-", help="Many queries: JSON lines with `query`; a line each comes out.")
+@click.option("--offset", default=0, show_default=True, help="Hits to pass over: the next page.")
+@click.option(
+    "--sort", type=click.Choice(["price", "-price", "created_at", "popularity"]), help="Instead of best first."
+)
+@click.option("--all-variants", is_flag=True, help="Every variant of a product, not only the best.")
 @click.option("--table", is_flag=True, help="For people, not programs.")
 def search(
     query: str | None,
@@ -33,6 +38,9 @@ def search(
     filters: tuple[str, ...],
     mode: Any,
     queries: str | None,
+    offset: int,
+    sort: Any,
+    all_variants: bool,
     table: bool,
 ) -> None:
     """Products for a query, best first.
@@ -45,17 +53,20 @@ def search(
     """
     from shelfwise.bundle import Bundle
     from shelfwise.search import ProductSearch
+    from shelfwise.search_settings import SearchSettings
     from shelfwise.server import connect
 
     if (query is None) == (queries is None):
         raise UsageError('give one query, as `shelfwise search "travel mug" …`, or --queries FILE')
     with closing(connect(url)) as client:
-        searcher = ProductSearch(client, alias, Bundle.load(bundle))
+        settings = SearchSettings(collapse_variants=not all_variants)
+        searcher = ProductSearch(client, alias, Bundle.load(bundle), settings)
         if query is not None:
-            show(searcher.search(query, k, category, filters, mode), table)
+            show(searcher.search(query, k, category, filters, mode, offset=offset, sort=sort), table)
             return
         texts = list(read_queries(queries or "-"))
-        for text, hits in zip(texts, searcher.search_many(texts, k, category, filters, mode), strict=True):
+        found = searcher.search_many(texts, k, category, filters, mode, offset=offset, sort=sort)
+        for text, hits in zip(texts, found, strict=True):
             if table:
                 click.echo(f"\n{text}")
                 show(hits, table)

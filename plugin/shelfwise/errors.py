@@ -39,3 +39,7 @@ class UnknownCategory(UsageError):
 
 class UnknownRetriever(UsageError):
     """A fusion weight names a retriever that gave no list."""
+
+
+class InvalidSynonyms(UsageError):
+    """A synonym file is missing, or a line of it is not of the format."""

@@ -18,6 +18,8 @@ SHOWN = [
     "brand",
     "price",
     "in_stock",
+    "popularity",
+    "created_at",
     "variant_of",
     "shelfwise.category",
     "shelfwise.ancestors",

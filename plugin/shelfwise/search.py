@@ -1,44 +1,40 @@
 """The search: a shopper's words in, products out, by words and by meaning, within what the caller filters."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from elasticsearch import Elasticsearch
 
 from shelfwise.alias import RECHECK_SECONDS, LiveAlias
+from shelfwise.belief import Belief, believe, believe_paths
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UnknownCategory, UsageError
-from shelfwise.filters import Body, Filter, filter_bodies, has_attribute, in_category, unknown_attribute
-from shelfwise.fusion import reciprocal_rank
+from shelfwise.exact import Exact
+from shelfwise.filters import Filter, filter_bodies, has_attribute, in_category, unknown_attribute
 from shelfwise.hit import Hit, listed
 from shelfwise.index import LiveIndex
+from shelfwise.order import WINDOWS, Order
 from shelfwise.product import plain
-from shelfwise.query import (
-    MAX_HITS,
-    any_of,
-    attributes_of_some,
-    cosine,
-    exact,
-    lexical,
-    nodes,
-    semantic,
-)
+from shelfwise.query import MAX_HITS, any_of, attributes_of_some, nodes
+from shelfwise.ranking import rank
+from shelfwise.retrieval import Asked, retrieve
+from shelfwise.search_settings import Mode, SearchSettings, Sort
 from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
 
-Mode = Literal["hybrid", "lexical", "semantic"]
-WINDOW = 50  # hits of each retriever that are fused, at least
 MAX_QUERY_CHARACTERS = 10_000  # of these the words read query.MAX_WORDS_LENGTH, the model its max_tokens
 QUERIES_AT_ONCE = 1000  # encoded in one batch
 
-Found = Mapping[str, Any]
+Probabilities = Mapping[Path, float]
 
 
 class ProductSearch:
     """Searches the products behind an alias with the bundle that enriched them.
 
-    :param weights: of `lexical` and `semantic` in a hybrid search (default 1.0 each).
+    :param settings: how the retrievers are weighed, and the habits of the shop; default `SearchSettings()`.
     :param recheck: seconds after which a moved alias is noticed; until then the index before is searched, whole.
+    :param weights: short for settings with these `weights`.
     :raises IncompatibleIndex: the index was written with another bundle.
     :raises UnknownRetriever: a weight names another retriever.
     """
@@ -48,13 +44,15 @@ class ProductSearch:
         client: Elasticsearch,
         alias: str,
         bundle: Bundle,
-        weights: Mapping[str, float] | None = None,
+        settings: SearchSettings | None = None,
         recheck: float = RECHECK_SECONDS,
+        *,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
-        reciprocal_rank({"lexical": [], "semantic": []}, weights)
+        settings = settings or SearchSettings()
+        self._settings = settings if weights is None else replace(settings, weights=dict(weights))
         self._alias = LiveAlias(client, alias, bundle, recheck)
         self._bundle = bundle
-        self._weights = dict(weights or {})
         self._attributes: tuple[str, frozenset[str]] = ("", frozenset())
 
     def search(
@@ -64,17 +62,29 @@ class ProductSearch:
         category: str | Sequence[str] | None = None,
         filters: Iterable[Filter | str] = (),
         mode: Mode = "hybrid",
+        *,
+        offset: int = 0,
+        sort: Sort | None = None,
+        category_probabilities: Probabilities | None = None,
     ) -> list[Hit]:
         """The k best products, best first; k whenever the filters leave k (in mode `lexical`: k that hold a word).
 
+        The order is that of the list: `score` is the retrievers' and boosts', and knows neither stock nor exact words.
+
         :param category: a path (`"A > B"` or names, root first); finds everything below it too.
         :param filters: conditions as `Filter` or as its text, `brand=Sony`.
+        :param offset: hits to pass over: pages of any size follow one another without a gap or a repetition.
+        :param sort: the products to the point by `price`, `-price`, `created_at` (newest first) or `popularity`.
+        :param category_probabilities: P(category | query), instead of the classifier's.
         :raises UsageError: an empty query, k outside 1 to 10,000, a filter that cannot be.
         :raises UnknownCategory: neither the bundle's taxonomy nor the index has the category.
         :raises IncompatibleIndex: the alias was moved to an index of another bundle.
         :raises ServerError: the server did not answer, or refused any part.
         """
-        return self.search_many([query], k, category, filters, mode)[0]
+        given = None if category_probabilities is None else [category_probabilities]
+        return self.search_many(
+            [query], k, category, filters, mode, offset=offset, sort=sort, category_probabilities=given
+        )[0]
 
     def search_many(
         self,
@@ -83,69 +93,83 @@ class ProductSearch:
         category: str | Sequence[str] | None = None,
         filters: Iterable[Filter | str] = (),
         mode: Mode = "hybrid",
+        *,
+        offset: int = 0,
+        sort: Sort | None = None,
+        category_probabilities: Sequence[Probabilities] | None = None,
     ) -> list[list[Hit]]:
-        """As `search` for many queries, in their order: one batch of the encoder, few requests."""
+        """As `search` for many queries, in their order: one batch of the encoder, few requests.
+
+        :param category_probabilities: of each query, in their order.
+        """
         words = [_words(query, place, len(queries)) for place, query in enumerate(queries, start=1)]
         check_k(k)
-        if mode not in get_args(Mode):
-            raise UsageError(f"mode {mode!r}: expected one of {', '.join(get_args(Mode))}")
+        _check_page(k, offset)
+        _check_one_of("mode", mode, get_args(Mode))
+        if sort is not None:
+            _check_one_of("sort", sort, get_args(Sort))
+        if category_probabilities is not None and len(category_probabilities) != len(words):
+            raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
         path = _path(category)
         filters = (filters,) if isinstance(filters, str) else filters
         conditions = [Filter.parse(given) if isinstance(given, str) else given for given in filters]
         hits: list[list[Hit]] = []
         for start in range(0, len(words), QUERIES_AT_ONCE):
-            part = words[start : start + QUERIES_AT_ONCE]
-            vectors = [] if mode == "lexical" else self._bundle.encoder.encode_queries(part).vectors.tolist()
+            end = start + QUERIES_AT_ONCE
+            asked = self._asked(words[start:end], mode, (category_probabilities or ())[start:end])
             found = partial(
-                self._found, words=part, vectors=vectors, k=k, category=path, conditions=conditions, mode=mode
+                self._found,
+                asked=asked,
+                until=offset + k,
+                category=path,
+                conditions=conditions,
+                mode=mode,
+                sort=sort,
             )
-            hits.extend(self._alias.over(found))
+            orders = self._alias.over(found)
+            hits.extend(
+                [Hit.of(c.found, c.score, c.fused.shares) for c in order.all()[offset : offset + k]] for order in orders
+            )
         return hits
+
+    def _asked(self, words: Sequence[str], mode: Mode, probabilities: Sequence[Probabilities]) -> list[Asked]:
+        """The queries, read and encoded: one pass of the model gives vectors and categories."""
+        exact = [Exact.of(text) if self._settings.exact_first and mode != "semantic" else None for text in words]
+        if mode == "lexical":
+            return [Asked(text, None, None, ones) for text, ones in zip(words, exact, strict=True)]
+        encoded = self._bundle.encoder.encode_queries(words)
+        beliefs: list[Belief | None] = [None] * len(words)
+        taxonomy = self._bundle.taxonomy
+        if mode == "hybrid" and self._settings.category_boost:
+            if probabilities:
+                beliefs = [believe_paths(taxonomy, given) for given in probabilities]
+            else:
+                beliefs = [believe(taxonomy, row) for row in encoded.probabilities]
+        return [Asked(*parts) for parts in zip(words, encoded.vectors.tolist(), beliefs, exact, strict=True)]
 
     def _found(
         self,
         index: LiveIndex,
-        words: Sequence[str],
-        vectors: Sequence[Sequence[float]],
-        k: int,
+        asked: Sequence[Asked],
+        until: int,
         category: Path | None,
         conditions: Sequence[Filter],
         mode: Mode,
-    ) -> list[list[Hit]]:
+        sort: Sort | None,
+    ) -> list[Order]:
         self._check_known(index, category, conditions)
         filters = filter_bodies(conditions, category)
-        depth = k if mode != "hybrid" else max(k, WINDOW)
-        by_words = [] if mode == "semantic" else [lexical(text, depth, filters) for text in words]
-        by_meaning = [semantic(vector, depth, filters) for vector in vectors]
-        # A query's two bodies side by side, so that they travel in one request.
-        answers = self._alias.ask(index, _alternating(by_words, by_meaning))
-        lists = [answer["hits"]["hits"] for answer in answers]
-        if mode == "lexical":
-            return [_single("lexical", found, k, float) for found in lists]
-        nearest = lists if mode == "semantic" else lists[1::2]
-        self._complete(index, nearest, vectors, depth, filters)
-        if mode == "semantic":
-            return [_single("semantic", found, k, cosine) for found in nearest]
-        return [self._fused(*both, k) for both in zip(lists[0::2], nearest, strict=True)]
-
-    def _complete(
-        self,
-        index: LiveIndex,
-        nearest: list[Sequence[Found]],
-        vectors: Sequence[Sequence[float]],
-        depth: int,
-        filters: Sequence[Body],
-    ) -> None:
-        """Where the graph gave fewer than were asked for, compare with every product that passes the filters."""
-        short = [place for place, found in enumerate(nearest) if len(found) < depth]
-        answers = self._alias.ask(index, [exact(vectors[place], depth, filters) for place in short])
-        for place, answer in zip(short, answers, strict=True):
-            nearest[place] = answer["hits"]["hits"]
-
-    def _fused(self, by_words: Sequence[Found], by_meaning: Sequence[Found], k: int) -> list[Hit]:
-        found = {hit["_id"]: hit for hit in (*by_words, *by_meaning)}
-        lists = {"lexical": [hit["_id"] for hit in by_words], "semantic": [hit["_id"] for hit in by_meaning]}
-        return [Hit.of(found[one.id], one.score, one.shares) for one in reciprocal_rank(lists, self._weights)[:k]]
+        by_name = any(condition.field in ("id", "variant_of") for condition in conditions)
+        collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
+        orders = [Order(self._settings.out_of_stock_last, collapse, sort) for _ in asked]
+        for depth in WINDOWS:
+            open_ = [place for place, order in enumerate(orders) if not order.has(until)]
+            found = retrieve(self._alias, index, [asked[place] for place in open_], depth, filters, mode)
+            for place, retrieved in zip(open_, found, strict=True):
+                query = asked[place]
+                ranked = rank(retrieved, self._settings, self._settings.weights, query.belief, query.exact)
+                orders[place].extend(ranked, all(len(given) < depth for given in retrieved.lists.values()))
+        return orders
 
     def _check_known(self, index: LiveIndex, category: Path | None, conditions: Sequence[Filter]) -> None:
         """A mistyped category or attribute is an error, not an empty result."""
@@ -185,6 +209,16 @@ def check_k(k: int) -> None:
         raise UsageError(f"k must be a whole number from 1 to {MAX_HITS:,}, got {k!r}")
 
 
+def _check_page(k: int, offset: int) -> None:
+    if isinstance(offset, bool) or not isinstance(offset, int) or not 0 <= offset <= MAX_HITS - k:
+        raise UsageError(f"offset must be a whole number, and with k at most {MAX_HITS:,}; got {offset!r} and k {k:,}")
+
+
+def _check_one_of(name: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise UsageError(f"{name} {given!r}: expected one of {', '.join(known)}")
+
+
 def _words(query: str, place: int, of: int) -> str:
     # What a terminal could not decode arrives as half surrogates, which no request can carry.
     words = plain(query[:MAX_QUERY_CHARACTERS].encode("utf-8", "replace").decode()) if isinstance(query, str) else ""
@@ -201,17 +235,6 @@ def _path(category: str | Sequence[str] | None) -> Path | None:
         return parse_path(category)
     except ValueError as error:
         raise UsageError(f"category {str(category)[:60]!r}: {error}") from None
-
-
-def _alternating(first: Sequence[Body], second: Sequence[Body]) -> list[Body]:
-    if not first or not second:
-        return [*first, *second]
-    return [body for both in zip(first, second, strict=True) for body in both]
-
-
-def _single(retriever: str, found: Sequence[Found], k: int, scale: Any) -> list[Hit]:
-    ranked = sorted(found, key=lambda hit: (-hit["_score"], hit["_id"]))[:k]
-    return [Hit.of(hit, score := scale(hit["_score"]), {retriever: score}) for hit in ranked]
 
 
 def _leaves(attributes: Mapping[str, Any], above: str = "") -> Iterable[str]:

@@ -1,0 +1,68 @@
+"""Exact words: the model number that a shopper typed, and the brand, as a product's title or brand holds them."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_TOKEN = re.compile(r"[^\W_]+(?:[-./][^\W_]+)*")
+_COUNTED = re.compile(r"\d+[-./].*")  # 2-person, 3-in-1, 65-inch: how many, not which
+_WORD = re.compile(r"[^\W_]+")
+# Letters with digits that say how much, not which: 2m, 400ml, 65w, 30x40cm, 2nd.
+_MEASURE = re.compile(
+    r"\d+(?:[.,]\d+)?(?:x\d+(?:[.,]\d+)?)*"
+    r"(?:[mck]?m|[mcd]?l|[mk]?g|[kmg]?w|k?v|m?a?ah|[kmgt]b|ft|in|inch|oz|lbs?|p|k|d|s|h|hz|ghz|pcs?|pack|ct|st|nd|rd|th)?"
+)
+_LEAST = 3  # characters of a model number; shorter ones (A5, 4K, C2) are sizes as often
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """What a product must hold to be the very one that was asked for."""
+
+    words: frozenset[str]
+    """All words of the query, folded."""
+    codes: tuple[str, ...]
+    """Model numbers: words with letters and digits that are no measure; `TK-1700` is `tk1700`."""
+
+    @classmethod
+    def of(cls, query: str) -> "Exact":
+        """Read a query."""
+        text = folded(query)
+        codes = []
+        for token in _TOKEN.findall(text):
+            joined = "".join(_WORD.findall(token))
+            letters, digits = (any(map(kind, joined)) for kind in (str.isalpha, str.isdigit))
+            measure = _MEASURE.fullmatch(token) or _COUNTED.fullmatch(token)
+            if letters and digits and joined.isascii() and len(joined) >= _LEAST and not measure:
+                codes.append(joined)
+        return cls(frozenset(_WORD.findall(text)), tuple(codes))
+
+    def held_by(self, found: Mapping[str, Any]) -> bool:
+        """Whether title and brand hold every model number; without one, all words, a whole brand among them.
+
+        A query that names neither a model number nor a brand asks for no product before others.
+
+        :param found: an entry of the server's `hits.hits`.
+        """
+        source = found["_source"]
+        title, brand = folded(str(source.get("title") or "")), folded(str(source.get("brand") or ""))
+        if self.codes:
+            held = set(_joined(title)) | set(_joined(brand)) | {"".join(_WORD.findall(folded(found["_id"])))}
+            return held.issuperset(self.codes)
+        own = set(_WORD.findall(brand))
+        return bool(own) and own <= self.words and self.words <= own | set(_WORD.findall(title))
+
+
+def folded(text: str) -> str:
+    """Small letters without accents, full-width characters as plain ones."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(part for part in parts if not unicodedata.combining(part))
+
+
+def _joined(text: str) -> list[str]:
+    """Words, neighbours of two and of three put together: `TK 1700`, `TK-1700` and `TK1700` are one."""
+    words = _WORD.findall(text)
+    runs = (words[at : at + n] for n in (1, 2, 3) for at in range(len(words) - n + 1))
+    return ["".join(run) for run in runs]

@@ -1,0 +1,76 @@
+"""The order: ranked products, window by window, become one list that pages cut the same way whatever their size.
+
+Each window is retrieved and ranked by requests that are always the same, so that a product's place depends neither on
+how many hits were asked for nor on where a page begins. Deeper windows only add what those before did not have.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from shelfwise.ranking import Candidate, one_of_each_group
+from shelfwise.search_settings import Sort
+
+WINDOWS = (100, 1000, 10_000)  # hits of each retriever; the last is `max_result_window` of the mapping
+SORTED_AT_LEAST = 24  # products
+SORTED_SHARE = 0.5  # of the best score: with reciprocal ranks, what both retrievers found
+
+
+@dataclass
+class Order:
+    """The products of one query, best first, as far as they were retrieved."""
+
+    out_of_stock_last: bool = True
+    collapse_variants: bool = True
+    sort: Sort | None = None
+    exhausted: bool = False
+    """No window can add anything."""
+    _ids: set[str] = field(default_factory=set)
+    _groups: set[str] = field(default_factory=set)
+    _first: list[Candidate] = field(default_factory=list)
+    _last: list[Candidate] = field(default_factory=list)
+
+    def extend(self, ranked: Iterable[Candidate], exhausted: bool) -> None:
+        """Add what a window found, best first, and the earlier windows had not."""
+        self.exhausted = exhausted
+        new = [candidate for candidate in ranked if candidate.id not in self._ids]
+        self._ids.update(candidate.id for candidate in new)
+        if self.out_of_stock_last:
+            new.sort(key=_out_of_stock)
+        if self.collapse_variants:
+            new = one_of_each_group(new, self._groups)
+        if self.sort is not None:
+            new = _sorted(new, self.sort)
+        for candidate in new:
+            last = self.out_of_stock_last and _out_of_stock(candidate)
+            (self._last if last else self._first).append(candidate)
+
+    def has(self, count: int) -> bool:
+        """Whether the first `count` are known for good."""
+        return self.exhausted or len(self._first) >= count
+
+    def all(self) -> list[Candidate]:
+        """All that is known, what is out of stock at the end."""
+        return [*self._first, *self._last]
+
+
+def _out_of_stock(candidate: Candidate) -> bool:
+    return candidate.found["_source"].get("in_stock") is False
+
+
+def _sorted(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
+    """Those that are to the point in the order asked for, then the others so; what lacks the field comes last.
+
+    A search by meaning finds everything, more or less. Sorted as a whole, the cheapest thing of the shop would come
+    first whatever was asked for.
+    """
+    best = max((candidate.score for candidate in candidates), default=0.0)
+    close = sum(candidate.score >= SORTED_SHARE * best for candidate in candidates)
+    cut = max(SORTED_AT_LEAST, close)
+    return [*_by_field(candidates[:cut], sort), *_by_field(candidates[cut:], sort)]
+
+
+def _by_field(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
+    name, ascending = sort.removeprefix("-"), sort == "price"
+    having = [c for c in candidates if c.found["_source"].get(name) is not None]
+    having.sort(key=lambda c: c.found["_source"][name], reverse=not ascending)
+    return [*having, *(c for c in candidates if c.found["_source"].get(name) is None)]

@@ -1,0 +1,173 @@
+"""The ranking: what the retrievers found becomes one list, by fusion, the query's category and the shop's habits.
+
+A product's score is that of the fusion, times 1 + boost for its category, times 1 + boost for its popularity. Products
+with the query's exact model number then come first and what is out of stock last, whatever their scores.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shelfwise.belief import TRUST_DEPTH, Belief, trust
+from shelfwise.exact import Exact
+from shelfwise.fusion import Fused, min_max, reciprocal_rank
+from shelfwise.hit import listed
+from shelfwise.query import cosine
+from shelfwise.search_settings import SearchSettings
+
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One product that a retriever found, with all that its place depends on."""
+
+    id: str
+    found: Found
+    """The entry of the server's `hits.hits`."""
+    score: float
+    """After the boosts."""
+    fused: Fused
+    ranks: Mapping[str, int]
+    """Of each retriever that found it, 1 = best."""
+    scores: Mapping[str, float]
+    """Of each retriever that found it: BM25 of `lexical`, cosine of `semantic`."""
+    category_share: float
+    """How far it lies in what the query asks for, 0 to 1; see `Belief.share`."""
+    category_boost: float
+    popularity_boost: float
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What the retrievers gave for one query, each list best first."""
+
+    lists: Mapping[str, Sequence[Found]]
+    """`lexical`, `semantic` or both."""
+    added: Sequence[Found] = ()
+    """The nearest of likely categories; those that `semantic` lacks rank behind it."""
+
+
+def rank(
+    retrieved: Retrieved,
+    settings: SearchSettings,
+    weights: Mapping[str, float] | None,
+    belief: Belief | None,
+    exact: Exact | None,
+) -> list[Candidate]:
+    """All products found, best first; ties break by id.
+
+    :param weights: retriever to weight, as the settings or the query have them.
+    :param belief: None: no boost by category.
+    :param exact: None: no product comes first for its model number.
+    """
+    lists = {name: _ordered(found) for name, found in retrieved.lists.items()}
+    by_id = {hit["_id"]: hit for found in (*lists.values(), retrieved.added) for hit in found}
+    fused = _fused(lists, retrieved.added, settings, weights)
+    ranks = _ranks(lists)
+    scores = _scores(lists)
+    shares: Mapping[str, float] = {}
+    trusted = 0.0
+    if belief is not None and settings.category_boost:
+        shares = {one.id: belief.share(nodes_of(by_id[one.id])) for one in fused}
+        best = _by_scores(lists, weights)[:TRUST_DEPTH]
+        trusted = trust([shares[one.id] for one in best], [one.score for one in best])
+    popularity = _popularity(by_id.values()) if settings.popularity else {}
+    candidates = []
+    for one in fused:
+        share = shares.get(one.id, 0.0)
+        category_boost = settings.category_boost * trusted * share
+        popularity_boost = settings.popularity * popularity.get(one.id, 0.0)
+        candidates.append(
+            Candidate(
+                id=one.id,
+                found=by_id[one.id],
+                score=one.score * (1.0 + category_boost) * (1.0 + popularity_boost),
+                fused=one,
+                ranks=ranks.get(one.id, {}),
+                scores=scores.get(one.id, {}),
+                category_share=share,
+                category_boost=category_boost,
+                popularity_boost=popularity_boost,
+                exact=exact is not None and exact.held_by(by_id[one.id]),
+            )
+        )
+    return sorted(candidates, key=lambda c: (not c.exact, -c.score, c.id))
+
+
+def nodes_of(found: Found) -> list[str]:
+    """The product's `shelfwise.ancestors`."""
+    return listed((found["_source"].get("shelfwise") or {}).get("ancestors"))
+
+
+def group_of(found: Found) -> str:
+    """What the variants of one product share."""
+    return str((found["_source"].get("shelfwise") or {}).get("group") or found["_id"])
+
+
+def one_of_each_group(candidates: Iterable[Candidate], seen: set[str]) -> list[Candidate]:
+    """The first of each group; `seen` is what groups came before, and grows."""
+    kept = []
+    for candidate in candidates:
+        group = group_of(candidate.found)
+        if group not in seen:
+            seen.add(group)
+            kept.append(candidate)
+    return kept
+
+
+def _fused(
+    lists: Mapping[str, Sequence[Found]],
+    added: Sequence[Found],
+    settings: SearchSettings,
+    weights: Mapping[str, float] | None,
+) -> list[Fused]:
+    if len(lists) == 1:
+        [(name, found)] = lists.items()
+        scores = ((hit["_id"], _scale(name, hit)) for hit in found)
+        return [Fused(id_, score, {name: score}) for id_, score in scores]
+    if settings.fusion == "rank":
+        ids = {name: [hit["_id"] for hit in found] for name, found in lists.items()}
+        ids["semantic"] = list(dict.fromkeys([*ids["semantic"], *(hit["_id"] for hit in added)]))
+        return reciprocal_rank(ids, weights)
+    # What was added does not stretch the scale of the others: it would move with every guess of the classifier.
+    fused = _by_scores(lists, weights)
+    known = {one.id for one in fused}
+    return [*fused, *(Fused(hit["_id"], 0.0, {}) for hit in added if hit["_id"] not in known)]
+
+
+def _by_scores(lists: Mapping[str, Sequence[Found]], weights: Mapping[str, float] | None) -> list[Fused]:
+    return min_max({name: {hit["_id"]: _scale(name, hit) for hit in found} for name, found in lists.items()}, weights)
+
+
+def _ordered(found: Sequence[Found]) -> list[Found]:
+    return sorted(found, key=lambda hit: (-hit["_score"], hit["_id"]))
+
+
+def _scale(retriever: str, hit: Found) -> float:
+    return cosine(hit["_score"]) if retriever == "semantic" else float(hit["_score"])
+
+
+def _ranks(lists: Mapping[str, Sequence[Found]]) -> dict[str, dict[str, int]]:
+    ranks: dict[str, dict[str, int]] = {}
+    for name, found in lists.items():
+        for place, hit in enumerate(found, start=1):
+            ranks.setdefault(hit["_id"], {})[name] = place
+    return ranks
+
+
+def _scores(lists: Mapping[str, Sequence[Found]]) -> dict[str, dict[str, float]]:
+    scores: dict[str, dict[str, float]] = {}
+    for name, found in lists.items():
+        for hit in found:
+            scores.setdefault(hit["_id"], {})[name] = _scale(name, hit)
+    return scores
+
+
+def _popularity(found: Iterable[Found]) -> dict[str, float]:
+    """Popularity of each product on a logarithmic scale, 1 = the most popular of those found."""
+    given = {hit["_id"]: math.log1p(float(hit["_source"].get("popularity") or 0.0)) for hit in found}
+    most = max(given.values(), default=0.0)
+    return {id_: value / most for id_, value in given.items()} if most > 0.0 else {}

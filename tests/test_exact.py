@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shelfwise.exact import Exact, folded
+
+
+def found(title, brand=None, id_="p1"):
+    return {"_id": id_, "_source": {"title": title, "brand": brand}}
+
+
+@pytest.mark.parametrize(
+    ("query", "codes"),
+    [
+        ("HP 74XL", ("74xl",)),
+        ("tarnholt tk-1700", ("tk1700",)),
+        ("VX20K", ("vx20k",)),
+        ("iPhone12 case", ("iphone12",)),
+        ("usb c cable 2m", ()),
+        ("a5 dotted notebook", ()),
+        ("2-person tent 3-in-1 30x40cm 400ml 1.5l 65w 2nd 128GB 65-inch", ()),
+        ("kettle 1700", ()),
+        ("保温杯 500ml", ()),
+    ],
+)
+def test_a_model_number_is_letters_with_digits_and_no_measure(query, codes):
+    assert Exact.of(query).codes == codes
+
+
+@pytest.mark.parametrize(
+    ("query", "product", "held"),
+    [
+        ("HP 74XL", found("HP 74XL black ink"), True),
+        ("HP 74XL", found("Black ink 74xl", "HP"), True),
+        ("HP 74XL", found("HP 74 black ink"), False),
+        ("HP 74XL", found("HP 74XLC black ink"), False),
+        ("tk-1700", found("Tarnholt TK1700 kettle"), True),
+        ("tk1700", found("Tarnholt TK-1700 kettle"), True),
+        ("CS-7731", found("Silicone cover", id_="CS7731"), True),
+        ("sony", found("Headphones", "Sony"), True),
+        ("sony headphones", found("Wireless Headphones", "SONY"), True),
+        ("sony kettle", found("Headphones", "Sony"), False),
+        ("leche cafe", found("Cafe", "Léche"), True),
+        ("wireless mouse", found("Wireless mouse", "Thrumm"), False),
+        ("wireless mouse", found("Wireless mouse"), False),
+    ],
+)
+def test_a_product_is_exact_with_every_model_number_or_with_its_brand_and_all_other_words(query, product, held):
+    assert Exact.of(query).held_by(product) is held
+
+
+def test_width_case_and_accents_do_not_matter():
+    assert folded("Ｃafé ＡＢＣ") == "cafe abc"
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=20))
+def test_any_text_can_be_compared(query, title, brand):
+    assert Exact.of(query).held_by(found(title, brand)) in (True, False)

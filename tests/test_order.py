@@ -1,0 +1,88 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shelfwise.fusion import Fused
+from shelfwise.order import Order
+from shelfwise.ranking import Candidate
+
+IDS = st.integers(0, 30)
+
+
+def candidate(id_, score=1.0, group=None, **source):
+    found = {"_id": id_, "_source": {"shelfwise": {"group": group or id_}, **source}}
+    return Candidate(id_, found, score, Fused(id_, score, {}), {}, {}, 0.0, 0.0, 0.0, False)
+
+
+def ids(order):
+    return [one.id for one in order.all()]
+
+
+def test_a_deeper_window_only_adds_what_those_before_did_not_have():
+    order = Order()
+    order.extend([candidate("a"), candidate("b")], exhausted=False)
+    order.extend([candidate("c"), candidate("b"), candidate("a"), candidate("d")], exhausted=True)
+    assert ids(order) == ["a", "b", "c", "d"]
+
+
+def test_of_a_products_variants_the_best_in_stock_is_shown():
+    order = Order()
+    order.extend(
+        [candidate("a1", group="a", in_stock=False), candidate("a2", group="a"), candidate("a3", group="a")], True
+    )
+    assert ids(order) == ["a2"]
+    every = Order(collapse_variants=False)
+    every.extend([candidate("a1", group="a"), candidate("a2", group="a")], True)
+    assert ids(every) == ["a1", "a2"]
+
+
+def test_what_is_out_of_stock_is_last_of_all_windows():
+    order = Order()
+    order.extend([candidate("a", in_stock=False), candidate("b", in_stock=True)], exhausted=False)
+    assert not order.has(2)
+    order.extend([candidate("c")], exhausted=True)
+    assert ids(order) == ["b", "c", "a"]
+    anywhere = Order(out_of_stock_last=False)
+    anywhere.extend([candidate("a", in_stock=False), candidate("b")], True)
+    assert ids(anywhere) == ["a", "b"]
+
+
+def test_prices_are_sorted_both_ways_and_what_has_none_is_last():
+    priced = [candidate("a", price=3), candidate("b"), candidate("c", price=1), candidate("d", price=2)]
+    for sort, expected in (("price", ["c", "d", "a", "b"]), ("-price", ["a", "d", "c", "b"])):
+        order = Order(sort=sort)
+        order.extend(priced, True)
+        assert ids(order) == expected
+
+
+def test_the_newest_and_the_most_popular_come_first():
+    order = Order(sort="created_at")
+    order.extend([candidate("old", created_at="2020-01-01"), candidate("new", created_at="2026-01-01")], True)
+    assert ids(order) == ["new", "old"]
+    order = Order(sort="popularity")
+    order.extend([candidate("a", popularity=1.0), candidate("b", popularity=2.0)], True)
+    assert ids(order) == ["b", "a"]
+
+
+def test_what_is_hardly_to_the_point_does_not_come_first_for_being_cheap():
+    close = [candidate(f"kettle{n:02}", score=1.0, price=30 + n) for n in range(30)]
+    far = [candidate("sticker", score=0.1, price=1)]
+    order = Order(sort="price")
+    order.extend([*close, *far], True)
+    assert ids(order)[0] == "kettle00"
+    assert ids(order)[-1] == "sticker"
+
+
+@given(
+    windows=st.lists(
+        st.lists(st.tuples(IDS, st.booleans(), st.integers(0, 9)), max_size=12, unique_by=lambda one: one[0]),
+        max_size=3,
+    ),
+    collapse=st.booleans(),
+)
+def test_no_product_comes_twice_and_none_is_lost_but_variants(windows, collapse):
+    order = Order(collapse_variants=collapse)
+    for window in windows:
+        order.extend([candidate(str(n), group=f"g{g}", in_stock=stock) for n, stock, g in window], False)
+    given_ids = {str(n) for window in windows for n, _, _ in window}
+    assert len(ids(order)) == len(set(ids(order)))
+    assert collapse or set(ids(order)) == given_ids

@@ -1,0 +1,82 @@
+import pytest
+
+from shelfwise.belief import believe_paths
+from shelfwise.exact import Exact
+from shelfwise.ranking import Retrieved, rank
+from shelfwise.search_settings import SearchSettings
+from shelfwise.taxonomy import Taxonomy, ancestors, path_text
+
+MUGS, TENTS = ("Home", "Mugs"), ("Out", "Tents")
+TAXONOMY = Taxonomy.of([MUGS, TENTS, ("Pets", "Cats"), ("Food", "Tea")])
+
+
+def found(id_, score, category=(), **source):
+    nodes = [path_text(node) for node in ancestors(category)]
+    return {"_id": id_, "_score": score, "_source": {"title": id_, "shelfwise": {"ancestors": nodes}, **source}}
+
+
+def ids(candidates):
+    return [candidate.id for candidate in candidates]
+
+
+TWO_LISTS = Retrieved(
+    {
+        "lexical": [found("tent1", 4.0, TENTS), found("mug1", 3.0, MUGS), found("mug2", 2.0, MUGS)],
+        "semantic": [found("mug1", 0.9, MUGS), found("tent1", 0.8, TENTS), found("mug2", 0.7, MUGS)],
+    }
+)
+
+
+def test_a_likely_category_lifts_its_products_by_at_most_the_boost():
+    settings = SearchSettings(category_boost=0.5, fusion="score")
+    plain = rank(TWO_LISTS, settings, None, None, None)
+    assert ids(plain) == ["mug1", "tent1", "mug2"] or ids(plain) == ["tent1", "mug1", "mug2"]
+    boosted = rank(TWO_LISTS, settings, None, believe_paths(TAXONOMY, {MUGS: 1.0}), None)
+    assert ids(boosted)[0] == "mug1"
+    assert boosted[0].category_boost == pytest.approx(0.5)
+    assert boosted[0].score == pytest.approx(1.5 * boosted[0].fused.score)
+    assert {c.id: c.category_boost for c in boosted}["tent1"] == 0.0
+
+
+def test_a_boost_of_zero_is_none():
+    settings = SearchSettings(category_boost=0.0)
+    belief = believe_paths(TAXONOMY, {MUGS: 1.0})
+    assert rank(TWO_LISTS, settings, None, belief, None) == rank(TWO_LISTS, settings, None, None, None)
+
+
+def test_a_category_that_no_good_hit_has_moves_nothing():
+    wrong = believe_paths(TAXONOMY, {("Pets", "Cats"): 1.0})
+    retrieved = Retrieved(TWO_LISTS.lists, added=[found("cat", 0.6, ("Pets", "Cats"))])
+    for fusion in ("rank", "score"):
+        settings = SearchSettings(fusion=fusion)
+        boosted, plain = (rank(retrieved, settings, None, belief, None) for belief in (wrong, None))
+        assert [(c.id, c.score) for c in boosted] == [(c.id, c.score) for c in plain]
+        assert {"mug2", "cat"} >= {ids(boosted)[-1]}
+
+
+def test_products_that_only_the_category_brought_rank_behind_those_found_without_it():
+    retrieved = Retrieved(TWO_LISTS.lists, added=[found("mug1", 0.9, MUGS), found("mug3", 0.95, MUGS)])
+    assert ids(rank(retrieved, SearchSettings(), None, None, None))[-1] == "mug3"
+
+
+def test_popularity_is_logarithmic_and_can_be_turned_off():
+    lists = {"lexical": [found("a", 1.0), found("b", 1.0, popularity=9.0), found("c", 1.0, popularity=99.0)]}
+    on = rank(Retrieved(lists), SearchSettings(popularity=0.2), None, None, None)
+    assert [(c.id, c.popularity_boost) for c in on] == [
+        ("c", pytest.approx(0.2)),
+        ("b", pytest.approx(0.1)),
+        ("a", 0.0),
+    ]
+    assert ids(rank(Retrieved(lists), SearchSettings(popularity=0.0), None, None, None)) == ["a", "b", "c"]
+
+
+def test_the_exact_model_number_comes_first_whatever_the_scores():
+    lists = {"lexical": [found("x", 9.0, title="Ink 74"), found("y", 1.0, title="HP 74XL")]}
+    assert ids(rank(Retrieved(lists), SearchSettings(), None, None, Exact.of("hp 74xl"))) == ["y", "x"]
+
+
+def test_a_candidate_says_where_each_retriever_had_it():
+    [first, *_] = rank(TWO_LISTS, SearchSettings(), None, None, None)
+    assert first.id == "mug1"
+    assert first.ranks == {"lexical": 2, "semantic": 1}
+    assert first.scores == {"lexical": 3.0, "semantic": pytest.approx(0.8)}

@@ -1,0 +1,84 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shelfwise.errors import InvalidSynonyms
+from shelfwise.synonyms import MAX_READINGS, Synonyms, parse, read
+
+TEXT = """
+# kept by the search team
+tv, television, telly   # one is as good as the other
+hoover => vacuum cleaner
+mobile phone, cell phone
+手机, 电话
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "readings"),
+    [
+        ("TV stand", ["tv stand", "television stand", "telly stand"]),
+        ("hoover bags", ["vacuum cleaner bags"]),
+        ("red cell phone case", ["red cell phone case", "red mobile phone case"]),
+        ("手机壳", ["手机壳", "电话壳"]),
+        ("tvs", ["tvs"]),
+        ("", [""]),
+    ],
+)
+def test_a_phrase_is_read_as_its_synonyms_and_the_rest_stays(query, readings):
+    assert read(query, parse(TEXT, "synonyms.txt")) == readings
+
+
+def test_the_longest_phrase_wins():
+    rules = parse("phone, handset\nmobile phone, cell", "s")
+    assert read("mobile phone", rules) == ["mobile phone", "cell"]
+
+
+def test_rules_for_one_phrase_add_up():
+    assert read("tv", parse("tv, television\ntv, telly", "s")) == ["tv", "television", "telly"]
+
+
+def test_a_query_of_many_synonyms_has_a_bounded_number_of_readings():
+    assert len(read("tv " * 50, parse(TEXT, "s"))) == MAX_READINGS
+
+
+@pytest.mark.parametrize("line", ["tv", "tv,", "=> tv", "tv =>", "a => b => c", "tv, , telly", "!!, ??"])
+def test_a_broken_line_is_named_with_what_was_expected(line):
+    with pytest.raises(InvalidSynonyms, match=r'shop.txt, line 3: expected "tv, television" or "hoover => vacuum"'):
+        parse("a, b\n\n" + line, "shop.txt")
+
+
+def test_a_changed_file_counts_at_the_next_query(tmp_path):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("tv, telly")
+    synonyms = Synonyms(file)
+    assert synonyms.readings("tv") == ["tv", "telly"]
+    file.write_text("tv, box")
+    os.utime(file, ns=(1, 1))
+    assert synonyms.readings("tv") == ["tv", "box"]
+    file.write_text("tv")
+    with pytest.raises(InvalidSynonyms, match="line 1"):
+        synonyms.readings("tv")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InvalidSynonyms, match=r"none.txt cannot be read \(No such file"):
+        Synonyms(tmp_path / "none.txt")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9, coffee")
+    with pytest.raises(InvalidSynonyms, match="is not UTF-8"):
+        Synonyms(tmp_path / "latin.txt")
+
+
+@given(st.text(max_size=60))
+def test_no_file_does_more_than_be_refused(text):
+    try:
+        parse(text, "s")
+    except InvalidSynonyms as error:
+        assert "\n" not in str(error)
+
+
+@given(st.text(max_size=60))
+def test_without_a_rule_for_it_a_query_stays_as_it_is(query):
+    assert read(query, parse("qqqq, zzzz", "s")) == [query] or "qqqq" in query.casefold() or "zzzz" in query.casefold()
