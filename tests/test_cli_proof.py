@@ -8,6 +8,8 @@ import pytest
 from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
+from shelfwise_indexer.ablation import SHUFFLED, shuffled
+from shelfwise_indexer.judgements import Judgements
 from test_cli import NOWHERE, refused_in_one_line, runner
 
 pytestmark = pytest.mark.es
@@ -60,7 +62,14 @@ def test_a_line_a_system_says_what_each_part_is_worth(evaluated):
     ran = evaluated()
     assert ran.status == 0, ran.err
     lines = {line["system"]: line for line in ran.lines}
-    assert list(lines)[:3] == ["BM25", "semantic", "hybrid"]
+    assert list(lines) == [
+        "BM25",
+        "semantic",
+        "hybrid",
+        "hybrid + category",
+        "hybrid + shuffled category",
+        "hybrid + oracle category",
+    ]
     # No title holds "boiler": BM25 answers two queries of three, meaning answers all.
     assert lines["BM25"]["ndcg@10"] == pytest.approx(2 / 3, abs=1e-4)
     assert lines["BM25"]["zero_results"] == pytest.approx(1 / 3, abs=1e-4)
@@ -115,3 +124,20 @@ def test_files_or_servers_that_are_not_there_are_one_line(evaluated):
     ran = evaluated(url=NOWHERE)
     assert (ran.status, ran.out) == (2, "")
     assert "nothing answers" in ran.err
+
+
+def test_an_oracle_needs_queries_that_name_their_category(evaluated, tmp_path):
+    (tmp_path / "judged.jsonl").write_text('{"query": "boiler", "id": "k1", "grade": 2}\n')
+    assert [line["system"] for line in evaluated(judgements="judged.jsonl", queries=None).lines][-1] == SHUFFLED
+
+
+def test_shuffling_keeps_how_sure_the_classifier_is_and_is_the_same_each_time(model):
+    queries = Judgements.from_json(
+        [{"id": str(n), "query": "kettle", "category": None, "grades": {"a": 1}} for n in range(20)]
+    ).queries
+    first, again = shuffled(model, queries), shuffled(model, queries)
+    assert first == again
+    [sure] = {max(probabilities.values()) for probabilities in first.values()}
+    assert sure > 0.99
+    leaves = {max(probabilities, key=probabilities.get) for probabilities in first.values()}
+    assert leaves == {("Cases",), ("Kettles",)}

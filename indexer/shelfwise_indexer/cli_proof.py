@@ -56,7 +56,7 @@ def search(
     """
     from shelfwise.bundle import Bundle
     from shelfwise.index import status
-    from shelfwise.search import ProductSearch
+    from shelfwise.search_settings import SearchSettings
     from shelfwise.server import connect
     from shelfwise_indexer import ablation as parts
     from shelfwise_indexer.evaluation_page import page
@@ -76,7 +76,7 @@ def search(
     _say_what_was_read(judged)
     with closing(connect(url)) as client:
         live = status(client, alias)
-        systems = parts.ablation(ProductSearch(client, alias, Bundle.load(bundle)))
+        systems = parts.ablation(client, alias, Bundle.load(bundle), SearchSettings(), judged.queries)
         if not ablation:
             systems = {name: systems[name] for name in (parts.BM25, parts.SHOWN)}
         evaluation = evaluate_search(systems, judged, live["products"], k, relevant)

@@ -11,7 +11,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.errors import ShelfwiseError, UsageError
 from shelfwise.index import LiveIndex
 from shelfwise.search import ProductSearch
-from shelfwise_indexer.ablation import SHOWN, ablation
+from shelfwise_indexer.ablation import SHOWN, in_mode
 from shelfwise_indexer.judgements import JudgementError, Judgements, read_judgements
 from shelfwise_indexer.search_evaluation import SearchEvaluation, evaluate_search
 from shelfwise_indexer.significance import Difference, paired
@@ -177,4 +177,4 @@ def compare(evaluation: SearchEvaluation, saved: Saved, system: str) -> Verdict:
 
 
 def _measured(searcher: ProductSearch, judgements: Judgements, k: int) -> SearchEvaluation:
-    return evaluate_search({SHOWN: ablation(searcher)[SHOWN]}, judgements, 0, k)
+    return evaluate_search({SHOWN: in_mode(searcher, "hybrid")}, judgements, 0, k)
