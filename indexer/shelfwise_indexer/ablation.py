@@ -18,6 +18,8 @@ CATEGORY = "hybrid + category"
 SHUFFLED = "hybrid + shuffled category"
 ORACLE = "hybrid + oracle category"
 SHOWN = CATEGORY  # what `shelfwise search` does unless it is told otherwise
+STEPS = ((HYBRID, BM25), (HYBRID, SEMANTIC), (CATEGORY, HYBRID), (SHUFFLED, HYBRID), (ORACLE, HYBRID))
+"""New and old: what each part has to add; the shuffled category only has to do no harm."""
 SEED = 0
 
 

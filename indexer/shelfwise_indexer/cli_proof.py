@@ -89,7 +89,7 @@ def search(
             "machine": _machine(),
             "Elasticsearch": live["server"],
         }
-        _write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about).encode())
+        _write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
         _write(out / "figures.json", orjson.dumps(evaluation.figures() | {"about": about}, option=orjson.OPT_INDENT_2))
     for line in evaluation.to_json():
         click.echo(_row(line, k, parts.BM25)) if table else emit(line)

@@ -6,6 +6,7 @@ from html import escape
 from shelfwise_indexer.evaluation_pictures import bars_with_intervals, wins_and_losses
 from shelfwise_indexer.judgements import JudgedQuery
 from shelfwise_indexer.search_evaluation import Answer, SearchEvaluation
+from shelfwise_indexer.significance import paired
 
 SHOWN_QUERIES = 25  # greatest losses, and as many wins, with their hits
 SHOWN_HITS = 5
@@ -13,20 +14,28 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; color: #23272e; max-width: 1060px;
   margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-svg { width: 100%; height: auto; } table { border-collapse: collapse; width: 100%; }
+svg { width: 100%; height: auto; } table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { padding: .35rem .5rem; border-bottom: 1px solid #e6e8ec; text-align: right; vertical-align: top; }
 th:first-child, td:first-child, td.hits, th.hits { text-align: left; } td.hits { width: 36%; }
 ol { margin: 0; padding-left: 1.3rem; } li.judged { font-weight: 600; } li.unjudged { color: #7a808b; }
+td.change { white-space: nowrap; }
 .better { color: #1a7f4b; } .worse { color: #b3372f; } .small { color: #5d6470; font-size: .87rem; }
 """
 
 
-def page(evaluation: SearchEvaluation, baseline: str, shown: str, about: Mapping[str, str]) -> str:
+def page(
+    evaluation: SearchEvaluation,
+    baseline: str,
+    shown: str,
+    about: Mapping[str, str],
+    steps: Sequence[tuple[str, str]] = (),
+) -> str:
     """The whole page: no script, nothing loaded from anywhere, every text of shop and shoppers escaped.
 
     :param baseline: the system that the others are compared with.
     :param shown: the system whose wins and losses are told query by query.
     :param about: what was measured, where and when: name to value.
+    :param steps: pairs of systems, new and old, whose difference is told; those that were measured.
     """
     facts = " · ".join(f"{escape(name)} {escape(value)}" for name, value in about.items())
     means = {name: system.mean_ndcg for name, system in evaluation.systems.items()}
@@ -38,6 +47,7 @@ def page(evaluation: SearchEvaluation, baseline: str, shown: str, about: Mapping
         bars_with_intervals(means, evaluation.against(baseline), baseline),
         f'<p class="small">nDCG@{k} with gain 2<sup>grade</sup> − 1. The interval is a paired bootstrap over the '
         "queries: where it lies clear of zero, other queries of this kind would very likely show the same.</p>",
+        _steps(evaluation, steps),
         _measures(evaluation),
         _judging(evaluation),
     ]
@@ -49,6 +59,22 @@ def page(evaluation: SearchEvaluation, baseline: str, shown: str, about: Mapping
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Search, measured</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
     )
+
+
+def _steps(evaluation: SearchEvaluation, steps: Sequence[tuple[str, str]]) -> str:
+    systems, rows = evaluation.systems, []
+    for new, old in steps:
+        if new in systems and old in systems:
+            one = paired(systems[new].ndcg, systems[old].ndcg)
+            way = "better" if one.better else "worse" if one.worse else "same"
+            rows.append(
+                f"<tr><td>{escape(new)} minus {escape(old)}</td>"
+                f'<td class="{way}">{one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})</td><td>{one.queries}</td></tr>'
+            )
+    if not rows:
+        return ""
+    head = "<tr><th>what each part adds</th><th>nDCG (95 % interval)</th><th>queries</th></tr>"
+    return f"<table>{head}{''.join(rows)}</table>"
 
 
 def _measures(evaluation: SearchEvaluation) -> str:
@@ -107,7 +133,7 @@ def _row(query: JudgedQuery, old: Answer, new: Answer) -> str:
     way = "better" if new.ndcg > old.ndcg else "worse"
     change = f'{old.ndcg:.2f} → {new.ndcg:.2f}<br><span class="{way}">{new.ndcg - old.ndcg:+.2f}</span>'
     return (
-        f"<tr><td>{escape(query.text)}</td><td>{change}</td>"
+        f'<tr><td>{escape(query.text)}</td><td class="change">{change}</td>'
         f'<td class="hits">{_hits(query, old.hits)}</td><td class="hits">{_hits(query, new.hits)}</td></tr>'
     )
 

@@ -7,6 +7,7 @@ from shelfwise_indexer.significance import Difference
 
 WIDTH = 1000
 _ROW, _TOP, _LABEL, _BARS, _VALUE, _GAP = 34, 34, 270, 260, 60, 40
+_RIGHT = WIDTH - 90  # beyond it stand the differences as numbers
 _BETTER, _WORSE, _SAME, _BAR, _INK = "#1a7f4b", "#b3372f", "#8a8f98", "#4b6bb5", "#23272e"
 
 
@@ -15,7 +16,7 @@ def bars_with_intervals(means: Mapping[str, float], against: Mapping[str, Differ
     height = _TOP + _ROW * len(means) + 26
     left = _LABEL + _BARS + _VALUE + _GAP
     reach = max((max(abs(one.low), abs(one.high)) for one in against.values()), default=0.0) or 0.01
-    middle, half = (left + WIDTH - 60) / 2, (WIDTH - 60 - left) / 2
+    middle, half = (left + _RIGHT) / 2, (_RIGHT - left) / 2
 
     def across(value: float) -> float:
         return middle + half * value / reach
@@ -26,7 +27,7 @@ def bars_with_intervals(means: Mapping[str, float], against: Mapping[str, Differ
         _line(middle, _TOP - 8, middle, height - 22, "#c3c7cf", dash="3 3"),
         _text(middle, height - 6, "0", size=11, anchor="middle"),
         _text(left, height - 6, f"{-reach:+.3f}", size=11, anchor="middle"),
-        _text(WIDTH - 60, height - 6, f"{reach:+.3f}", size=11, anchor="middle"),
+        _text(_RIGHT, height - 6, f"{reach:+.3f}", size=11, anchor="middle"),
     ]
     for place, (name, mean) in enumerate(means.items()):
         y = _TOP + _ROW * place + _ROW / 2
