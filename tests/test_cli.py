@@ -25,6 +25,7 @@ COMMANDS = [
     "encode",
     "evaluate",
     "evaluate search",
+    "evaluate similar",
     "index",
     "local",
     "local start",

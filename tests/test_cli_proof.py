@@ -8,7 +8,10 @@ import pytest
 from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
+from shelfwise.index import live
+from shelfwise_indexer import indexed
 from shelfwise_indexer.ablation import SHUFFLED, shuffled
+from shelfwise_indexer.indexed import read_index
 from shelfwise_indexer.judgements import Judgements
 from test_cli import NOWHERE, refused_in_one_line, runner
 
@@ -141,3 +144,20 @@ def test_shuffling_keeps_how_sure_the_classifier_is_and_is_the_same_each_time(mo
     assert sure > 0.99
     leaves = {max(probabilities, key=probabilities.get) for probabilities in first.values()}
     assert leaves == {("Cases",), ("Kettles",)}
+
+
+def test_what_stands_beside_products_is_measured(shop, tmp_path, elasticsearch_url):
+    ran = runner(tmp_path)("evaluate", "similar", "--alias", shop, "--url", elasticsearch_url, "-k", "1")
+    assert ran.status == 0, ran.err
+    [line] = ran.lines
+    assert (line["products"], line["asked"], line["filled"], line["coverage"]) == (4, 4, 1.0, 1.0)
+    assert (line["same_category"], line["nearest"], line["duplicates"]) == (1.0, 1.0, 0)
+
+
+def test_an_index_is_read_back_page_by_page(client, shop, model, monkeypatch):
+    whole = read_index(client, live(client, shop).name)
+    monkeypatch.setattr(indexed, "PAGE", 2)
+    paged = read_index(client, live(client, shop).name)
+    assert sorted(hit.id for hit in paged.hits) == sorted(hit.id for hit in whole.hits) == ["c1", "c2", "k1", "k2"]
+    vectors = {hit.id: vector for hit, vector in zip(paged.hits, paged.vectors, strict=True)}
+    assert vectors["k1"] == pytest.approx(model.encoder.encode_documents(["Steel kettle"]).vectors[0], abs=1e-6)

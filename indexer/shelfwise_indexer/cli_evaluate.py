@@ -15,3 +15,4 @@ def evaluate() -> None:
 
 
 evaluate.add_command(cli_proof.search)
+evaluate.add_command(cli_proof.similar)

@@ -100,6 +100,34 @@ def search(
         sys.exit(REJECTED)
 
 
+@click.command()
+@alias_option
+@url_option
+@click.option("-k", "k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits that are measured.")
+@click.option("--sample", default=500, show_default=True, type=click.IntRange(1), help="Products that are asked for.")
+def similar(alias: str, url: str | None, k: int, sample: int) -> None:
+    """What stands beside products: how full, how varied, how close to the exact neighbours; duplicates counted.
+
+    \b
+    shelfwise evaluate similar --alias products
+    """
+    from shelfwise.index import live
+    from shelfwise.recommend import SimilarProducts
+    from shelfwise.server import connect
+    from shelfwise_indexer.indexed import read_index
+    from shelfwise_indexer.similar_evaluation import evaluate_similar
+
+    with closing(connect(url)) as client:
+        index = live(client, alias)
+        catalogue = read_index(client, index.name)
+        if not catalogue.hits:
+            raise UsageError(f"index {index.name} holds no product with a vector: index a catalogue into {alias}")
+        emit(
+            {"alias": alias, "index": index.name}
+            | evaluate_similar(SimilarProducts(client, alias).similar, catalogue, k, sample)
+        )
+
+
 def _say_what_was_read(judged: Any) -> None:
     bad = [*judged.bad_queries, *judged.rejected]
     for line in bad[:SAID]:
