@@ -10,7 +10,7 @@ IDS = st.integers(0, 30)
 
 def candidate(id_, score=1.0, group=None, **source):
     found = {"_id": id_, "_source": {"shelfwise": {"group": group or id_}, **source}}
-    return Candidate(id_, found, score, Fused(id_, score, {}), {}, {}, 0.0, 0.0, 0.0, False)
+    return Candidate(id_, found, score, Fused(id_, score, {}), {}, {}, 0.0, 0.0, 0.0, 0.0, False)
 
 
 def ids(order):

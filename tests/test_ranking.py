@@ -76,7 +76,7 @@ def test_the_exact_model_number_comes_first_whatever_the_scores():
 
 
 def test_a_candidate_says_where_each_retriever_had_it():
-    [first, *_] = rank(TWO_LISTS, SearchSettings(), None, None, None)
+    [first, *_] = rank(TWO_LISTS, SearchSettings(fusion="rank"), None, None, None)
     assert first.id == "mug1"
     assert first.ranks == {"lexical": 2, "semantic": 1}
     assert first.scores == {"lexical": 3.0, "semantic": pytest.approx(0.8)}

@@ -34,7 +34,7 @@ PRODUCTS = [
 ]
 
 # Every product for itself: what a shop hides or puts last is tested in test_shop_habits.py.
-EVERYTHING = SearchSettings(collapse_variants=False, out_of_stock_last=False)
+EVERYTHING = SearchSettings(fusion="rank", collapse_variants=False, out_of_stock_last=False)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import click
 
@@ -23,10 +23,25 @@ from shelfwise.errors import UsageError
 @click.option("--mode", type=click.Choice(["hybrid", "lexical", "semantic"]), default="hybrid", show_default=True)
 @click.option("--queries", metavar="FILE|-", help="Many queries: JSON lines with `query`; a line each comes out.")
 @click.option("--offset", default=0, show_default=True, help="Hits to pass over: the next page.")
+@click.option("--sort", type=click.Choice(["price", "-price", "created_at", "popularity"]), help="Not best first.")
+@click.option("--facets", is_flag=True, help="A last line with counts: categories, brands, prices, total, next page.")
+@click.option("--highlight", is_flag=True, help="Texts with the query's words marked.")
+@click.option("--explain", is_flag=True, help="Why each hit stands where it stands.")
+@click.option("--relax", is_flag=True, help="Where the filters leave nothing, leave out the last, and say so.")
 @click.option(
-    "--sort", type=click.Choice(["price", "-price", "created_at", "popularity"]), help="Instead of best first."
+    "--fusion",
+    default="query",
+    show_default=True,
+    metavar="rank|score|query|FILE",
+    help="Reciprocal ranks, min-max scores, scores with weights a query; or learnt weights, a JSON file.",
+)
+@click.option("--category-boost", default=1.0, show_default=True, help="Largest gain by predicted category; 0: off.")
+@click.option("--popularity", default=0.05, show_default=True, help="Largest gain by popularity; 0: off.")
+@click.option(
+    "--synonyms", type=click.Path(path_type=Path), help='Lines such as "tv, television" or "hoover => vacuum".'
 )
 @click.option("--all-variants", is_flag=True, help="Every variant of a product, not only the best.")
+@click.option("--any-stock", is_flag=True, help="What is out of stock keeps its place instead of coming last.")
 @click.option("--table", is_flag=True, help="For people, not programs.")
 def search(
     query: str | None,
@@ -40,7 +55,16 @@ def search(
     queries: str | None,
     offset: int,
     sort: Any,
+    facets: bool,
+    highlight: bool,
+    explain: bool,
+    relax: bool,
+    fusion: str,
+    category_boost: float,
+    popularity: float,
+    synonyms: Path | None,
     all_variants: bool,
+    any_stock: bool,
     table: bool,
 ) -> None:
     """Products for a query, best first.
@@ -49,23 +73,43 @@ def search(
     shelfwise search "travel mug" --alias products --bundle bundle -k 5
     shelfwise search "gift for a runner" --alias products --bundle bundle \\
         --category "Sports & Outdoor" --filter price=..50
+    shelfwise search "red kettle" --alias products --bundle bundle --facets --explain --synonyms synonyms.txt
     shelfwise search --queries queries.jsonl --alias products --bundle bundle
     """
     from shelfwise.bundle import Bundle
+    from shelfwise.query_weights import QueryWeights
     from shelfwise.search import ProductSearch
-    from shelfwise.search_settings import SearchSettings
+    from shelfwise.search_settings import Fusion, SearchSettings
     from shelfwise.server import connect
+    from shelfwise.synonyms import Synonyms
 
     if (query is None) == (queries is None):
         raise UsageError('give one query, as `shelfwise search "travel mug" …`, or --queries FILE')
+    if queries is not None and (facets or relax):
+        raise UsageError("--facets and --relax are for one query, not for --queries")
+    learnt = fusion not in get_args(Fusion)
+    settings = SearchSettings(
+        fusion="query" if learnt else cast(Fusion, fusion),
+        query_weights=QueryWeights.load(fusion) if learnt else QueryWeights(),
+        category_boost=category_boost,
+        popularity=popularity,
+        out_of_stock_last=not any_stock,
+        collapse_variants=not all_variants,
+        synonyms=None if synonyms is None else Synonyms(synonyms),
+    )
+    options = {"offset": offset, "sort": sort, "highlight": highlight, "explain": explain}
     with closing(connect(url)) as client:
-        settings = SearchSettings(collapse_variants=not all_variants)
         searcher = ProductSearch(client, alias, Bundle.load(bundle), settings)
         if query is not None:
-            show(searcher.search(query, k, category, filters, mode, offset=offset, sort=sort), table)
+            page = searcher.page(query, k, category, filters, mode, facets=facets, relax=relax, **options)
+            for line in page.relaxed:
+                click.echo(line, err=True)
+            show(page.hits, table)
+            if facets:
+                emit(page.to_json())
             return
         texts = list(read_queries(queries or "-"))
-        found = searcher.search_many(texts, k, category, filters, mode, offset=offset, sort=sort)
+        found = searcher.search_many(texts, k, category, filters, mode, **options)
         for text, hits in zip(texts, found, strict=True):
             if table:
                 click.echo(f"\n{text}")

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ _MEASURE = re.compile(
     r"\d+(?:[.,]\d+)?(?:x\d+(?:[.,]\d+)?)*"
     r"(?:[mck]?m|[mcd]?l|[mk]?g|[kmg]?w|k?v|m?a?ah|[kmgt]b|ft|in|inch|oz|lbs?|p|k|d|s|h|hz|ghz|pcs?|pack|ct|st|nd|rd|th)?"
 )
+FEW = 3  # products that hold all words of a query: so few that the words single them out
 _LEAST = 3  # characters of a model number; shorter ones (A5, 4K, C2) are sizes as often
 
 
@@ -39,6 +40,18 @@ class Exact:
                 codes.append(joined)
         return cls(frozenset(_WORD.findall(text)), tuple(codes))
 
+    def among(self, found: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+        """The ids that come before others: those that hold it, or the few that hold every one of several words.
+
+        :param found: entries of the server's `hits.hits`.
+        """
+        found = list(found)
+        held = {hit["_id"] for hit in found if self.held_by(hit)}
+        if not held and len(self.words) > 1:
+            held = {hit["_id"] for hit in found if self.words <= _words_of(hit)}
+            held = held if len(held) <= FEW else set()
+        return frozenset(held)
+
     def held_by(self, found: Mapping[str, Any]) -> bool:
         """Whether title and brand hold every model number; without one, all words, a whole brand among them.
 
@@ -53,6 +66,11 @@ class Exact:
             return held.issuperset(self.codes)
         own = set(_WORD.findall(brand))
         return bool(own) and own <= self.words and self.words <= own | set(_WORD.findall(title))
+
+
+def _words_of(found: Mapping[str, Any]) -> set[str]:
+    source = found["_source"]
+    return set(_WORD.findall(folded(f"{source.get('title') or ''} {source.get('brand') or ''}")))
 
 
 def folded(text: str) -> str:

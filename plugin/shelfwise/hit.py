@@ -1,7 +1,7 @@
 """The hit: one product found, as callers and the command line see it."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from shelfwise.taxonomy import Path, parse_path
@@ -28,6 +28,10 @@ class Hit:
     """`accepted`, `review`, `confirmed` or `corrected`."""
     shares: Mapping[str, float]
     """What each retriever gave to the score."""
+    highlight: Mapping[str, str] = field(default_factory=dict)
+    """Title, brand and description, HTML-escaped, with the query's words in `<em>`; where asked for."""
+    explanation: Mapping[str, Any] | None = None
+    """See `Explanation.to_json`; where asked for."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any], score: float, shares: Mapping[str, float]) -> "Hit":
@@ -49,15 +53,27 @@ class Hit:
             confidence=enriched.get("confidence"),
             status=enriched.get("status"),
             shares=dict(shares),
+            highlight=_marked(found.get("highlight") or {}),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The line on stdout; a path is a list of names, root first."""
-        return {
-            **asdict(self),
+        """The line on stdout; a path is a list of names, root first. What was not asked for is left out."""
+        line = asdict(self) | {
             "category": list(self.category),
             "categories": [list(path) for path in self.categories],
         }
+        left_out = [name for name in ("highlight", "explanation") if not line[name]]
+        return {name: value for name, value in line.items() if name not in left_out}
+
+
+def _marked(highlight: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Each field once: the language that marked more of it."""
+    marked: dict[str, str] = {}
+    for name, texts in highlight.items():
+        field_, text = name.partition(".")[0], texts[0]
+        if text.count("<em>") > marked.get(field_, "").count("<em>"):
+            marked[field_] = text
+    return marked
 
 
 def listed(value: object) -> list[Any]:

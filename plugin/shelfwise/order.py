@@ -7,8 +7,10 @@ how many hits were asked for nor on where a page begins. Deeper windows only add
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from shelfwise.facets import Facets
 from shelfwise.ranking import Candidate, one_of_each_group
 from shelfwise.search_settings import Sort
+from shelfwise.spelling import Correction
 
 WINDOWS = (100, 1000, 10_000)  # hits of each retriever; the last is `max_result_window` of the mapping
 SORTED_AT_LEAST = 24  # products
@@ -24,6 +26,9 @@ class Order:
     sort: Sort | None = None
     exhausted: bool = False
     """No window can add anything."""
+    corrections: tuple[Correction, ...] = ()
+    total: int = 0
+    facets: Facets | None = None
     _ids: set[str] = field(default_factory=set)
     _groups: set[str] = field(default_factory=set)
     _first: list[Candidate] = field(default_factory=list)

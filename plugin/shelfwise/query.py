@@ -6,6 +6,7 @@ No text of a user ever becomes query syntax: it stands as a value of `match`, `c
 from collections.abc import Sequence
 from typing import Any
 
+from shelfwise.facets import facet_bodies
 from shelfwise.taxonomy import Path, path_text
 
 Body = dict[str, Any]
@@ -32,19 +33,22 @@ LEAST_CANDIDATES = 500
 CANDIDATES_PER_HIT = 2
 OVERSAMPLE = 3.0
 MAX_WORDS_LENGTH = 512  # characters; every word is a clause per field, and the server bounds clauses
+OTHER_READING = 0.8  # of the score: what a shopper typed counts more than its synonym or its corrected spelling
 PHRASE_SLOP = 3  # words that may stand between those of the query for its title to count as near
 
 # The words of one language count together over title, brand and description (BM25F); title words matter most.
 _WEIGHTED = (("title", 5), ("brand", 3), ("description", 1))
 
 
-def lexical(words: str, k: int, filters: Sequence[Body] = ()) -> Body:
-    """The k best by their words (BM25), English or Chinese; only the first 512 characters are read."""
+def lexical(words: str, k: int, filters: Sequence[Body] = (), others: Sequence[str] = ()) -> Body:
+    """The k best by their words (BM25), English or Chinese; only the first 512 characters are read.
+
+    :param others: readings of the words, by synonyms or spelling, any of which may be meant as well.
+    """
     words = words[:MAX_WORDS_LENGTH]
-    ways = [
-        *({"combined_fields": {"query": words, "fields": _fields(language)}} for language in ("english", "cjk")),
-        {"match": {"title": {"query": words, "operator": "and"}}},
-    ]
+    ways = _ways(words)
+    for other in others:
+        ways += [_weaker(way) for way in _ways(other[:MAX_WORDS_LENGTH])]
     return {
         "size": k,
         "_source": SHOWN,
@@ -177,6 +181,51 @@ def nodes() -> Body:
         "track_total_hits": False,
         "aggs": {"nodes": {"terms": {"field": "shelfwise.ancestors", "size": MAX_HITS}}},
     }
+
+
+def with_corrections(body: Body, words: str) -> Body:
+    """The same search, and for each word that no title has the nearest that one has; see `spelling`."""
+    term = {"field": "title", "suggest_mode": "missing", "prefix_length": 1, "size": 1}
+    return {**body, "suggest": {"spelling": {"text": words[:MAX_WORDS_LENGTH], "term": term}}}
+
+
+def holds_outside_title(word: str) -> Body:
+    """Products whose brand or description has the word."""
+    fields = ["brand.cjk", "brand.english", "description", "description.english"]
+    return {"multi_match": {"query": word, "fields": fields}}
+
+
+def with_highlights(body: Body) -> Body:
+    """The same search, and for each hit its title and its description with the words marked `<em>`.
+
+    What the shop wrote is escaped, so that it can stand in a page as it is.
+    """
+    # A field is marked by its own analyzer: stems and pairs of characters each mark what they matched.
+    names = [f"{name}.{language}" for name in ("title", "brand", "description") for language in ("english", "cjk")]
+    fields: Body = {name: {"number_of_fragments": 0} for name in names}
+    return {**body, "highlight": {"encoder": "html", "fields": fields}}
+
+
+def counted(filters: Sequence[Body], words: str | None = None, others: Sequence[str] = ()) -> Body:
+    """How many products a search is about, and how they spread over categories, brands and prices.
+
+    :param words: those that hold one of them; None: all that pass the filters.
+    """
+    query = lexical(words, 0, filters, others)["query"] if words is not None else {"bool": {"filter": list(filters)}}
+    return {"size": 0, "track_total_hits": True, "query": query, "aggs": facet_bodies()}
+
+
+def _ways(words: str) -> list[Body]:
+    return [
+        *({"combined_fields": {"query": words, "fields": _fields(language)}} for language in ("english", "cjk")),
+        {"match": {"title": {"query": words, "operator": "and"}}},
+    ]
+
+
+def _weaker(way: Body) -> Body:
+    if "combined_fields" in way:
+        return {"combined_fields": {**way["combined_fields"], "boost": OTHER_READING}}
+    return {"match": {"title": {**way["match"]["title"], "boost": OTHER_READING}}}
 
 
 def _fields(language: str) -> list[str]:

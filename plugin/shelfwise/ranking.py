@@ -15,6 +15,7 @@ from shelfwise.fusion import Fused, min_max, reciprocal_rank
 from shelfwise.hit import listed
 from shelfwise.query import cosine
 from shelfwise.search_settings import SearchSettings
+from shelfwise.spelling import Correction
 
 Found = Mapping[str, Any]
 
@@ -35,6 +36,8 @@ class Candidate:
     """Of each retriever that found it: BM25 of `lexical`, cosine of `semantic`."""
     category_share: float
     """How far it lies in what the query asks for, 0 to 1; see `Belief.share`."""
+    category_trust: float
+    """How far the retrievers bear the category out, 0 to 1; see `trust`."""
     category_boost: float
     popularity_boost: float
     exact: bool
@@ -48,6 +51,9 @@ class Retrieved:
     """`lexical`, `semantic` or both."""
     added: Sequence[Found] = ()
     """The nearest of likely categories; those that `semantic` lacks rank behind it."""
+    corrections: tuple[Correction, ...] = ()
+    counted: Mapping[str, Any] | None = None
+    """The server's answer to `query.counted`, if it was asked."""
 
 
 def rank(
@@ -61,7 +67,7 @@ def rank(
 
     :param weights: retriever to weight, as the settings or the query have them.
     :param belief: None: no boost by category.
-    :param exact: None: no product comes first for its model number.
+    :param exact: None: no product comes first for holding the query's very words.
     """
     lists = {name: _ordered(found) for name, found in retrieved.lists.items()}
     by_id = {hit["_id"]: hit for found in (*lists.values(), retrieved.added) for hit in found}
@@ -75,6 +81,7 @@ def rank(
         best = _by_scores(lists, weights)[:TRUST_DEPTH]
         trusted = trust([shares[one.id] for one in best], [one.score for one in best])
     popularity = _popularity(by_id.values()) if settings.popularity else {}
+    first = exact.among(by_id.values()) if exact is not None else frozenset()
     candidates = []
     for one in fused:
         share = shares.get(one.id, 0.0)
@@ -89,9 +96,10 @@ def rank(
                 ranks=ranks.get(one.id, {}),
                 scores=scores.get(one.id, {}),
                 category_share=share,
+                category_trust=trusted,
                 category_boost=category_boost,
                 popularity_boost=popularity_boost,
-                exact=exact is not None and exact.held_by(by_id[one.id]),
+                exact=one.id in first,
             )
         )
     return sorted(candidates, key=lambda c: (not c.exact, -c.score, c.id))

@@ -1,7 +1,7 @@
 """The search: a shopper's words in, products out, by words and by meaning, within what the caller filters."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, get_args
 
@@ -12,21 +12,48 @@ from shelfwise.belief import Belief, believe, believe_paths
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UnknownCategory, UsageError
 from shelfwise.exact import Exact
+from shelfwise.explain import explain as explanation_of
+from shelfwise.facets import Facets
 from shelfwise.filters import Filter, filter_bodies, has_attribute, in_category, unknown_attribute
 from shelfwise.hit import Hit, listed
 from shelfwise.index import LiveIndex
 from shelfwise.order import WINDOWS, Order
+from shelfwise.page import Page
 from shelfwise.product import plain
 from shelfwise.query import MAX_HITS, any_of, attributes_of_some, nodes
 from shelfwise.ranking import rank
-from shelfwise.retrieval import Asked, retrieve
+from shelfwise.retrieval import Asked, Request, count_all, retrieve
 from shelfwise.search_settings import Mode, SearchSettings, Sort
+from shelfwise.spelling import said
 from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
 
 MAX_QUERY_CHARACTERS = 10_000  # of these the words read query.MAX_WORDS_LENGTH, the model its max_tokens
 QUERIES_AT_ONCE = 1000  # encoded in one batch
 
 Probabilities = Mapping[Path, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a caller asked for, checked."""
+
+    k: int
+    category: Path | None
+    conditions: tuple[Filter, ...]
+    mode: Mode
+    offset: int
+    sort: Sort | None
+    highlight: bool
+    explain: bool
+    count: bool
+
+    def less(self) -> "tuple[_Wanted, str]":
+        """The same without the last condition, and what that was."""
+        if self.conditions:
+            *kept, last = self.conditions
+            dropped = f"the filter on {last.field.removeprefix('attributes.')}"
+            return replace(self, conditions=tuple(c for c in kept if c.field != last.field)), dropped
+        return replace(self, category=None), f"the category {path_text(self.category or ())!r}"
 
 
 class ProductSearch:
@@ -66,6 +93,8 @@ class ProductSearch:
         offset: int = 0,
         sort: Sort | None = None,
         category_probabilities: Probabilities | None = None,
+        highlight: bool = False,
+        explain: bool = False,
     ) -> list[Hit]:
         """The k best products, best first; k whenever the filters leave k (in mode `lexical`: k that hold a word).
 
@@ -76,6 +105,8 @@ class ProductSearch:
         :param offset: hits to pass over: pages of any size follow one another without a gap or a repetition.
         :param sort: the products to the point by `price`, `-price`, `created_at` (newest first) or `popularity`.
         :param category_probabilities: P(category | query), instead of the classifier's.
+        :param highlight: give each hit that words found its texts with these words marked.
+        :param explain: give each hit its `Explanation`.
         :raises UsageError: an empty query, k outside 1 to 10,000, a filter that cannot be.
         :raises UnknownCategory: neither the bundle's taxonomy nor the index has the category.
         :raises IncompatibleIndex: the alias was moved to an index of another bundle.
@@ -83,7 +114,16 @@ class ProductSearch:
         """
         given = None if category_probabilities is None else [category_probabilities]
         return self.search_many(
-            [query], k, category, filters, mode, offset=offset, sort=sort, category_probabilities=given
+            [query],
+            k,
+            category,
+            filters,
+            mode,
+            offset=offset,
+            sort=sort,
+            category_probabilities=given,
+            highlight=highlight,
+            explain=explain,
         )[0]
 
     def search_many(
@@ -97,79 +137,151 @@ class ProductSearch:
         offset: int = 0,
         sort: Sort | None = None,
         category_probabilities: Sequence[Probabilities] | None = None,
+        highlight: bool = False,
+        explain: bool = False,
     ) -> list[list[Hit]]:
         """As `search` for many queries, in their order: one batch of the encoder, few requests.
 
         :param category_probabilities: of each query, in their order.
         """
         words = [_words(query, place, len(queries)) for place, query in enumerate(queries, start=1)]
+        if category_probabilities is not None and len(category_probabilities) != len(words):
+            raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
+        wanted = self._wanted(k, category, filters, mode, offset, sort, highlight, explain)
+        hits: list[list[Hit]] = []
+        for start in range(0, len(words), QUERIES_AT_ONCE):
+            end = start + QUERIES_AT_ONCE
+            asked = self._asked(words[start:end], mode, (category_probabilities or ())[start:end])
+            orders = self._alias.over(partial(self._found, asked=asked, wanted=wanted))
+            hits.extend(self._hits(*pair, wanted) for pair in zip(asked, orders, strict=True))
+        return hits
+
+    def page(
+        self,
+        query: str,
+        k: int = 10,
+        category: str | Sequence[str] | None = None,
+        filters: Iterable[Filter | str] = (),
+        mode: Mode = "hybrid",
+        *,
+        offset: int = 0,
+        sort: Sort | None = None,
+        highlight: bool = False,
+        explain: bool = False,
+        facets: bool = False,
+        relax: bool = False,
+    ) -> Page:
+        """As `search`, with what a shop shows around the hits: facets, counts, what was searched for instead.
+
+        :param relax: where the filters leave nothing, leave out the last given, and so on, the category at the end;
+            `relaxed` of the page names them.
+        """
+        wanted = self._wanted(k, category, filters, mode, offset, sort, highlight, explain, count=True)
+        [asked] = self._asked([_words(query, 1, 1)], mode, ())
+        [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
+        relaxed: list[str] = []
+        while relax and not order.all() and (wanted.conditions or wanted.category):
+            wanted, dropped = wanted.less()
+            relaxed.append(f"nothing was left: {dropped} was left out")
+            [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
+        ordered = order.all()
+        return Page(
+            hits=tuple(self._hits(asked, order, wanted)),
+            total=order.total,
+            facets=order.facets if facets else None,
+            relaxed=(*relaxed, *said(order.corrections)),
+            next=offset + k if len(ordered) > offset + k else None,
+        )
+
+    def _wanted(
+        self,
+        k: int,
+        category: str | Sequence[str] | None,
+        filters: Iterable[Filter | str],
+        mode: Mode,
+        offset: int,
+        sort: Sort | None,
+        highlight: bool,
+        explain: bool,
+        count: bool = False,
+    ) -> "_Wanted":
         check_k(k)
         _check_page(k, offset)
         _check_one_of("mode", mode, get_args(Mode))
         if sort is not None:
             _check_one_of("sort", sort, get_args(Sort))
-        if category_probabilities is not None and len(category_probabilities) != len(words):
-            raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
-        path = _path(category)
         filters = (filters,) if isinstance(filters, str) else filters
-        conditions = [Filter.parse(given) if isinstance(given, str) else given for given in filters]
-        hits: list[list[Hit]] = []
-        for start in range(0, len(words), QUERIES_AT_ONCE):
-            end = start + QUERIES_AT_ONCE
-            asked = self._asked(words[start:end], mode, (category_probabilities or ())[start:end])
-            found = partial(
-                self._found,
-                asked=asked,
-                until=offset + k,
-                category=path,
-                conditions=conditions,
-                mode=mode,
-                sort=sort,
-            )
-            orders = self._alias.over(found)
-            hits.extend(
-                [Hit.of(c.found, c.score, c.fused.shares) for c in order.all()[offset : offset + k]] for order in orders
-            )
-        return hits
+        conditions = tuple(Filter.parse(given) if isinstance(given, str) else given for given in filters)
+        return _Wanted(k, _path(category), conditions, mode, offset, sort, highlight, explain, count)
 
     def _asked(self, words: Sequence[str], mode: Mode, probabilities: Sequence[Probabilities]) -> list[Asked]:
         """The queries, read and encoded: one pass of the model gives vectors and categories."""
-        exact = [Exact.of(text) if self._settings.exact_first and mode != "semantic" else None for text in words]
-        if mode == "lexical":
-            return [Asked(text, None, None, ones) for text, ones in zip(words, exact, strict=True)]
-        encoded = self._bundle.encoder.encode_queries(words)
+        synonyms = self._settings.synonyms
+        readings = [[text] if synonyms is None else synonyms.readings(text) for text in words]
+        first = [given[0] for given in readings]
+        others = [given[1:] for given in readings]
+        exact = [Exact.of(text) if self._settings.exact_first and mode != "semantic" else None for text in first]
+        vectors: list[Sequence[float] | None] = [None] * len(words)
         beliefs: list[Belief | None] = [None] * len(words)
-        taxonomy = self._bundle.taxonomy
-        if mode == "hybrid" and self._settings.category_boost:
-            if probabilities:
-                beliefs = [believe_paths(taxonomy, given) for given in probabilities]
-            else:
-                beliefs = [believe(taxonomy, row) for row in encoded.probabilities]
-        return [Asked(*parts) for parts in zip(words, encoded.vectors.tolist(), beliefs, exact, strict=True)]
+        if mode != "lexical":
+            encoded = self._bundle.encoder.encode_queries(first)
+            vectors = encoded.vectors.tolist()
+            taxonomy = self._bundle.taxonomy
+            if mode == "hybrid" and self._settings.category_boost:
+                if probabilities:
+                    beliefs = [believe_paths(taxonomy, given) for given in probabilities]
+                else:
+                    beliefs = [believe(taxonomy, row) for row in encoded.probabilities]
+        return [Asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, strict=True)]
 
-    def _found(
-        self,
-        index: LiveIndex,
-        asked: Sequence[Asked],
-        until: int,
-        category: Path | None,
-        conditions: Sequence[Filter],
-        mode: Mode,
-        sort: Sort | None,
-    ) -> list[Order]:
-        self._check_known(index, category, conditions)
-        filters = filter_bodies(conditions, category)
-        by_name = any(condition.field in ("id", "variant_of") for condition in conditions)
+    def _found(self, index: LiveIndex, asked: Sequence[Asked], wanted: "_Wanted") -> list[Order]:
+        self._check_known(index, wanted.category, wanted.conditions)
+        request = Request(
+            mode=wanted.mode,
+            filters=filter_bodies(wanted.conditions, wanted.category),
+            spelling=self._settings.spelling,
+            highlight=wanted.highlight or wanted.explain,
+            count=wanted.count,
+        )
+        by_name = any(condition.field in ("id", "variant_of") for condition in wanted.conditions)
         collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
-        orders = [Order(self._settings.out_of_stock_last, collapse, sort) for _ in asked]
+        orders = [Order(self._settings.out_of_stock_last, collapse, wanted.sort) for _ in asked]
         for depth in WINDOWS:
-            open_ = [place for place, order in enumerate(orders) if not order.has(until)]
-            found = retrieve(self._alias, index, [asked[place] for place in open_], depth, filters, mode)
+            # One more than is shown: whether another page follows.
+            open_ = [place for place, order in enumerate(orders) if not order.has(wanted.offset + wanted.k + 1)]
+            if not open_:
+                break
+            found = retrieve(self._alias, index, [asked[place] for place in open_], depth, request)
             for place, retrieved in zip(open_, found, strict=True):
                 query = asked[place]
-                ranked = rank(retrieved, self._settings, self._settings.weights, query.belief, query.exact)
+                weights = self._settings.weights_of(query.words)
+                ranked = rank(retrieved, self._settings, weights, query.belief, query.exact)
                 orders[place].extend(ranked, all(len(given) < depth for given in retrieved.lists.values()))
+                if depth == WINDOWS[0]:
+                    orders[place].corrections = retrieved.corrections
+                    self._count(index, orders[place], retrieved.counted, request)
+            request = replace(request, count=False)
         return orders
+
+    def _count(self, index: LiveIndex, order: Order, counted: Mapping[str, Any] | None, request: Request) -> None:
+        if counted is not None and not counted["hits"]["total"]["value"] and request.mode == "hybrid":
+            counted = count_all(self._alias, index, request)
+        if counted is not None:
+            order.total = int(counted["hits"]["total"]["value"])
+            order.facets = Facets.of(counted["aggregations"])
+
+    def _hits(self, asked: Asked, order: Order, wanted: "_Wanted") -> list[Hit]:
+        weights = self._settings.weights_of(asked.words)
+        hits = []
+        for candidate in order.all()[wanted.offset : wanted.offset + wanted.k]:
+            hit = Hit.of(candidate.found, candidate.score, candidate.fused.shares)
+            if wanted.explain:
+                why = explanation_of(candidate, self._settings.fusion, weights, asked.belief)
+                hit = replace(hit, explanation=why.to_json())
+            if not wanted.highlight:
+                hit = replace(hit, highlight={})
+            hits.append(hit)
+        return hits
 
     def _check_known(self, index: LiveIndex, category: Path | None, conditions: Sequence[Filter]) -> None:
         """A mistyped category or attribute is an error, not an empty result."""

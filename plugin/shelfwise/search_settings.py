@@ -1,10 +1,11 @@
 """The settings of a search: how the retrievers are weighed, and the habits of the shop."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from shelfwise.errors import UnknownRetriever, UsageError
+from shelfwise.query_weights import QueryWeights
 
 if TYPE_CHECKING:
     from shelfwise.synonyms import Synonyms
@@ -24,13 +25,15 @@ class SearchSettings:
     :raises UnknownRetriever: a weight names another retriever.
     """
 
-    fusion: Fusion = "rank"
+    fusion: Fusion = "query"
     """`rank`: reciprocal ranks; `score`: min-max scores; `query`: min-max scores, weights chosen for each query."""
     weights: Mapping[str, float] | None = None
-    """Of `lexical` and `semantic`, where the fusion does not choose them; default 1.0 each."""
-    category_boost: float = 0.5
+    """Of `lexical` and `semantic`, where the fusion does not choose them; default 1.0 each; with `query` they stand."""
+    query_weights: QueryWeights = field(default_factory=QueryWeights)
+    """How the fusion `query` chooses them."""
+    category_boost: float = 1.0
     """Largest gain by the query's predicted category: a score grows by at most this share; 0 turns it off."""
-    popularity: float = 0.0
+    popularity: float = 0.05
     """Largest gain by popularity, as a share of the score; 0 turns it off."""
     out_of_stock_last: bool = True
     collapse_variants: bool = True
@@ -53,3 +56,9 @@ class SearchSettings:
         for name, weight in weights.items():
             if not 0.0 <= weight < float("inf"):
                 raise UsageError(f"the weight of {name} must be a number of at least 0, got {weight!r}")
+
+    def weights_of(self, query: str) -> Mapping[str, float] | None:
+        """The weights of one query; those that were given stand."""
+        if self.weights is None and self.fusion == "query":
+            return self.query_weights.of(query)
+        return self.weights
