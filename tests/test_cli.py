@@ -27,6 +27,8 @@ COMMANDS = [
     "evaluate",
     "evaluate baselines",
     "evaluate classifier",
+    "evaluate search",
+    "evaluate similar",
     "index",
     "local",
     "local start",

@@ -91,17 +91,42 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
 @alias_option
 @url_option
 @click.option("--dead-letters", type=click.Path(path_type=Path), help="Default: CATALOGUE.dead-letters.jsonl, here.")
-def index(catalogue: str, bundle: Path, alias: str, url: str | None, dead_letters: Path | None) -> None:
+@click.option("--gate", metavar="FILE", help="Judgements, or figures.json of `evaluate search`: must not get worse.")
+@click.option("--gate-queries", metavar="FILE", help="The queries of --gate, where it holds TREC qrels.")
+@click.option("--live-bundle", type=click.Path(path_type=Path), help="For --gate: the live index's, if it is another.")
+def index(
+    catalogue: str,
+    bundle: Path,
+    alias: str,
+    url: str | None,
+    dead_letters: Path | None,
+    gate: str | None,
+    gate_queries: str | None,
+    live_bundle: Path | None,
+) -> None:
     """Enrich CATALOGUE, fill a new index, check it, and move ALIAS to it.
 
-    Rejected lines go to a dead-letter file; mend them there and index that file's products again.
+    Rejected lines go to a dead-letter file; mend them there and index that file's products again. With --gate, ALIAS
+    is not moved when searches of the judged queries got significantly worse; status 1 then, and the index is kept.
 
     \b
     shelfwise index catalogue.jsonl --bundle bundle --alias products
+    shelfwise index catalogue.jsonl --bundle new-bundle --alias products --gate proof/figures.json
     """
+    from shelfwise_indexer.gate import Gate, GateFailed
     from shelfwise_indexer.ingest import index as index_catalogue
 
-    done = index_catalogue(catalogue, bundle, alias, url, dead_letters=dead_letters)
+    passing = None
+    if gate is not None:
+        passing = Gate.read(gate, gate_queries, Bundle.load(live_bundle) if live_bundle else None)
+        for bad in (*passing.judgements.bad_queries, *passing.judgements.rejected):
+            click.echo(str(bad), err=True)
+    try:
+        done = index_catalogue(catalogue, bundle, alias, url, dead_letters=dead_letters, gate=passing)
+    except GateFailed as failed:
+        emit(failed.to_json())
+        click.echo(f"gate: {failed}", err=True)
+        sys.exit(REJECTED)
     emit(done.to_json())
     if done.rejected:
         click.echo(f"{done.rejected} rejected: see {done.dead_letters}", err=True)

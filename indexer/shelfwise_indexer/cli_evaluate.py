@@ -10,6 +10,7 @@ import orjson
 from shelfwise.bundle import Bundle
 from shelfwise.console import REJECTED, bundle_option, emit
 from shelfwise.errors import UsageError
+from shelfwise_indexer import cli_proof
 
 
 @click.group()
@@ -19,6 +20,10 @@ def evaluate() -> None:
     \b
     shelfwise evaluate --help
     """
+
+
+evaluate.add_command(cli_proof.search)
+evaluate.add_command(cli_proof.similar)
 
 
 @evaluate.command()
@@ -104,7 +109,7 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
         texts=texts,
         paths=[product.categories for product in labelled.products],
         probabilities=loaded.encoder.encode_documents(texts).probabilities,
-        thresholds=loaded.threshold,
+        thresholds=loaded.threshold if loaded.thresholds is None else loaded.thresholds,
         baselines=compared,
     )
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import ServerError
-from shelfwise.index import LiveIndex, check_alias, create_index, find, finish, superseded, swap, unfinished
+from shelfwise.index import LiveIndex, check_alias, create_index, find, finish, on_trial, superseded, swap, unfinished
 from shelfwise.machine import cache_folder
+from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer import bulk, neighbours
 from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Rejected, Row, dead_letters_path, file_hash, read
 from shelfwise_indexer.enrich import Enricher, document, is_unchanged, keep_decision
+from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.spool import Entry, Spool
 
 SEGMENT = 2048  # products encoded, kept and sent together
@@ -65,6 +68,7 @@ def index(
     url: str | None = None,
     client: Elasticsearch | None = None,
     dead_letters: str | os.PathLike[str] | None = None,
+    gate: Gate | None = None,
 ) -> Indexed:
     """Fill a new index from a catalogue, check it, and let the alias stand for it.
 
@@ -73,6 +77,8 @@ def index(
     it is called again with the same catalogue, bundle and alias. Until the last step, searches see the old index.
 
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
+    :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
+    :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
     :raises CatalogueError, InvalidBundle, ServerError, IncompatibleIndex: the alias is as it was.
     """
     started = time.monotonic()
@@ -80,6 +86,7 @@ def index(
     check_alias(alias)
     with closing(connect(url)) if client is None else nullcontext(client) as server:
         live = find(server, alias)
+        before = gate.opponent(partial(ProductSearch, server, alias), live, bundle) if gate and live else None
         digest = file_hash(catalogue)
         target = Path(dead_letters) if dead_letters else dead_letters_path(catalogue)
         run = Spool(cache_folder(os.environ, None) / "runs", digest, bundle.version, alias, live.name if live else None)
@@ -98,6 +105,8 @@ def index(
             indexed = read_lines - letters.count - carried
             finish(server, name)
             _check(server, name, spool, indexed + carried, refused)
+            if gate is not None:
+                _pass(gate, server, alias, name, bundle, before, live)
             swap(server, alias, name)
             spool.remove()
         if old := superseded(server, alias):
@@ -106,6 +115,26 @@ def index(
         return Indexed(
             read_lines, indexed, carried, letters.count, name, seconds, letters.path if letters.count else None
         )
+
+
+def _pass(
+    gate: Gate,
+    server: Elasticsearch,
+    alias: str,
+    name: str,
+    bundle: Bundle,
+    before: ProductSearch | None,
+    live: LiveIndex | None,
+) -> None:
+    """:raises GateFailed: the new index is significantly worse."""
+    with on_trial(server, alias, name) as trial:
+        verdict = gate.check(ProductSearch(server, trial, bundle), before, live.name if live else "")
+    if verdict is None:
+        _say(f"gate: {alias} has no live index to compare with: passed")
+    elif not verdict.passed:
+        raise GateFailed(verdict, alias, name)
+    else:
+        _say(f"gate: {verdict}")
 
 
 def _encode(

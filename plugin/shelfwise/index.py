@@ -4,7 +4,8 @@ An alias has one live index. `<alias>-<time>-<bundle>` is filled while the live 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -141,6 +142,19 @@ def swap(client: Elasticsearch, alias: str, new: str) -> None:
     with one_line(f"writing _meta of index {new}"):
         client.indices.put_mapping(index=new, meta={"shelfwise": meta})
     _move(client, alias, current.name if current else None, new)
+
+
+@contextmanager
+def on_trial(client: Elasticsearch, alias: str, name: str) -> Iterator[str]:
+    """Another alias for an index that is not live yet, so that it is searched as it would be; removed afterwards."""
+    trial = f"{alias[:100]}-trial{name.removeprefix(alias)}"
+    with one_line(f"putting index {name} on trial"):
+        client.indices.put_alias(index=name, name=trial)
+    try:
+        yield trial
+    finally:
+        with one_line(f"ending the trial of index {name}"):
+            client.indices.delete_alias(index=name, name=trial)
 
 
 def rollback(client: Elasticsearch, alias: str) -> str:

@@ -1,0 +1,78 @@
+"""The ablation: the same search with one part more at a time, so that each part has to prove its worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from elasticsearch import Elasticsearch
+
+from shelfwise.bundle import Bundle
+from shelfwise.hit import Hit
+from shelfwise.search import Probabilities, ProductSearch
+from shelfwise.search_settings import Mode, SearchSettings
+from shelfwise_indexer.judgements import JudgedQuery
+from shelfwise_indexer.search_evaluation import System
+
+BM25, SEMANTIC, HYBRID = "BM25", "semantic", "hybrid"
+CATEGORY = "hybrid + category"
+SHUFFLED = "hybrid + shuffled category"
+ORACLE = "hybrid + oracle category"
+SHOWN = CATEGORY  # what `shelfwise search` does unless it is told otherwise
+STEPS = ((HYBRID, BM25), (HYBRID, SEMANTIC), (CATEGORY, HYBRID), (SHUFFLED, HYBRID), (ORACLE, HYBRID))
+"""New and old: what each part has to add; the shuffled category only has to do no harm."""
+SEED = 0
+
+
+def ablation(
+    client: Elasticsearch, alias: str, bundle: Bundle, settings: SearchSettings, queries: Sequence[JudgedQuery]
+) -> dict[str, System]:
+    """The systems, from the least to the most; all with the same settings of the shop.
+
+    `shuffled` is the guard against harm: each query's probabilities go to leaves drawn at random (fixed seed). `oracle`
+    is what a perfect classifier would give: only there when queries name their category; a query that does not keeps
+    the predicted one.
+
+    :param settings: of the whole search; its category boost is turned off where a system does without.
+    """
+    whole = ProductSearch(client, alias, bundle, settings)
+    plain = ProductSearch(client, alias, bundle, replace(settings, category_boost=0.0))
+    systems = {
+        BM25: in_mode(plain, "lexical"),
+        SEMANTIC: in_mode(plain, "semantic"),
+        HYBRID: in_mode(plain, "hybrid"),
+        CATEGORY: in_mode(whole, "hybrid"),
+        SHUFFLED: _believing(whole, shuffled(bundle, queries)),
+    }
+    known: dict[str, Probabilities] = {query.id: {query.category: 1.0} for query in queries if query.category}
+    return systems | ({ORACLE: _believing(whole, known)} if known else {})
+
+
+def in_mode(searcher: ProductSearch, mode: Mode) -> System:
+    """The search as it is set up, in one mode."""
+
+    def search(query: JudgedQuery, k: int) -> Sequence[Hit]:
+        return searcher.search(query.text, k, mode=mode)
+
+    return search
+
+
+def shuffled(bundle: Bundle, queries: Sequence[JudgedQuery]) -> dict[str, Probabilities]:
+    """The classifier's probabilities of each query, each at a leaf drawn at random: as sure as before, but of nothing.
+
+    :returns: query id to leaf to probability.
+    """
+    random = np.random.default_rng(SEED)
+    rows = bundle.encoder.encode_queries([query.text for query in queries]).probabilities
+    mixed = random.permuted(rows, axis=1)
+    leaves = bundle.taxonomy.leaves
+    return {
+        query.id: {leaf: p for leaf, p in zip(leaves, row.tolist(), strict=True) if p > 0.0}
+        for query, row in zip(queries, mixed, strict=True)
+    }
+
+
+def _believing(searcher: ProductSearch, probabilities: Mapping[str, Probabilities]) -> System:
+    def search(query: JudgedQuery, k: int) -> Sequence[Hit]:
+        return searcher.search(query.text, k, category_probabilities=probabilities.get(query.id))
+
+    return search

@@ -1,0 +1,163 @@
+"""The command line of the evaluations that need a server: what a search is worth, and whether it got worse."""
+
+import os
+import platform
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from shelfwise.console import REJECTED, alias_option, bundle_option, emit, url_option
+from shelfwise.errors import UsageError
+
+SAID = 20  # rejected lines that are named one by one
+
+
+@click.command()
+@alias_option
+@bundle_option
+@url_option
+@click.option("--judgements", metavar="FILE", help="TREC qrels, or JSON lines: query, id, grade. Default: of --gate.")
+@click.option("--queries", metavar="FILE", help="JSON lines: id, query, perhaps category. Needed with qrels.")
+@click.option("-k", "k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits that are measured.")
+@click.option(
+    "--relevant", default=1, show_default=True, type=click.IntRange(1), help="Least grade that recall and MRR count."
+)
+@click.option("--ablation/--no-ablation", default=True, show_default=True, help="All systems, or BM25 and the search.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for figures.json and the page search.html.")
+@click.option("--gate", metavar="FILE", help="An earlier figures.json: status 1 when the search got worse.")
+@click.option("--table", is_flag=True, help="For people, not programs.")
+def search(
+    alias: str,
+    bundle: Path,
+    url: str | None,
+    judgements: str | None,
+    queries: str | None,
+    k: int,
+    relevant: int,
+    ablation: bool,
+    out: Path | None,
+    gate: str | None,
+    table: bool,
+) -> None:
+    """The search on judged queries: each of its parts beside BM25, a line each.
+
+    Differences (`minus`) are of nDCG, with 95 % intervals. Latency is this machine's. With --gate a last line says
+    whether the search is significantly worse than in the figures that an earlier run saved with --out.
+
+    \b
+    shelfwise evaluate search --alias products --bundle bundle --judgements judged.jsonl --out proof
+    shelfwise evaluate search --alias products --bundle bundle --judgements judged.qrels --queries queries.jsonl --table
+    shelfwise evaluate search --alias products --bundle bundle --gate proof/figures.json
+    """
+    from shelfwise.bundle import Bundle
+    from shelfwise.index import status
+    from shelfwise.search_settings import SearchSettings
+    from shelfwise.server import connect
+    from shelfwise_indexer import ablation as parts
+    from shelfwise_indexer.evaluation_page import page
+    from shelfwise_indexer.gate import compare, read_figures
+    from shelfwise_indexer.judgements import read_judgements
+    from shelfwise_indexer.search_evaluation import evaluate_search
+
+    saved = read_figures(gate) if gate else None
+    if gate and saved is None:
+        raise UsageError(f"{gate} holds no figures: expected the figures.json of `shelfwise evaluate search --out`")
+    if judgements is not None:
+        judged = read_judgements(judgements, queries)
+    elif saved is not None:
+        judged = saved.judgements
+    else:
+        raise UsageError("give --judgements FILE, or an earlier figures.json as --gate, whose judgements are used then")
+    _say_what_was_read(judged)
+    with closing(connect(url)) as client:
+        live = status(client, alias)
+        systems = parts.ablation(client, alias, Bundle.load(bundle), SearchSettings(), judged.queries)
+        if not ablation:
+            systems = {name: systems[name] for name in (parts.BM25, parts.SHOWN)}
+        evaluation = evaluate_search(systems, judged, live["products"], k, relevant)
+    if out is not None:
+        about = {
+            "alias": alias,
+            "index": live["index"],
+            "bundle": live["bundle"],
+            "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "machine": _machine(),
+            "Elasticsearch": live["server"],
+        }
+        _write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
+        _write(out / "figures.json", orjson.dumps(evaluation.figures() | {"about": about}, option=orjson.OPT_INDENT_2))
+    for line in evaluation.to_json():
+        click.echo(_row(line, k, parts.BM25)) if table else emit(line)
+    verdict = compare(evaluation, saved, parts.SHOWN) if saved else None
+    if verdict is not None:
+        click.echo(str(verdict)) if table else emit(verdict.to_json())
+    if (verdict is not None and not verdict.passed) or judged.rejected or judged.bad_queries:
+        sys.exit(REJECTED)
+
+
+@click.command()
+@alias_option
+@url_option
+@click.option("-k", "k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits that are measured.")
+@click.option("--sample", default=500, show_default=True, type=click.IntRange(1), help="Products that are asked for.")
+def similar(alias: str, url: str | None, k: int, sample: int) -> None:
+    """What stands beside products: how full, how varied, how close to the exact neighbours; duplicates counted.
+
+    \b
+    shelfwise evaluate similar --alias products
+    """
+    from shelfwise.index import live
+    from shelfwise.recommend import SimilarProducts
+    from shelfwise.server import connect
+    from shelfwise_indexer.indexed import read_index
+    from shelfwise_indexer.similar_evaluation import evaluate_similar
+
+    with closing(connect(url)) as client:
+        index = live(client, alias)
+        catalogue = read_index(client, index.name)
+        if not catalogue.hits:
+            raise UsageError(f"index {index.name} holds no product with a vector: index a catalogue into {alias}")
+        emit(
+            {"alias": alias, "index": index.name}
+            | evaluate_similar(SimilarProducts(client, alias).similar, catalogue, k, sample)
+        )
+
+
+def _say_what_was_read(judged: Any) -> None:
+    bad = [*judged.bad_queries, *judged.rejected]
+    for line in bad[:SAID]:
+        click.echo(str(line), err=True)
+    if len(bad) > SAID:
+        click.echo(f"and {len(bad) - SAID} more lines", err=True)
+    click.echo(
+        f"{judged.read} judgements read: {judged.used} used, {len(judged.rejected)} rejected; "
+        f"{len(judged.queries)} queries judged, {len(judged.unjudged)} without a judgement",
+        err=True,
+    )
+
+
+def _row(line: dict[str, Any], k: int, baseline: str) -> str:
+    minus = line["minus"].get(baseline)
+    difference = f"{minus['mean']:+.3f} ({minus['low']:+.3f} to {minus['high']:+.3f})" if minus else ""
+    return (
+        f"{line['system']:<32} nDCG@{k} {line[f'ndcg@{k}']:.3f}  {difference:<26}  recall {line[f'recall@{k}']:.3f}  "
+        f"MRR {line['mrr']:.3f}  none {line['zero_results']:.1%}  unjudged {line['unjudged']}/{line['hits']}  "
+        f"p50 {line['latency_ms']['p50']:.0f} ms"
+    )
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name a folder with room") from None

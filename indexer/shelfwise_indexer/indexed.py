@@ -1,0 +1,66 @@
+"""The indexed catalogue: products with their vectors, read back out of an index."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from elasticsearch import Elasticsearch
+
+from shelfwise.hit import Hit
+from shelfwise.query import SHOWN, VECTOR
+from shelfwise.server import one_line
+
+PAGE = 1000  # products of one request
+KEEP_ALIVE = "5m"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedCatalogue:
+    """Products and vectors of one index, in the same order, as they were at one moment."""
+
+    hits: tuple[Hit, ...]
+    """Score 0."""
+    groups: tuple[str, ...]
+    """What the variants of one product share."""
+    vectors: npt.NDArray[np.float32]
+    """float32 [n, dimension], L2-normalised; products without a vector are not in here."""
+
+
+def read_index(client: Elasticsearch, index: str) -> IndexedCatalogue:
+    """All products of an index that have a vector.
+
+    :raises ServerError: the server did not answer.
+    """
+    hits, groups, vectors = [], [], []
+    for found in _found(client, index):
+        hits.append(Hit.of(found, 0.0, {}))
+        groups.append(str((found["_source"].get("shelfwise") or {}).get("group") or found["_id"]))
+        vectors.append(np.array(found["fields"][VECTOR], dtype=np.float32))
+    return IndexedCatalogue(tuple(hits), tuple(groups), np.array(vectors, dtype=np.float32))
+
+
+def _found(client: Elasticsearch, index: str) -> Iterator[dict[str, Any]]:
+    with one_line(f"reading index {index}"):
+        pit = client.open_point_in_time(index=index, keep_alive=KEEP_ALIVE)["id"]
+        try:
+            after: list[Any] | None = None
+            while True:
+                answer = client.search(
+                    size=PAGE,
+                    source_includes=SHOWN,
+                    fields=[{"field": VECTOR}],
+                    query={"exists": {"field": VECTOR}},
+                    pit={"id": pit, "keep_alive": KEEP_ALIVE},
+                    sort=[{"_shard_doc": "asc"}],
+                    search_after=after,
+                    track_total_hits=False,
+                )
+                page = answer["hits"]["hits"]
+                yield from page
+                if len(page) < PAGE:
+                    return
+                after = page[-1]["sort"]
+        finally:
+            client.close_point_in_time(id=pit)

@@ -1,0 +1,226 @@
+"""Judgements: queries, and how well products answer them, read from files in which one bad line costs one line."""
+
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+import orjson
+
+from shelfwise.errors import ShelfwiseError
+from shelfwise.product import plain
+from shelfwise.taxonomy import Path, parse_path
+from shelfwise_indexer.records import Line, lines, opened
+
+MOST_GRADE = 30  # the gain 2^grade - 1 must stay an integer that trec_eval can hold
+MAX_LINE_BYTES = 1_000_000
+
+
+class JudgementError(ShelfwiseError):
+    """Judgements or their queries cannot be used at all; the text names the file and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedQuery:
+    """One query and the grades of the products that somebody judged for it."""
+
+    id: str
+    text: str
+    category: Path | None
+    """Of the query's own products, where the queries name one: what an oracle would predict."""
+    grades: Mapping[str, int]
+    """Product id to grade; 0 is irrelevant."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that was not used: where, and why."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What was read: read = used + rejected, in lines of the judgements; lines of the queries are told apart."""
+
+    queries: tuple[JudgedQuery, ...]
+    read: int
+    used: int
+    rejected: tuple[BadLine, ...]
+    bad_queries: tuple[BadLine, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    """Ids of queries that no judgement names: nothing can be measured on them."""
+
+    @property
+    def sha256(self) -> str:
+        """Of queries and grades (hex), whatever the file looked like: equal judgements, equal hash."""
+        return hashlib.sha256(orjson.dumps(self.to_json(), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The queries with their grades, as saved figures carry them."""
+        return [
+            {
+                "id": query.id,
+                "query": query.text,
+                "category": list(query.category) if query.category else None,
+                "grades": dict(query.grades),
+            }
+            for query in sorted(self.queries, key=lambda query: query.id)
+        ]
+
+    @classmethod
+    def from_json(cls, content: Sequence[Mapping[str, Any]]) -> "Judgements":
+        """Read what `to_json` wrote."""
+        queries = tuple(
+            JudgedQuery(
+                str(row["id"]),
+                str(row["query"]),
+                tuple(row["category"]) if row["category"] else None,
+                {str(id_): int(grade) for id_, grade in row["grades"].items()},
+            )
+            for row in content
+        )
+        judged = sum(len(query.grades) for query in queries)
+        return cls(queries, judged, judged, ())
+
+
+def read_judgements(judgements: str, queries: str | None = None) -> Judgements:
+    """Judgements with the text of their queries, in the order in which the queries first occur.
+
+    A file whose first line is an object holds JSON lines with `query`, `id` and `grade` (the query's text is its id);
+    any other holds TREC qrels, `query 0 product grade`, and needs the queries: JSON lines with `id`, `query` and
+    optionally `category`. Both may be `.gz`. A grade below 0, TREC's junk, counts as 0.
+
+    :raises JudgementError: a file is not there, or not one line of it could be used.
+    """
+    its_lines = [line for line in _lines(judgements) if not line.blank]
+    as_objects = bool(its_lines) and its_lines[0].content.lstrip().startswith(b"{")
+    texts: dict[str, tuple[str, Path | None]] = {}
+    bad_queries: list[BadLine] = []
+    if queries is not None:
+        texts, bad_queries = _read_queries(queries)
+    elif not as_objects and its_lines:
+        raise JudgementError(
+            f"{judgements}: holds TREC qrels, which name queries by their id: give their texts with --queries FILE "
+            '(JSON lines such as {"id": "q1", "query": "travel mug"})'
+        )
+    known = None if as_objects else texts.keys()
+    grades: dict[str, dict[str, int]] = {}
+    rejected: list[BadLine] = []
+    for line in its_lines:
+        try:
+            query, product, grade = _object_row(line) if as_objects else _qrels_row(line)
+            if known is not None and query not in known:
+                raise ValueError(f"query {query!r:.60} is not among the queries of {queries}")
+            if product in grades.get(query, {}):
+                raise ValueError(f"product {product!r:.60} was judged for this query before, and the first one is kept")
+        except ValueError as error:
+            rejected.append(BadLine(judgements, line.number, str(error)))
+        else:
+            grades.setdefault(query, {})[product] = grade
+    if not grades:
+        first = f" ({rejected[0]})" if rejected else ""
+        raise JudgementError(f"{judgements}: not one judgement in {len(its_lines)} lines could be used{first}")
+    by_text = dict(texts.values()) if as_objects else {}
+    judged = tuple(
+        JudgedQuery(id_, *(texts[id_] if not as_objects else (id_, by_text.get(id_))), given)
+        for id_, given in grades.items()
+    )
+    asked = {text for text, _ in texts.values()} if as_objects else texts.keys()
+    return Judgements(
+        judged,
+        len(its_lines),
+        len(its_lines) - len(rejected),
+        tuple(rejected),
+        tuple(bad_queries),
+        tuple(id_ for id_ in asked if id_ not in grades),
+    )
+
+
+def _read_queries(name: str) -> tuple[dict[str, tuple[str, Path | None]], list[BadLine]]:
+    texts: dict[str, tuple[str, Path | None]] = {}
+    bad: list[BadLine] = []
+    for line in _lines(name):
+        if line.blank:
+            continue
+        try:
+            row = _object(line)
+            id_, text = _text(row, "id"), _query_text(row)
+            category = parse_path(row["category"]) if row.get("category") else None
+            if id_ in texts:
+                raise ValueError(f"query {id_!r:.60}: an earlier line has this id, and the first one is kept")
+        except ValueError as error:
+            bad.append(BadLine(name, line.number, str(error)))
+        else:
+            texts[id_] = (text, category)
+    if not texts:
+        first = f" ({bad[0]})" if bad else ""
+        raise JudgementError(f'{name}: no query: expected JSON lines such as {{"id": "q1", "query": "mug"}}{first}')
+    return texts, bad
+
+
+def _qrels_row(line: Line) -> tuple[str, str, int]:
+    fields = _decoded(line).split()
+    if len(fields) != 4:
+        raise ValueError(f"expected four fields, `query 0 product grade`, got {len(fields)}")
+    try:
+        grade = int(fields[3])
+    except ValueError:
+        raise ValueError(f"the grade must be a whole number, got {fields[3]!r:.60}") from None
+    return fields[0], fields[2], _grade(grade)
+
+
+def _object_row(line: Line) -> tuple[str, str, int]:
+    row = _object(line)
+    return _query_text(row), _text(row, "id"), _grade(row.get("grade"))
+
+
+def _object(line: Line) -> dict[str, Any]:
+    try:
+        row = orjson.loads(_decoded(line))
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"expected an object, got {str(row)[:60]}")
+    return row
+
+
+def _decoded(line: Line) -> str:
+    if line.fault:
+        raise ValueError(line.fault)
+    try:
+        return line.content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8: save the file as UTF-8") from None
+
+
+def _query_text(row: Mapping[str, Any]) -> str:
+    text = plain(_text(row, "query"))
+    if not text:
+        raise ValueError("query is empty: expected at least one word")
+    return text
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
+        raise ValueError(f"{name} must be a text that is not empty, got {value!r:.60}")
+    return str(value)
+
+
+def _grade(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value > MOST_GRADE:
+        raise ValueError(f"the grade must be a whole number up to {MOST_GRADE}, got {value!r:.60}")
+    return max(value, 0)
+
+
+def _lines(name: str) -> Iterator[Line]:
+    with opened(name) as file:
+        packed = name.lower().endswith(".gz")
+        yield from lines(cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file, MAX_LINE_BYTES)

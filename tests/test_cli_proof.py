@@ -1,0 +1,163 @@
+"""`shelfwise evaluate search` on a small shop of its own, on the real server."""
+
+import uuid
+
+import orjson
+import pytest
+
+from conftest import delete_indices
+from hand_bundle import write_hand_bundle
+from hand_index import document, fill
+from shelfwise.index import live
+from shelfwise_indexer import indexed
+from shelfwise_indexer.ablation import SHUFFLED, shuffled
+from shelfwise_indexer.indexed import read_index
+from shelfwise_indexer.judgements import Judgements
+from test_cli import NOWHERE, refused_in_one_line, runner
+
+pytestmark = pytest.mark.es
+
+# Two meanings: boiling water, protecting a phone. "boiler" is only known by its meaning.
+WORDS = {"case": (1, 0), "cover": (1, 0), "phone": (0.96, 0.28), "kettle": (0, 1), "boiler": (0, 1)}
+CASES, KETTLES = ["Cases"], ["Kettles"]
+PRODUCTS = [
+    {"id": "k1", "title": "Steel kettle", "category": KETTLES},
+    {"id": "k2", "title": "Glass kettle", "category": KETTLES},
+    {"id": "c1", "title": "Leather phone case", "category": CASES},
+    {"id": "c2", "title": "<b>Phone</b> cover", "category": CASES},
+]
+QUERIES = [
+    {"id": "q1", "query": "boiler", "category": "Kettles"},
+    {"id": "q2", "query": "phone case", "category": "Cases"},
+    {"id": "q3", "query": "steel kettle", "category": "Kettles"},
+]
+QRELS = "q1 0 k1 2\nq1 0 k2 2\nq1 0 c1 0\nq2 0 c1 3\nq2 0 c2 1\nq3 0 k1 3\nq3 0 k2 1\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("model"), WORDS, [("Cases",), ("Kettles",)])
+
+
+@pytest.fixture(scope="module")
+def shop(client, model):
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    fill(client, name, model, [document(model, record) for record in PRODUCTS])
+    yield name
+    delete_indices(client, name)
+
+
+@pytest.fixture
+def evaluated(tmp_path, elasticsearch_url, model, shop):
+    """Runs `evaluate search` on the shop; judgements and queries are files of this test's folder."""
+    (tmp_path / "judged.qrels").write_text(QRELS)
+    (tmp_path / "queries.jsonl").write_bytes(b"\n".join(orjson.dumps(query) for query in QUERIES))
+
+    def run(*more, judgements="judged.qrels", queries="queries.jsonl", url=elasticsearch_url):
+        files = ["--judgements", judgements, *(["--queries", queries] if queries else [])]
+        where = ["--alias", shop, "--bundle", model.path, "--url", url]
+        return runner(tmp_path)("evaluate", "search", *where, *files, *more)
+
+    return run
+
+
+def test_a_line_a_system_says_what_each_part_is_worth(evaluated):
+    ran = evaluated()
+    assert ran.status == 0, ran.err
+    lines = {line["system"]: line for line in ran.lines}
+    assert list(lines) == [
+        "BM25",
+        "semantic",
+        "hybrid",
+        "hybrid + category",
+        "hybrid + shuffled category",
+        "hybrid + oracle category",
+    ]
+    # No title holds "boiler": BM25 answers two queries of three, meaning answers all.
+    assert lines["BM25"]["ndcg@10"] == pytest.approx(2 / 3, abs=1e-4)
+    assert lines["BM25"]["zero_results"] == pytest.approx(1 / 3, abs=1e-4)
+    assert lines["hybrid"]["ndcg@10"] == 1.0
+    assert lines["hybrid"]["minus"]["BM25"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
+    assert (lines["semantic"]["hits"], lines["semantic"]["coverage"]) == (12, 1.0)
+    assert lines["semantic"]["unjudged"] == 5
+    assert "7 judgements read: 7 used, 0 rejected; 3 queries judged, 0 without a judgement" in ran.err
+
+
+def test_the_figures_and_the_page_are_written(evaluated, tmp_path):
+    assert evaluated("--out", "proof").status == 0
+    figures = orjson.loads((tmp_path / "proof" / "figures.json").read_bytes())
+    assert figures["systems"]["hybrid"]["ndcg_of"] == {"q1": 1.0, "q2": 1.0, "q3": 1.0}
+    assert figures["about"]["Elasticsearch"]
+    page = (tmp_path / "proof" / "search.html").read_text("utf-8")
+    assert "wins 1, loses 0, equals 2 of 3 queries" in page
+    assert "<b>Phone" not in page
+
+
+def test_a_table_is_for_people_and_only_two_systems_are_enough(evaluated):
+    ran = evaluated("--table", "--no-ablation")
+    assert len(ran.out.splitlines()) == 2
+    assert ran.out.startswith("BM25 ")
+    assert "nDCG@10 0.667" in ran.out
+
+
+def test_bad_lines_are_named_and_the_rest_is_measured(evaluated, tmp_path):
+    (tmp_path / "bad.qrels").write_text(QRELS + "q1 0 k1\nq9 0 k1 2\n")
+    ran = evaluated(judgements="bad.qrels")
+    assert ran.status == 1
+    assert "bad.qrels, line 8: expected four fields" in ran.err
+    assert "bad.qrels, line 9: query 'q9' is not among the queries" in ran.err
+    assert "9 judgements read: 7 used, 2 rejected" in ran.err
+    assert ran.lines[0]["queries"] == 3
+
+
+def test_json_lines_need_no_queries_and_qrels_do(evaluated, tmp_path):
+    (tmp_path / "judged.jsonl").write_text('{"query": "boiler", "id": "k1", "grade": 2}\n')
+    assert evaluated(judgements="judged.jsonl", queries=None).lines[0]["queries"] == 1
+    assert refused_in_one_line(evaluated(queries=None), "--queries FILE")
+
+
+def test_judgements_without_a_relevant_product_are_refused(evaluated):
+    ran = evaluated("--relevant", "9")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1].startswith("shelfwise: no query has a product of grade 9 or more: judge some")
+
+
+def test_files_or_servers_that_are_not_there_are_one_line(evaluated):
+    assert refused_in_one_line(evaluated(judgements="none.qrels"), "none.qrels: there is no such file")
+    ran = evaluated(url=NOWHERE)
+    assert (ran.status, ran.out) == (2, "")
+    assert "nothing answers" in ran.err
+
+
+def test_an_oracle_needs_queries_that_name_their_category(evaluated, tmp_path):
+    (tmp_path / "judged.jsonl").write_text('{"query": "boiler", "id": "k1", "grade": 2}\n')
+    assert [line["system"] for line in evaluated(judgements="judged.jsonl", queries=None).lines][-1] == SHUFFLED
+
+
+def test_shuffling_keeps_how_sure_the_classifier_is_and_is_the_same_each_time(model):
+    queries = Judgements.from_json(
+        [{"id": str(n), "query": "kettle", "category": None, "grades": {"a": 1}} for n in range(20)]
+    ).queries
+    first, again = shuffled(model, queries), shuffled(model, queries)
+    assert first == again
+    [sure] = {max(probabilities.values()) for probabilities in first.values()}
+    assert sure > 0.99
+    leaves = {max(probabilities, key=probabilities.get) for probabilities in first.values()}
+    assert leaves == {("Cases",), ("Kettles",)}
+
+
+def test_what_stands_beside_products_is_measured(shop, tmp_path, elasticsearch_url):
+    ran = runner(tmp_path)("evaluate", "similar", "--alias", shop, "--url", elasticsearch_url, "-k", "1")
+    assert ran.status == 0, ran.err
+    [line] = ran.lines
+    assert (line["products"], line["asked"], line["filled"], line["coverage"]) == (4, 4, 1.0, 1.0)
+    assert (line["same_category"], line["nearest"], line["duplicates"]) == (1.0, 1.0, 0)
+
+
+def test_an_index_is_read_back_page_by_page(client, shop, model, monkeypatch):
+    whole = read_index(client, live(client, shop).name)
+    monkeypatch.setattr(indexed, "PAGE", 2)
+    paged = read_index(client, live(client, shop).name)
+    assert sorted(hit.id for hit in paged.hits) == sorted(hit.id for hit in whole.hits) == ["c1", "c2", "k1", "k2"]
+    vectors = {hit.id: vector for hit, vector in zip(paged.hits, paged.vectors, strict=True)}
+    assert vectors["k1"] == pytest.approx(model.encoder.encode_documents(["Steel kettle"]).vectors[0], abs=1e-6)
