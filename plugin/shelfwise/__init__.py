@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from shelfwise.filters import Filter
     from shelfwise.product import Product, parse_product
     from shelfwise.recommend import SimilarProducts
+    from shelfwise.recommender import Recommender
     from shelfwise.search import ProductSearch
     from shelfwise.server import connect
 
@@ -17,6 +18,7 @@ __all__ = [
     "Filter",
     "Product",
     "ProductSearch",
+    "Recommender",
     "ShelfwiseError",
     "SimilarProducts",
     "connect",
@@ -28,6 +30,7 @@ _ROOMS = {
     "Filter": "shelfwise.filters",
     "Product": "shelfwise.product",
     "ProductSearch": "shelfwise.search",
+    "Recommender": "shelfwise.recommender",
     "SimilarProducts": "shelfwise.recommend",
     "connect": "shelfwise.server",
     "parse_product": "shelfwise.product",

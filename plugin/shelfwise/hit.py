@@ -28,6 +28,8 @@ class Hit:
     """`accepted`, `review`, `confirmed` or `corrected`."""
     shares: Mapping[str, float]
     """What each retriever gave to the score."""
+    reason: str | None = None
+    """Why it is recommended, for people: "same category, close description"."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any], score: float, shares: Mapping[str, float]) -> "Hit":
@@ -58,6 +60,20 @@ class Hit:
             "category": list(self.category),
             "categories": [list(path) for path in self.categories],
         }
+
+
+def accepted(found: Mapping[str, Any]) -> list[Path]:
+    """The categories of an entry of `hits.hits`; in review, the deepest node that the model is sure of."""
+    enriched = (found.get("_source") or {}).get("shelfwise") or {}
+    if leaves := listed(enriched.get("category")):
+        return [parse_path(text) for text in leaves]
+    sure = [parse_path(text) for text in listed(enriched.get("ancestors"))]
+    return sorted(sure, key=lambda path: (-len(path), path))[:1]
+
+
+def group_of(found: Mapping[str, Any]) -> str:
+    """The variant group of an entry of `hits.hits`: products of one group are one product to a shopper."""
+    return str(((found.get("_source") or {}).get("shelfwise") or {}).get("group") or found["_id"])
 
 
 def listed(value: object) -> list[Any]:
