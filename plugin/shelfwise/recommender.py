@@ -24,7 +24,7 @@ from shelfwise.search import check_k
 from shelfwise.taxonomy import Path, parse_path
 
 # Of the blend; each signal is scaled so that its best candidate has 1. Set by hand after a trial over the users of a
-# shop of office supplies, in which any weight of `also` from .3 to .4 did equally well.
+# shop of office supplies, in which any weight of `also` from .3 to .4 did equally well; `category` was not tried.
 WEIGHTS: Mapping[str, float] = {"vector": 0.3, "words": 0.3, "also": 0.35, "category": 0.05}
 DEPTH = 200  # candidates of each signal, at least
 SPARE = 3  # candidates a hit, at least: variants of one product take several places
