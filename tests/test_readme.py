@@ -60,7 +60,7 @@ def commands(shop, environment, client):
 
 
 def test_every_command_of_the_readme_ends_well_and_prints_json(commands):
-    assert len(commands) == 11
+    assert len(commands) == 12
     for command, done in commands:
         assert done.returncode == 0, (command, done.stderr.decode()[-2000:])
         assert [orjson.loads(line) for line in done.stdout.splitlines()], command

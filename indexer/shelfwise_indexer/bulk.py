@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from elasticsearch import Elasticsearch
-from elasticsearch.helpers import streaming_bulk
+from elasticsearch.helpers import scan, streaming_bulk
 
 from shelfwise.errors import ServerError
 from shelfwise.query import VECTOR, exact, semantic
@@ -76,6 +76,22 @@ def enrichments(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[s
             if vector := hit.get("fields", {}).get(VECTOR):
                 enrichment["vector"] = np.asarray(vector, dtype=np.float32)
     return found
+
+
+def vectors(client: Elasticsearch, index: str) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """The ids of all products of an index, sorted, and their vectors, float32 [n, dimension]; without one, zeros."""
+    found: dict[str, list[float]] = {}
+    with one_line(f"reading the vectors of index {index}"):
+        query = {"query": {"match_all": {}}, "_source": False, "fields": [VECTOR]}
+        for hit in scan(client, index=index, query=query, size=PAGE):
+            found[hit["_id"]] = hit.get("fields", {}).get(VECTOR, [])
+    dimension = max((len(vector) for vector in found.values()), default=0)
+    ids = sorted(found)
+    held = np.zeros((len(ids), dimension), dtype=np.float32)
+    for place, id_ in enumerate(ids):
+        if found[id_]:
+            held[place] = found[id_]
+    return ids, held
 
 
 def found_by_vector(client: Elasticsearch, index: str, id_: str, vector: npt.NDArray[np.float32]) -> bool:

@@ -87,7 +87,7 @@ def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
     if extension == ".parquet":
         yield from parquet_records(name)
         return
-    with opened(name) as file, _unpacked(file, name) if extension.endswith(".gz") else nullcontext(file) as stream:
+    with opened(name) as file, unpacked(file, name) if extension.endswith(".gz") else nullcontext(file) as stream:
         its_lines = lines(stream, max_line_bytes)
         if extension.startswith(".csv"):
             yield from csv_records(its_lines, name)
@@ -128,7 +128,11 @@ def _no_array(its_lines: Iterator[Line], name: str) -> Iterator[Line]:
     yield from its_lines
 
 
-def _unpacked(file: BinaryIO, name: str) -> BinaryIO:
+def unpacked(file: BinaryIO, name: str) -> BinaryIO:
+    """What a gzip file holds.
+
+    :raises CatalogueError: it is none.
+    """
     magic = file.read(2)
     file.seek(0)
     if magic and magic != _GZIP_MAGIC:

@@ -12,6 +12,7 @@ import orjson
 from shelfwise.errors import ShelfwiseError
 
 LETTER_FIELDS = frozenset(("file", "line", "id", "reason", "record"))
+PRODUCT_EXPECTED = "expected an object with at least id and title"
 
 _BOM = b"\xef\xbb\xbf"
 _SHOWN_OF_A_LONG_LINE = 1_000
@@ -91,8 +92,11 @@ def lines(stream: BinaryIO, max_line_bytes: int) -> Iterator[Line]:
             yield Line(number, content)
 
 
-def json_records(its_lines: Iterator[Line]) -> Iterator[Record | Rejected]:
-    """The object on each line; a dead letter stands for the record in it."""
+def json_records(its_lines: Iterator[Line], expected: str = PRODUCT_EXPECTED) -> Iterator[Record | Rejected]:
+    """The object on each line; a dead letter stands for the record in it.
+
+    :param expected: how the reason begins for a line that is no object.
+    """
     for line in its_lines:
         if line.blank:
             continue
@@ -106,10 +110,10 @@ def json_records(its_lines: Iterator[Line]) -> Iterator[Record | Rejected]:
         except orjson.JSONDecodeError as error:
             yield Rejected(line.number, f"not JSON: {error}", text_of(line.content))
         else:
-            yield _json_record(line.number, content)
+            yield _json_record(line.number, content, expected)
 
 
-def _json_record(line: int, content: object) -> Record | Rejected:
+def _json_record(line: int, content: object, expected: str) -> Record | Rejected:
     if isinstance(content, dict) and content.keys() == LETTER_FIELDS:
         inner = content["record"]
         content = object_or_text(inner) if isinstance(inner, str) else inner
@@ -119,7 +123,7 @@ def _json_record(line: int, content: object) -> Record | Rejected:
     if isinstance(content, dict):
         return line, content
     shown = json_text(content)
-    return Rejected(line, f"expected an object with at least id and title, got {shown[:60]}", shown)
+    return Rejected(line, f"{expected}, got {shown[:60]}", shown)
 
 
 def object_or_text(text: str) -> object:

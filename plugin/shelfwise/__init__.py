@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from shelfwise.filters import Filter
     from shelfwise.product import Product, parse_product
     from shelfwise.recommend import SimilarProducts
+    from shelfwise.recommender import Recommender
     from shelfwise.search import ProductSearch
     from shelfwise.search_settings import SearchSettings
     from shelfwise.server import connect
@@ -18,6 +19,7 @@ __all__ = [
     "Filter",
     "Product",
     "ProductSearch",
+    "Recommender",
     "SearchSettings",
     "ShelfwiseError",
     "SimilarProducts",
@@ -31,6 +33,7 @@ _ROOMS = {
     "Product": "shelfwise.product",
     "ProductSearch": "shelfwise.search",
     "SearchSettings": "shelfwise.search_settings",
+    "Recommender": "shelfwise.recommender",
     "SimilarProducts": "shelfwise.recommend",
     "connect": "shelfwise.server",
     "parse_product": "shelfwise.product",

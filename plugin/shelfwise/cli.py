@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from shelfwise.cli_recommend import similar
+from shelfwise.cli_recommend import recommend, similar
 from shelfwise.cli_search import search
 from shelfwise.console import FAILED, INTERRUPTED, emit, url_option
 from shelfwise.errors import ShelfwiseError
@@ -69,6 +69,7 @@ def main() -> None:
     """
 
 
+main.add_command(recommend)
 main.add_command(search)
 main.add_command(similar)
 

@@ -1,10 +1,21 @@
 """The command line of the recommendations."""
 
+import sys
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+import orjson
 
-from shelfwise.console import alias_option, show, url_option
+from shelfwise.console import REJECTED, alias_option, emit, show, url_option
+from shelfwise.errors import UsageError
+
+if TYPE_CHECKING:
+    from shelfwise.history import Event
+
+HISTORY_LINE = '{"user": "u7", "history": ["KT-7", "MG-2"]}'
 
 
 @click.command()
@@ -24,3 +35,102 @@ def similar(id_: str, alias: str, url: str | None, k: int, table: bool) -> None:
 
     with closing(connect(url)) as client:
         show(SimilarProducts(client, alias).similar(id_, k), table)
+
+
+@click.command()
+@alias_option
+@url_option
+@click.option("--history", metavar="ID,ID,…", help="A person's products, oldest first.")
+@click.option("--histories", metavar="FILE|-", help="Many: JSON lines of `user` and `history`; a line each comes out.")
+@click.option("-k", "k", default=10, show_default=True, help="Hits.")
+@click.option("--kind", type=click.Choice(["any", "substitutes", "complements"]), default="any", show_default=True)
+@click.option("--consumable", multiple=True, metavar="CATEGORY", help='What is bought again, as "Home > Coffee".')
+@click.option("--table", is_flag=True, help="For people, not programs.")
+def recommend(
+    alias: str,
+    url: str | None,
+    history: str | None,
+    histories: str | None,
+    k: int,
+    kind: Any,
+    consumable: tuple[str, ...],
+    table: bool,
+) -> None:
+    """Products for a person, from what they looked at and bought; better after `shelfwise events learn`.
+
+    An event is a product id or an object with `product` and `time`, `kind` (view, cart, purchase), `weight`.
+
+    \b
+    shelfwise recommend --history KT-7,MG-2 --alias products -k 5
+    shelfwise recommend --history KT-7 --kind complements --alias products
+    shelfwise recommend --histories histories.jsonl --alias products
+    """
+    from shelfwise.history import parse_history
+    from shelfwise.recommender import Recommender
+    from shelfwise.server import connect
+
+    if (history is None) == (histories is None):
+        raise UsageError("give one history, as `shelfwise recommend --history ID,ID …`, or --histories FILE")
+    with closing(connect(url)) as client:
+        recommender = Recommender(client, alias, consumable)
+        if history is not None:
+            one = parse_history([id_.strip() for id_ in history.split(",") if id_.strip()])
+            [found] = recommender.recommend_many([one], k, kind)
+            if found.problem:
+                raise UsageError(found.problem)
+            _say_unknown("", found.unknown)
+            show(found.hits, table)
+            return
+        users, events = zip(*_read_histories(histories or "-"), strict=True) if histories else ((), ())
+        failed = 0
+        for user, found in zip(users, recommender.recommend_many(events, k, kind), strict=True):
+            if found.problem:
+                failed += 1
+                click.echo(f"user {user}: {found.problem}", err=True)
+            else:
+                _say_unknown(f"user {user}: ", found.unknown)
+            if table:
+                click.echo(f"\n{user}")
+                show(found.hits, table)
+            else:
+                emit({"user": user, "hits": [hit.to_json() for hit in found.hits]})
+        if failed:
+            sys.exit(REJECTED)
+
+
+def _say_unknown(whose: str, unknown: tuple[str, ...]) -> None:
+    if unknown:
+        named = ", ".join(id_[:60] for id_ in unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        click.echo(
+            f"{whose}{len(unknown)} products of the history are not in the index and were left out: {named}", err=True
+        )
+
+
+def _read_histories(name: str) -> "Iterator[tuple[Any, list[Event]]]":
+    """The user and the history of each JSON line of a file, or of standard input.
+
+    :raises UsageError: the file is not there or empty, or a line holds no history; names the line.
+    """
+    from shelfwise.history import parse_history
+
+    try:
+        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{name} cannot be read ({error.strerror}): expected JSON lines such as {HISTORY_LINE}"
+        ) from None
+    empty = True
+    for number, line in enumerate(content.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = orjson.loads(line)
+            history = parse_history(record["history"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise UsageError(f"{name}, line {number}: expected an object such as {HISTORY_LINE}") from None
+        except UsageError as error:
+            raise UsageError(f"{name}, line {number}: {error}") from None
+        empty = False
+        yield record.get("user"), history
+    if empty:
+        raise UsageError(f"{name} is empty: expected JSON lines such as {HISTORY_LINE}")

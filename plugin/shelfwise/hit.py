@@ -32,6 +32,8 @@ class Hit:
     """Title, brand and description, HTML-escaped, with the query's words in `<em>`; where asked for."""
     explanation: Mapping[str, Any] | None = None
     """See `Explanation.to_json`; where asked for."""
+    reason: str | None = None
+    """Why it is recommended, for people: "same category, close description"."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any], score: float, shares: Mapping[str, float]) -> "Hit":
@@ -62,7 +64,7 @@ class Hit:
             "category": list(self.category),
             "categories": [list(path) for path in self.categories],
         }
-        left_out = [name for name in ("highlight", "explanation") if not line[name]]
+        left_out = [name for name in ("highlight", "explanation", "reason") if not line[name]]
         return {name: value for name, value in line.items() if name not in left_out}
 
 
@@ -74,6 +76,20 @@ def _marked(highlight: Mapping[str, Sequence[str]]) -> dict[str, str]:
         if text.count("<em>") > marked.get(field_, "").count("<em>"):
             marked[field_] = text
     return marked
+
+
+def accepted(found: Mapping[str, Any]) -> list[Path]:
+    """The categories of an entry of `hits.hits`; in review, the deepest node that the model is sure of."""
+    enriched = (found.get("_source") or {}).get("shelfwise") or {}
+    if leaves := listed(enriched.get("category")):
+        return [parse_path(text) for text in leaves]
+    sure = [parse_path(text) for text in listed(enriched.get("ancestors"))]
+    return sorted(sure, key=lambda path: (-len(path), path))[:1]
+
+
+def group_of(found: Mapping[str, Any]) -> str:
+    """The variant group of an entry of `hits.hits`: products of one group are one product to a shopper."""
+    return str(((found.get("_source") or {}).get("shelfwise") or {}).get("group") or found["_id"])
 
 
 def listed(value: object) -> list[Any]:

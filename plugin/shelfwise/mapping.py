@@ -21,7 +21,7 @@ def index_body(dimension: int, meta: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not 1 <= dimension <= MAX_DIMENSION:
         raise UsageError(f"a vector has 1 to {MAX_DIMENSION} dimensions, got {dimension}")
-    body = _template()
+    body = template("products.json")
     body["mappings"]["properties"]["shelfwise"]["properties"]["vector"]["dims"] = dimension
     body["mappings"]["_meta"] = {"shelfwise": dict(meta)}
     return body
@@ -29,12 +29,13 @@ def index_body(dimension: int, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 def index_settings() -> dict[str, Any]:
     """The settings of an index that serves."""
-    settings: dict[str, Any] = _template()["settings"]["index"]
+    settings: dict[str, Any] = template("products.json")["settings"]["index"]
     return settings
 
 
-def _template() -> dict[str, Any]:
-    carried = files("shelfwise") / "mappings" / "products.json"  # in a wheel
-    cloned = Path(__file__).resolve().parents[2] / "mappings" / "products.json"
-    template: dict[str, Any] = orjson.loads((carried if carried.is_file() else cloned).read_bytes())
-    return template
+def template(name: str) -> dict[str, Any]:
+    """The settings and mappings in a file of `mappings/`."""
+    carried = files("shelfwise") / "mappings" / name  # in a wheel
+    cloned = Path(__file__).resolve().parents[2] / "mappings" / name
+    content: dict[str, Any] = orjson.loads((carried if carried.is_file() else cloned).read_bytes())
+    return content

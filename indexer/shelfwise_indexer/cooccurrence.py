@@ -1,0 +1,169 @@
+"""Co-occurrence: which products go to the same people, from a log of who did what in which order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from implicit.nearest_neighbours import all_pairs_knn, bm25_weight
+from scipy import sparse
+
+from shelfwise.history import DAY, KIND_WEIGHTS
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+WINDOW = 10  # events between which two products of a history still count as near
+BACKWARDS = 0.5  # of the weight: people go on to what comes after more often than to what came before
+LOOK_ALIKES = 0.5  # how much what is known of a product's look-alikes counts beside what is known of itself
+KEPT = 100  # products kept with each
+BM25_K1, BM25_B = 1.2, 0.75  # the usual ones: Robertson, Zaragoza, "The Probabilistic Relevance Framework", 2009
+BASKET_GAP = DAY  # seconds without an event that end a basket
+AGAIN_USERS = 3  # people who bought a product again, at least, for it to count as consumable
+AGAIN_SHARE = 0.1  # of its buyers, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Events of known products, those of one user next to one another and oldest first; all arrays [events]."""
+
+    users: Integers
+    products: Integers
+    times: npt.NDArray[np.float64]
+    """Seconds since 1970; NaN where not known."""
+    weights: Floats
+    """Kind and the shop's own factor; a purchase of factor 1 has 1."""
+    bought: npt.NDArray[np.bool_]
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> "Log":
+        """The events of a mask, in their order."""
+        return Log(self.users[keep], self.products[keep], self.times[keep], self.weights[keep], self.bought[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class Cooccurrence:
+    """What a log says of each of n products."""
+
+    users: Integers
+    """[n], people in whose history it is."""
+    again: Floats
+    """[n], share of its buyers who bought it on another occasion again; 0 where it is too rare to tell."""
+    also: sparse.csr_array
+    """float32 [n, n], at most `KEPT` a row."""
+    together: sparse.csr_array
+    """float32 [n, n], at most `KEPT` a row."""
+
+
+def cooccurrence(log: Log, products: int, look_alikes: sparse.csr_array | None = None) -> Cooccurrence:
+    """Learn from a log.
+
+    :param products: how many there are; the log names them 0 to n - 1.
+    :param look_alikes: float32 [n, n], each row's weights summing to 1 or 0: what a product borrows from whom.
+    """
+    users = _distinct(log.users, log.products, products)
+    also = transitions(log, products, users)
+    if look_alikes is not None:
+        also = sparse.csr_array(also + LOOK_ALIKES * (look_alikes @ also))
+    also.setdiag(0)
+    return Cooccurrence(users, bought_again(log, products), strongest(also), baskets_in_common(log, products))
+
+
+def transitions(log: Log, products: int, users: Integers) -> sparse.csr_array:
+    """How much people of one product (row) go on to another (column), float32 [n, n].
+
+    Two events of one person count the inverse of the steps between them, up to `WINDOW`, and `BACKWARDS` of that
+    against their order; a row is divided by the square root of its users, so that a product of everybody says less.
+    """
+    first = np.ones(len(log.users), dtype=bool)  # of a run of the same product: two in a row are one occasion
+    first[1:] = (log.users[1:] != log.users[:-1]) | (log.products[1:] != log.products[:-1])
+    log = log.where(first)
+    rows, columns, weights = [], [], []
+    for steps in range(1, WINDOW + 1):
+        near = log.users[:-steps] == log.users[steps:]
+        before, after = log.products[:-steps][near], log.products[steps:][near]
+        weight = (log.weights[:-steps] * log.weights[steps:])[near] / steps
+        rows += [before, after]
+        columns += [after, before]
+        weights += [weight, BACKWARDS * weight]
+    counted = sparse.coo_array(
+        (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(products, products)
+    ).tocsr()
+    scaled = sparse.diags_array(1 / np.sqrt(np.maximum(users, 1))) @ counted
+    return sparse.csr_array(scaled, dtype=np.float32)
+
+
+def baskets_in_common(log: Log, products: int) -> sparse.csr_array:
+    """Products bought or put into the cart on one occasion, by BM25 over baskets (`implicit`), float32 [n, n].
+
+    A basket ends after `BASKET_GAP` seconds without an event; where times are not known a history is one basket.
+    """
+    log = log.where(log.weights >= KIND_WEIGHTS["cart"] / KIND_WEIGHTS["purchase"])
+    if not len(log.users):
+        return sparse.csr_array((products, products), dtype=np.float32)
+    begins = np.ones(len(log.users), dtype=bool)
+    begins[1:] = (log.users[1:] != log.users[:-1]) | (np.diff(log.times) > BASKET_GAP)  # NaN is never greater
+    basket = np.cumsum(begins) - 1
+    pairs = np.unique(np.column_stack((basket, log.products)), axis=0)
+    held = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(int(basket[-1]) + 1, products))
+    weighted = bm25_weight(held.T, K1=BM25_K1, B=BM25_B).T.tocsr()
+    near = sparse.csr_array(all_pairs_knn(weighted, KEPT + 1, show_progress=False), dtype=np.float32)  # one is itself
+    near.setdiag(0)
+    near.data[near.data < 0] = 0
+    near.eliminate_zeros()
+    return near
+
+
+def bought_again(log: Log, products: int) -> Floats:
+    """Share of a product's buyers who bought it again on another occasion, float32 [n].
+
+    Another occasion is a day later; where times are not known, after something else. Fewer than `AGAIN_USERS` such
+    people, or `AGAIN_SHARE`, are chance: 0.
+    """
+    log = log.where(log.bought)
+    if not len(log.users):
+        return np.zeros(products, dtype=np.float32)
+    buyers = _distinct(log.users, log.products, products)
+    step = np.arange(len(log.users))
+    order = np.lexsort((step, log.products, log.users))  # by user and product, in order of time
+    users, bought, times, step = log.users[order], log.products[order], log.times[order], step[order]
+    same = (users[1:] == users[:-1]) & (bought[1:] == bought[:-1])
+    gap = np.diff(times)
+    later = same & np.where(np.isnan(gap), np.diff(step) > 1, gap >= BASKET_GAP)
+    repeaters = _distinct(users[1:][later], bought[1:][later], products)
+    share = repeaters / np.maximum(buyers, 1)
+    return np.where((repeaters >= AGAIN_USERS) & (share >= AGAIN_SHARE), share, 0).astype(np.float32)
+
+
+def look_alikes(ids: Integers, cosines: Floats, n: int) -> sparse.csr_array:
+    """What each product borrows from its neighbours: their squared cosines, each row summing to 1, float32 [n, n].
+
+    :param ids: int64 [n, k], -1 where there are no more.
+    :param cosines: float32 [n, k].
+    """
+    weights = np.where(ids >= 0, np.maximum(cosines, 0) ** 2, 0)
+    total = weights.sum(axis=1, keepdims=True)
+    weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    rows = np.repeat(np.arange(n), ids.shape[1])
+    there = weights.ravel() > 0
+    return sparse.coo_array(
+        (weights.ravel()[there], (rows[there], ids.ravel()[there])), shape=(n, n), dtype=np.float32
+    ).tocsr()
+
+
+def strongest(scores: sparse.csr_array, kept: int = KEPT) -> sparse.csr_array:
+    """The greatest `kept` entries above 0 of each row; of equal ones the first columns."""
+    scores = sparse.csr_array(scores)
+    scores.sort_indices()
+    places = []
+    for row in range(scores.shape[0]):
+        at = np.arange(scores.indptr[row], scores.indptr[row + 1])
+        best = at[np.argsort(-scores.data[at], kind="stable")][:kept]
+        places.append(best[scores.data[best] > 0])
+    chosen = np.concatenate(places) if places else np.empty(0, dtype=np.int64)
+    rows = np.repeat(np.arange(scores.shape[0]), [len(place) for place in places])
+    return sparse.coo_array((scores.data[chosen], (rows, scores.indices[chosen])), shape=scores.shape).tocsr()
+
+
+def _distinct(users: Integers, products: Integers, n: int) -> Integers:
+    """How many users each product has, int64 [n]."""
+    pairs = np.unique(np.column_stack((users, products)), axis=0)
+    return np.bincount(pairs[:, 1], minlength=n).astype(np.int64)

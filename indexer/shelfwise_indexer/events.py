@@ -1,0 +1,63 @@
+"""Events: a shop's log of who did what with which product, read as a stream in which one bad line costs one line."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from shelfwise.errors import UsageError
+from shelfwise.history import Event, parse_event, parse_history
+from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
+from shelfwise_indexer.records import CatalogueError, Record, Rejected, json_records, json_text, lines, opened
+
+EXPECTED = "expected an object with user and product, or with user and history"
+EXTENSIONS = tuple(kind + packed for kind in JSON_LINES for packed in ("", ".gz"))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one line tells of one user, oldest first, and where it stands."""
+
+    line: int
+    user: str
+    events: tuple[Event, ...]
+
+
+def read_events(path: str | os.PathLike[str]) -> Iterator[Told | Rejected]:
+    """Every non-blank line of an event log, in order, as what it tells or as the reason why it tells nothing.
+
+    JSON lines, also `.gz`; `-` is standard input. A line is one event (`user`, `product`, optionally `time`, `kind`,
+    `weight`) or a history (`user`, `history`, a list of ids or events, oldest first); other fields are passed over.
+
+    :raises CatalogueError: the file is not there, or of no known kind.
+    """
+    name = os.fspath(path)
+    if name != "-" and not name.lower().endswith(EXTENSIONS):
+        opened(name).close()
+        raise CatalogueError(f"{name}: of no known kind: expected a name that ends in {', '.join(EXTENSIONS)}")
+    for record in _records(name):
+        yield record if isinstance(record, Rejected) else _told(*record)
+
+
+def _records(name: str) -> Iterator[Record | Rejected]:
+    if name == "-":
+        yield from json_records(lines(sys.stdin.buffer, MAX_LINE_BYTES), EXPECTED)
+        return
+    packed = name.lower().endswith(".gz")
+    with opened(name) as file, unpacked(file, name) if packed else nullcontext(file) as stream:
+        yield from json_records(lines(stream, MAX_LINE_BYTES), EXPECTED)
+
+
+def _told(line: int, content: Mapping[str, Any]) -> Told | Rejected:
+    try:
+        user = content.get("user")
+        if not isinstance(user, (str, int)) or isinstance(user, bool) or user == "":
+            raise UsageError(f"user must be an id, text or a whole number, got {str(user)[:60]!r}")
+        if ("history" in content) == ("product" in content):
+            raise UsageError(f"{EXPECTED}, got {', '.join(sorted(content)) or 'nothing'}")
+        events = parse_history(content["history"]) if "history" in content else [parse_event(content)]
+    except UsageError as error:
+        return Rejected(line, str(error), json_text(content))
+    return Told(line, str(user), tuple(events))

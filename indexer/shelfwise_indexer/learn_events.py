@@ -1,0 +1,160 @@
+"""Learning from events: an event log and the products behind an alias become that alias's event model."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from shelfwise import event_model
+from shelfwise.errors import ServerError
+from shelfwise.history import KIND_WEIGHTS, Event, in_order
+from shelfwise.index import live
+from shelfwise.server import connect
+from shelfwise_indexer import bulk, neighbours
+from shelfwise_indexer.catalogue import CatalogueError, Rejected, file_hash
+from shelfwise_indexer.cooccurrence import Cooccurrence, Log, cooccurrence, look_alikes
+from shelfwise_indexer.events import read_events
+
+LOOK_ALIKES = 10  # nearest products that a product borrows from
+SAID = 20  # rejected lines, or unknown products, that are said on stderr one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What a run learnt: read = used + rejected, in lines."""
+
+    read: int
+    used: int
+    rejected: int
+    users: int
+    events: int
+    unknown_events: int
+    """Events of products that the index does not have; they teach nothing."""
+    unknown_products: int
+    products: int
+    """Products that the model says something of."""
+    index: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shelfwise events learn` prints."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def learn(events: str | os.PathLike[str], alias: str, url: str | None = None) -> Learning:
+    """Learn the event model of an alias from an event log, whole, and let recommendations read it.
+
+    What was learnt before is replaced, in one step. Rejected lines and unknown products are said on stderr.
+
+    :raises CatalogueError: the log cannot be read, or not one of its events is of a product behind the alias; the
+        model before stays.
+    :raises UsageError, IncompatibleIndex, ServerError: there is no such alias, or the server did not take it.
+    """
+    with closing(connect(url)) as server:
+        index = live(server, alias)
+        ids, vectors = bulk.vectors(server, index.name)
+        number = {id_: place for place, id_ in enumerate(ids)}
+        histories, read, rejected = _histories(events)
+        log, unknown = _log(list(histories.values()), number)
+        for id_, count in list(unknown.items())[:SAID]:
+            _say(f"{os.fspath(events)}: product {id_} is not in index {index.name}: {count} events of it teach nothing")
+        if len(unknown) > SAID:
+            _say(f"and {len(unknown) - SAID} more products that are not in index {index.name}")
+        if not len(log.users):
+            raise CatalogueError(
+                f"{os.fspath(events)}: no event of a product behind alias {alias} ({read} lines read, {rejected} "
+                f"rejected): expected JSON lines such as "
+                '{"user": "u7", "product": "KT-7", "kind": "purchase"}'
+            )
+        learnt = cooccurrence(log, len(ids), _look_alikes(vectors))
+        name = event_model.create(server, alias, "-" if os.fspath(events) == "-" else file_hash(events))
+        documents = list(_documents(ids, learnt))
+        if refused := bulk.send(server, name, documents):
+            raise ServerError(
+                f"index {name}: {len(refused)} documents were refused, such as {next(iter(refused.items()))}"
+            )
+        event_model.publish(server, alias, name)
+    total = sum(len(history) for history in histories.values())
+    return Learning(
+        read, read - rejected, rejected, len(histories), total, unknown.total(), len(unknown), len(documents), name
+    )
+
+
+def _histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], int, int]:
+    """The events of each user as they were told, the lines read, and those rejected."""
+    histories: dict[str, list[Event]] = {}
+    read = rejected = 0
+    for told in read_events(events):
+        read += 1
+        if isinstance(told, Rejected):
+            rejected += 1
+            if rejected <= SAID:
+                _say(f"{os.fspath(events)}, line {told.line}: {told.reason}")
+            continue
+        histories.setdefault(told.user, []).extend(told.events)
+    if rejected > SAID:
+        _say(f"and {rejected - SAID} more lines that were rejected")
+    if not read:
+        raise CatalogueError(f"{os.fspath(events)}: the event log is empty: expected at least one event")
+    return histories, read, rejected
+
+
+def _log(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tuple[Log, Counter[str]]:
+    """The events of known products, oldest first within each user, and how many there are of each unknown one."""
+    unknown: Counter[str] = Counter()
+    known: list[tuple[int, int, float, float, bool]] = []
+    for user, history in enumerate(histories):
+        for event in in_order(history):
+            if event.product not in number:
+                unknown[event.product] += 1
+                continue
+            weight = KIND_WEIGHTS[event.kind or "purchase"] / KIND_WEIGHTS["purchase"] * event.weight
+            time = np.nan if event.time is None else event.time
+            known.append((user, number[event.product], time, weight, event.bought))
+    columns = list(zip(*known, strict=True)) or [()] * 5
+    kinds = (np.int64, np.int64, np.float64, np.float32, np.bool_)
+    return Log(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True))), unknown
+
+
+def _look_alikes(vectors: "neighbours.Vectors") -> sparse.csr_array:
+    """What products borrow from whom; one without a vector (a row of zeros) borrows nothing."""
+    there = np.flatnonzero(vectors.any(axis=1))
+    n = len(vectors)
+    ids = np.full((n, LOOK_ALIKES), neighbours.NONE, dtype=np.int64)
+    cosines = np.zeros((n, LOOK_ALIKES), dtype=np.float32)
+    if len(there) > 1:
+        near = neighbours.nearest(vectors[there], LOOK_ALIKES)
+        ids[there] = np.where(near.ids == neighbours.NONE, neighbours.NONE, there[near.ids])
+        cosines[there] = near.scores
+    return look_alikes(ids, cosines, n)
+
+
+def _documents(ids: Sequence[str], learnt: Cooccurrence) -> Iterator[dict[str, Any]]:
+    """A document for each product that anything was learnt of."""
+    for place, id_ in enumerate(ids):
+        also, together = _near(ids, learnt.also, place), _near(ids, learnt.together, place)
+        if learnt.users[place] or also or together:
+            yield {
+                "id": id_,
+                "users": int(learnt.users[place]),
+                "again": round(float(learnt.again[place]), 4),
+                "also": also,
+                "together": together,
+            }
+
+
+def _near(ids: Sequence[str], scores: sparse.csr_array, place: int) -> list[dict[str, Any]]:
+    part = slice(scores.indptr[place], scores.indptr[place + 1])
+    pairs = sorted(
+        zip(scores.data[part].tolist(), scores.indices[part].tolist(), strict=True), key=lambda p: (-p[0], p[1])
+    )
+    return [{"id": ids[other], "score": float(f"{score:.4g}")} for score, other in pairs if score > 0]
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(message + "\n")

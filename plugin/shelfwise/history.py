@@ -1,0 +1,138 @@
+"""The history: what a person looked at, put into the cart or bought, and how much each product of it counts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from shelfwise.errors import UsageError
+
+Kind = Literal["view", "cart", "purchase"]
+KIND_WEIGHTS: Mapping[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
+DECAY = 0.7  # each product further back counts so much of the one after it
+HALF_LIFE = 30.0  # days after which an event counts half, beside DECAY, where times are known
+DAY = 86_400.0  # seconds
+FIELDS = ("product", "time", "kind", "weight")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that a person did with one product."""
+
+    product: str
+    time: float | None = None
+    """Seconds since 1970, UTC."""
+    kind: Kind | None = None
+    """None where the shop does not say: it counts as a purchase, as most logs without kinds are of purchases."""
+    weight: float = 1.0
+    """The shop's own factor, at least 0."""
+
+    @property
+    def bought(self) -> bool:
+        """Whether the product is the person's own now."""
+        return self.kind in (None, "purchase")
+
+
+def parse_event(value: object) -> Event:
+    """An event as a product id, or as an object with `product` and optionally `time`, `kind` and `weight`.
+
+    Fields that are not an event's are passed over.
+
+    :raises UsageError: it is neither, or one of its fields is wrong; the message names field and value.
+    """
+    if not isinstance(value, Mapping):
+        return Event(_product(value))
+    return Event(
+        _product(value.get("product")), _time(value.get("time")), _kind(value.get("kind")), _weight(value.get("weight"))
+    )
+
+
+def parse_history(value: object) -> list[Event]:
+    """A history, oldest first, as JSON has it: a list of events.
+
+    :raises UsageError: it is no list, or one of its events is none; the message says which.
+    """
+    if not isinstance(value, (list, tuple)):
+        raise UsageError(f"history must be a list of product ids or events, oldest first, got {_shown(value)}")
+    events = []
+    for place, given in enumerate(value, start=1):
+        try:
+            events.append(parse_event(given))
+        except UsageError as error:
+            raise UsageError(f"event {place} of the history: {error}") from None
+    return events
+
+
+def in_order(history: Sequence[Event]) -> list[Event]:
+    """Oldest first: by time where every event has one, else as it was given."""
+    if all(event.time is not None for event in history):
+        return sorted(history, key=lambda event: event.time or 0.0)
+    return list(history)
+
+
+def product_weights(history: Sequence[Event]) -> dict[str, float]:
+    """How much each product counts, newest first: `DECAY` a product further back, times its strongest event.
+
+    Where times are known an event also counts half for every `HALF_LIFE` days that it is older than the newest. The
+    greatest weight is 1.
+    """
+    newest_first = list(reversed(in_order(history)))
+    newest = max((event.time for event in history if event.time is not None), default=0.0)
+    weights: dict[str, float] = {}
+    rank: dict[str, int] = {}
+    for event in newest_first:
+        steps = rank.setdefault(event.product, len(rank))
+        age = 0.0 if event.time is None else (newest - event.time) / DAY
+        weight = DECAY**steps * 0.5 ** (age / HALF_LIFE) * KIND_WEIGHTS[event.kind or "purchase"] * event.weight
+        weights[event.product] = max(weights.get(event.product, 0.0), weight)
+    most = max(weights.values(), default=0.0)
+    return {product: weight / most for product, weight in weights.items()} if most > 0 else weights
+
+
+def _product(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and value.strip() and value.isprintable():
+        return value
+    raise UsageError(f"product must be an id, text or a whole number, got {_shown(value)}")
+
+
+def _time(value: object) -> float | None:
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        if isinstance(value, (int, float)):
+            seconds = float(value)
+        else:
+            moment = datetime.fromisoformat(str(value))
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        if not math.isfinite(seconds):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(
+            f"time must be a moment as ISO 8601 has it, or seconds since 1970, got {_shown(value)}"
+        ) from None
+    return seconds
+
+
+def _kind(value: Any) -> Kind | None:
+    if value is not None and value not in get_args(Kind):
+        raise UsageError(f"kind must be one of {', '.join(get_args(Kind))}, got {_shown(value)}")
+    kind: Kind | None = value
+    return kind
+
+
+def _weight(value: object) -> float:
+    if value is None:
+        return 1.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        raise UsageError(f"weight must be a finite number of at least 0, got {_shown(value)}")
+    return float(value)
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,0 +1,138 @@
+"""The profile: what a history says of a person's wants, as the searches for them need it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from shelfwise.event_model import Learnt
+from shelfwise.history import Event, in_order, product_weights
+from shelfwise.hit import accepted, group_of
+from shelfwise.query import VECTOR, Body, in_any_of
+from shelfwise.recommend_query import none_of, outside
+from shelfwise.taxonomy import Path, ancestors
+
+Kind = Literal["any", "substitutes", "complements"]
+LONGEST = 50  # newest products of a history that count at all
+NEWEST = 5  # products whose words are looked for: with a decay of .7 they hold 83 % of the weight
+UNKNOWN = Learnt()
+
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A history and what is known of its products."""
+
+    weights: Mapping[str, float]
+    """Known product to weight, newest first."""
+    titles: Mapping[str, str]
+    newest: Sequence[str]
+    """Products whose words are looked for."""
+    vector: list[float]
+    """float32 [dimension], L2-normalised: the weighted sum of the products' own; empty where content says nothing."""
+    leaves: Mapping[Path, float]
+    """Category to the share of the weight that fell on it."""
+    learnt_by: Literal["also", "together"]
+    learnt: Mapping[str, float]
+    """Products of the same people, or of the same baskets, to their weighted score."""
+    again: Mapping[str, float]
+    """Products of the history that may come back, to the share of people who buy them again."""
+    filters: list[Body]
+    """What may be recommended."""
+
+    def affinity(self, found: Found) -> float:
+        """How near a product's categories are to those of the history, 0 to 1: the share of each path it lies on."""
+        nodes = _nodes(found)
+        return sum(
+            weight * sum(node in nodes for node in ancestors(leaf)) / len(leaf) for leaf, weight in self.leaves.items()
+        )
+
+
+def profile_of(
+    history: Sequence[Event],
+    known: Mapping[str, Found],
+    learnt: Mapping[str, Learnt],
+    consumable: Iterable[Path],
+    kind: Kind,
+) -> Profile:
+    """The profile of a history.
+
+    :param known: the products that the index has, as `recommend_query.history_products` gives them.
+    :param consumable: categories whose products are bought again.
+    """
+    mine = [event for event in in_order(history) if event.product in known]
+    weights = {id_: weight for id_, weight in list(product_weights(mine).items())[:LONGEST] if weight > 0}
+    leaves = _leaves(weights, known)
+    again = _again(mine, known, learnt, frozenset(consumable)) if kind == "any" else {}
+    gone = {event.product for event in mine} - again.keys()
+    filters = [none_of(gone, {group_of(known[id_]) for id_ in gone})]
+    of_newest = [leaf for id_ in list(weights)[:1] for leaf in accepted(known[id_])]
+    if kind == "substitutes" and of_newest:
+        filters.append(in_any_of(of_newest))
+    elif kind == "complements" and leaves:
+        filters.append(outside(list(leaves)))
+    by_content = kind != "complements"  # what goes with a product is not what is like it
+    return Profile(
+        weights=weights,
+        titles={id_: str(known[id_]["_source"].get("title", "")) for id_ in weights},
+        newest=list(weights)[:NEWEST] if by_content else [],
+        vector=_vector(weights, known) if by_content else [],
+        leaves=leaves,
+        learnt_by="also" if by_content else "together",
+        learnt=_learnt(weights, learnt, by_content),
+        again=again,
+        filters=filters,
+    )
+
+
+def _vector(weights: Mapping[str, float], known: Mapping[str, Found]) -> list[float]:
+    parts = [
+        weight * np.asarray(vector, dtype=np.float32)
+        for id_, weight in weights.items()
+        if (vector := known[id_].get("fields", {}).get(VECTOR))
+    ]
+    if not parts:
+        return []
+    summed = np.sum(parts, axis=0)
+    length = float(np.linalg.norm(summed))
+    return [float(part) for part in summed / length] if length > 0 else []
+
+
+def _leaves(weights: Mapping[str, float], known: Mapping[str, Found]) -> dict[Path, float]:
+    total = sum(weights.values())
+    leaves: dict[Path, float] = {}
+    for id_, weight in weights.items():
+        own = accepted(known[id_])
+        for leaf in own:
+            leaves[leaf] = leaves.get(leaf, 0.0) + weight / len(own) / total
+    return leaves
+
+
+def _learnt(weights: Mapping[str, float], learnt: Mapping[str, Learnt], also: bool) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    for id_, weight in weights.items():
+        of_one = learnt.get(id_, UNKNOWN)
+        for other, score in (of_one.also if also else of_one.together).items():
+            scores[other] = scores.get(other, 0.0) + weight * score
+    return scores
+
+
+def _again(
+    mine: Iterable[Event], known: Mapping[str, Found], learnt: Mapping[str, Learnt], consumable: frozenset[Path]
+) -> dict[str, float]:
+    """What was bought and is bought again, with the share of people who do so: 1 where the shop says that it is."""
+    again: dict[str, float] = {}
+    for event in mine:
+        found = known[event.product]
+        marked = (found["_source"].get("attributes") or {}).get("consumable")
+        said = str(marked).lower() == "true" or bool(consumable & _nodes(found))
+        rate = 1.0 if said else learnt.get(event.product, UNKNOWN).again
+        if event.bought and rate > 0:
+            again[event.product] = rate
+    return again
+
+
+def _nodes(found: Found) -> set[Path]:
+    return {node for leaf in accepted(found) for node in ancestors(leaf)}

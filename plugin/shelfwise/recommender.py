@@ -1,0 +1,247 @@
+"""The recommender: what a person may want next, from what they looked at and bought.
+
+A history is matched by meaning (vectors), by words, and by what other people of the same products went on to (the
+event model). Candidates of all three are scored by all three.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, get_args
+
+from elasticsearch import Elasticsearch
+
+from shelfwise.alias import RECHECK_SECONDS, LiveAlias
+from shelfwise.errors import UnknownProduct, UsageError
+from shelfwise.event_model import EventModel
+from shelfwise.history import Event, parse_event
+from shelfwise.hit import Hit, group_of
+from shelfwise.index import LiveIndex
+from shelfwise.profile import Kind, Profile, profile_of
+from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, semantic
+from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores
+from shelfwise.search import check_k
+from shelfwise.taxonomy import Path, parse_path
+
+# Of the blend; each signal is scaled so that its best candidate has 1. Set by hand after a trial over the users of a
+# shop of office supplies, in which any weight of `also` from .3 to .4 did equally well; `category` was not tried.
+WEIGHTS: Mapping[str, float] = {"vector": 0.3, "words": 0.3, "also": 0.35, "category": 0.05}
+DEPTH = 200  # candidates of each signal, at least
+SPARE = 3  # candidates a hit, at least: variants of one product take several places
+HISTORIES_AT_ONCE = 16
+UNKNOWN_SAID = 5
+
+Found = Mapping[str, Any]
+Scores = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What is recommended to one person."""
+
+    hits: list[Hit]
+    unknown: tuple[str, ...] = ()
+    """Products of the history that the index does not have."""
+    problem: str | None = None
+    """Why nothing could be recommended."""
+
+
+class Recommender:
+    """Recommends to people from the products behind an alias, and from its event model where there is one.
+
+    :param consumable: categories whose products are bought again (`"A > B"`, with all below). Beside them a product
+        is consumable that the catalogue says is (`consumable: true`), or that the event log shows is.
+    :param recheck: seconds after which a moved alias is noticed.
+    :raises IncompatibleIndex: the alias is a plain index, or its index was not made by shelfwise.
+    """
+
+    def __init__(
+        self,
+        client: Elasticsearch,
+        alias: str,
+        consumable: Iterable[str] = (),
+        recheck: float = RECHECK_SECONDS,
+    ) -> None:
+        self._consumable = [_path(text) for text in consumable]
+        self._alias = LiveAlias(client, alias, None, recheck)
+        self._events = EventModel(client, alias)
+        self._name = alias
+
+    def recommend(self, history: Sequence[Event | str], k: int = 10, kind: Kind = "any") -> list[Hit]:
+        """The k products that fit a history, best first; as `recommend_many` for one.
+
+        :raises UnknownProduct: the index has none of the history's products, and there is no event model to say what
+            is popular.
+        :raises UsageError: k outside 1 to 10,000, an empty history without an event model, complements without one.
+        :raises ServerError: the server did not answer, or refused any part.
+        """
+        [one] = self.recommend_many([history], k, kind)
+        if one.problem is not None:
+            raise (UnknownProduct if one.unknown else UsageError)(one.problem)
+        return one.hits
+
+    def recommend_many(
+        self, histories: Sequence[Sequence[Event | str]], k: int = 10, kind: Kind = "any"
+    ) -> list[Recommendation]:
+        """For each history (oldest first) the k products that fit it, in the order of histories.
+
+        Never a product of the history, or a variant of one, unless it was bought and is consumable; never what is out
+        of stock; of each variant group the best only. `kind` "substitutes" gives what stands in for the newest product
+        (its category), "complements" what was bought together with the history, of other categories. With no known
+        product the most popular ones of the event model. `score` is the sum of `shares`.
+
+        :raises UsageError: k outside 1 to 10,000, complements without an event model.
+        :raises ServerError: the server did not answer, or refused any part.
+        """
+        check_k(k)
+        if kind not in get_args(Kind):
+            raise UsageError(f"kind {kind!r}: expected one of {', '.join(get_args(Kind))}")
+        given = [[one if isinstance(one, Event) else parse_event(one) for one in history] for history in histories]
+        done: list[Recommendation] = []
+        for start in range(0, len(given), HISTORIES_AT_ONCE):
+            part = given[start : start + HISTORIES_AT_ONCE]
+            done.extend(self._alias.over(partial(self._recommended, histories=part, k=k, kind=kind)))
+        return done
+
+    def _recommended(
+        self, index: LiveIndex, histories: Sequence[Sequence[Event]], k: int, kind: Kind
+    ) -> list[Recommendation]:
+        ids = list(dict.fromkeys(event.product for history in histories for event in history))
+        known = self._products(index, ids)
+        learnt = self._events.learnt(ids)
+        if kind == "complements" and not learnt and not self._events.popular(1):
+            raise UsageError(
+                f"complements are learnt from an event log: `shelfwise events learn EVENTS --alias {self._name}` first"
+            )
+        profiles = [profile_of(history, known, learnt, self._consumable, kind) for history in histories]
+        ranked = self._ranked(index, [profile for profile in profiles if profile.weights], k)
+        done, hits = [], iter(ranked)
+        for history, profile in zip(histories, profiles, strict=True):
+            unknown = tuple(dict.fromkeys(event.product for event in history if event.product not in known))
+            if profile.weights:
+                done.append(Recommendation(next(hits), unknown))
+            elif kind == "any" and (popular := self._popular(index, profile, k)):
+                done.append(Recommendation(popular, unknown))
+            else:
+                done.append(Recommendation([], unknown, _nothing_known(index, unknown, self._name)))
+        return done
+
+    def _products(self, index: LiveIndex, ids: Sequence[str]) -> dict[str, Found]:
+        pages = [history_products(ids[start : start + MAX_HITS]) for start in range(0, len(ids), MAX_HITS)]
+        return {found["_id"]: found for answer in self._alias.ask(index, pages) for found in answer["hits"]["hits"]}
+
+    def _ranked(self, index: LiveIndex, profiles: Sequence[Profile], k: int) -> list[list[Hit]]:
+        depth = min(MAX_HITS, max(DEPTH, SPARE * k))
+        words, nearest = self._looked_for(index, profiles, depth)
+        candidates = []
+        for profile, of_words, near in zip(profiles, words, nearest, strict=True):
+            learnt = [id_ for id_, _ in sorted(profile.learnt.items(), key=lambda one: (-one[1], one[0]))[:depth]]
+            candidates.append(list(dict.fromkeys([*profile.again, *learnt, *near, *of_words]))[:MAX_HITS])
+        ranked = self._scored(index, profiles, words, candidates, k)
+        # Where variants or the graph left fewer than k, compare with every product, one of each group.
+        short = [place for place, profile in enumerate(profiles) if profile.vector and len(ranked[place]) < k]
+        wide = [one_a_group(exact(profiles[place].vector, depth, profiles[place].filters)) for place in short]
+        for place, answer in zip(short, self._alias.ask(index, wide), strict=True):
+            every = list(dict.fromkeys([*_ids(answer), *candidates[place]]))[:MAX_HITS]
+            [ranked[place]] = self._scored(index, [profiles[place]], [words[place]], [every], k)
+        return ranked
+
+    def _looked_for(
+        self, index: LiveIndex, profiles: Sequence[Profile], depth: int
+    ) -> tuple[list[Scores], list[list[str]]]:
+        """For each profile the products like it in words, with their scores, and the nearest by meaning."""
+        bodies: list[Body] = []
+        for profile in profiles:
+            bodies += [like_words(id_, profile.titles[id_], depth) for id_ in profile.newest]
+            if profile.vector:
+                bodies.append({**semantic(profile.vector, depth, profile.filters), "_source": False})
+        answers = iter(self._alias.ask(index, bodies))
+        words: list[Scores] = []
+        nearest = []
+        for profile in profiles:
+            words.append(_words({id_: next(answers) for id_ in profile.newest}, profile.weights))
+            nearest.append(_ids(next(answers)) if profile.vector else [])
+        return words, nearest
+
+    def _scored(
+        self,
+        index: LiveIndex,
+        profiles: Sequence[Profile],
+        words: Sequence[Scores],
+        candidates: Sequence[Sequence[str]],
+        k: int,
+    ) -> list[list[Hit]]:
+        """The k best of the candidates that pass each profile's filters, by all signals."""
+        bodies: list[Body] = []
+        for profile, ids in zip(profiles, candidates, strict=True):
+            bodies.append(by_ids(ids, profile.filters))
+            if profile.vector:
+                bodies.append(vector_scores(profile.vector, ids))
+        answers = iter(self._alias.ask(index, bodies))
+        ranked = []
+        for profile, of_words in zip(profiles, words, strict=True):
+            found = next(answers)["hits"]["hits"]
+            near = (
+                {one["_id"]: cosine(one["_score"]) for one in next(answers)["hits"]["hits"]} if profile.vector else {}
+            )
+            signals: dict[str, Scores] = {"vector": near, "words": of_words, profile.learnt_by: profile.learnt}
+            if profile.learnt_by == "also":
+                signals["category"] = {one["_id"]: profile.affinity(one) for one in found}
+            ranked.append(_best(found, signals, profile.again, k))
+        return ranked
+
+    def _popular(self, index: LiveIndex, profile: Profile, k: int) -> list[Hit]:
+        users = self._events.popular(min(MAX_HITS, max(DEPTH, SPARE * k)))
+        [answer] = self._alias.ask(index, [by_ids(list(users), [none_of([], []), *profile.filters])])
+        return _best(answer["hits"]["hits"], {"popular": {id_: float(count) for id_, count in users.items()}}, {}, k)
+
+
+def _best(found: Sequence[Found], signals: Mapping[str, Scores], again: Mapping[str, float], k: int) -> list[Hit]:
+    """The k best by the weighted sum of signals, the best of each variant group, ties by id."""
+    most = {name: max((scores.get(one["_id"], 0.0) for one in found), default=0.0) for name, scores in signals.items()}
+    hits: list[tuple[Hit, str]] = []
+    for one in found:
+        id_ = one["_id"]
+        # What comes back is as like itself as can be; only the rate at which people buy it again says more.
+        factor = again.get(id_, 1.0)
+        shares = {
+            name: factor * WEIGHTS.get(name, 1.0) * scores[id_] / most[name]
+            for name, scores in signals.items()
+            if most[name] > 0 and scores.get(id_, 0.0) > 0
+        }
+        hits.append((Hit.of(one, sum(shares.values()), shares), group_of(one)))
+    best: dict[str, Hit] = {}
+    for hit, group in sorted(hits, key=lambda pair: (-pair[0].score, pair[0].id)):
+        best.setdefault(group, hit)
+    return list(best.values())[:k]
+
+
+def _words(answers: Mapping[str, Found], weights: Mapping[str, float]) -> dict[str, float]:
+    """Likeness in words to the newest products, each as a share of its likeness to itself."""
+    summed: dict[str, float] = {}
+    for id_, answer in answers.items():
+        given = {found["_id"]: float(found["_score"]) for found in answer["hits"]["hits"]}
+        own = given.get(id_) or max(given.values(), default=1.0)
+        for other, score in given.items():
+            summed[other] = summed.get(other, 0.0) + weights[id_] * score / own
+    return summed
+
+
+def _ids(answer: Found) -> list[str]:
+    return [found["_id"] for found in answer["hits"]["hits"]]
+
+
+def _path(text: str) -> Path:
+    try:
+        return parse_path(text)
+    except ValueError as error:
+        raise UsageError(f"category {text[:60]!r}: {error}") from None
+
+
+def _nothing_known(index: LiveIndex, unknown: Sequence[str], alias: str) -> str:
+    learn = f"`shelfwise events learn EVENTS --alias {alias}` would let the most popular be recommended"
+    if not unknown:
+        return f"the history holds no product that counts, and there is no event model: {learn}"
+    named = ", ".join(repr(id_[:60]) for id_ in unknown[:UNKNOWN_SAID])
+    more = f" and {len(unknown) - UNKNOWN_SAID} more" if len(unknown) > UNKNOWN_SAID else ""
+    return f"none of the history's products is in index {index.name} ({named}{more}): check the ids; {learn}"

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from shelfwise.history import DAY
+from shelfwise_indexer.cooccurrence import (
+    BACKWARDS,
+    LOOK_ALIKES,
+    WINDOW,
+    Log,
+    baskets_in_common,
+    bought_again,
+    cooccurrence,
+    look_alikes,
+    strongest,
+    transitions,
+)
+
+A, B, C, D = range(4)
+
+
+def log(histories, times=None, bought=True):
+    """A log of one history a user; times in days."""
+    users = np.array([user for user, history in enumerate(histories) for _ in history], dtype=np.int64)
+    products = np.array([product for history in histories for product in history], dtype=np.int64)
+    known = np.full(len(users), np.nan) if times is None else DAY * np.array([day for part in times for day in part])
+    weights = np.full(len(users), 1.0 if bought else 0.25, dtype=np.float32)
+    return Log(users, products, known, weights, np.full(len(users), bought))
+
+
+def users_of(histories, n):
+    return np.array([sum(product in history for history in histories) for product in range(n)])
+
+
+def test_what_came_after_counts_more_than_what_came_before_and_the_next_more_than_the_one_after_it():
+    scores = transitions(log([[A, B, C]]), 3, np.ones(3)).toarray()
+    assert scores == pytest.approx(np.array([[0, 1, 0.5], [BACKWARDS, 0, 1], [BACKWARDS / 2, BACKWARDS, 0]]))
+
+
+def test_counting_by_steps_gives_what_counting_pair_by_pair_gives():
+    rng = np.random.default_rng(0)
+    histories = [rng.integers(0, 9, size).tolist() for size in (1, 2, 5, 14, 30)]
+    users = users_of(histories, 9)
+    slow = np.zeros((9, 9))
+    for history in histories:
+        runs = [product for at, product in enumerate(history) if at == 0 or history[at - 1] != product]
+        for at, before in enumerate(runs):
+            for steps, after in enumerate(runs[at + 1 : at + 1 + WINDOW], start=1):
+                slow[before, after] += 1 / steps
+                slow[after, before] += BACKWARDS / steps
+    slow /= np.sqrt(np.maximum(users, 1))[:, None]
+    assert transitions(log(histories), 9, users).toarray() == pytest.approx(slow, rel=1e-5)
+
+
+def test_the_histories_of_two_people_never_touch():
+    assert transitions(log([[A], [B]]), 2, np.ones(2)).nnz == 0
+
+
+def test_a_product_that_nobody_bought_borrows_from_its_look_alike():
+    borrows = look_alikes(np.array([[-1], [-1], [A]]), np.array([[0], [0], [0.9]], dtype=np.float32), 3)
+    also = cooccurrence(log([[A, B]]), 3, borrows).also.toarray()
+    assert also[C, B] == pytest.approx(LOOK_ALIKES * also[A, B])
+    assert cooccurrence(log([[A, B]]), 3).also.toarray()[C].sum() == 0
+
+
+def test_no_product_goes_with_itself():
+    learnt = cooccurrence(log([[A, B, A, B], [A, A]]), 2)
+    assert learnt.also.diagonal().sum() == 0
+    assert learnt.together.diagonal().sum() == 0
+
+
+def test_only_the_strongest_of_a_row_are_kept_of_equal_ones_the_first():
+    scores = sparse.csr_array(np.array([[0, 3, 1, 1], [1, 0, -2, 0], [0, 0, 0, 0], [1, 2, 3, 0]], dtype=np.float32))
+    assert strongest(scores, 2).toarray().tolist() == [[0, 3, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 2, 3, 0]]
+
+
+def test_a_day_without_an_event_ends_a_basket():
+    apart = baskets_in_common(log([[A, B], [A, B], [C, D]], [[0, 9], [0, 9], [0, 0.1]]), 4).toarray()
+    assert apart[A, B] == 0
+    assert apart[C, D] > 0
+
+
+def test_what_was_only_looked_at_is_in_no_basket():
+    assert baskets_in_common(log([[A, B]], bought=False), 2).nnz == 0
+
+
+def test_what_three_people_bought_again_another_day_is_consumable_with_the_share_who_did():
+    histories = [[A, A], [A, A], [A, A], [A, B]]
+    assert bought_again(log(histories, [[0, 5]] * 4), 2) == pytest.approx([0.75, 0])
+    assert bought_again(log(histories, [[0, 0.1]] * 4), 2) == pytest.approx([0, 0])  # one order, two lines
+
+
+def test_without_times_something_else_must_have_been_bought_between():
+    assert bought_again(log([[A, A]] * 3), 2) == pytest.approx([0, 0])
+    assert bought_again(log([[A, B, A]] * 3), 2) == pytest.approx([1, 0])
+
+
+def test_two_people_are_chance():
+    assert bought_again(log([[A, B, A]] * 2), 2) == pytest.approx([0, 0])
+
+
+def test_users_are_counted_once_a_product():
+    assert cooccurrence(log([[A, A, B], [A]]), 3).users.tolist() == [2, 1, 0]

@@ -1,0 +1,332 @@
+import gzip
+import json
+import sys
+from math import cos, radians, sin
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from conftest import delete_indices
+from hand_bundle import write_hand_bundle
+from hand_index import add, document, fill
+from shelfwise.cli import main
+from shelfwise.errors import UnknownProduct, UsageError
+from shelfwise.event_model import EventModel
+from shelfwise.history import Event, product_weights
+from shelfwise.recommender import Recommender
+from shelfwise_indexer.cli_events import events
+from shelfwise_indexer.learn_events import learn
+from shelfwise_indexer.records import CatalogueError
+
+pytestmark = pytest.mark.es
+
+KETTLES, CUPS, AUDIO = ("Home", "Kitchen", "Kettles"), ("Home", "Kitchen", "Cups"), ("Electronics", "Audio")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("bundle"), {"kettle": (1.0, 0.0)}, [KETTLES, CUPS, AUDIO])
+
+
+def at(degrees, bundle, id_, category=KETTLES, **given):
+    """A product whose vector points in this direction; its title is a word of its own."""
+    enriched = {"vector": given.pop("vector", [cos(radians(degrees)), sin(radians(degrees))])}
+    return document(bundle, {"id": id_, "title": f"word{id_}", "category": category, **given}, **enriched)
+
+
+@pytest.fixture
+def shop(client, alias, bundle, elasticsearch_url, tmp_path):
+    """Fills an index, learns from histories, and recommends."""
+
+    class Shop:
+        def fill(self, *documents):
+            fill(client, alias, bundle, documents)
+            return self
+
+        def learn(self, *lines, name="events.jsonl"):
+            content = "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+            opened = gzip.open if name.endswith(".gz") else open
+            with opened(tmp_path / name, "wt") as file:
+                file.write(content)
+            return learn(tmp_path / name, alias, elasticsearch_url)
+
+        def ids(self, history, k=10, kind="any", **given):
+            return [hit.id for hit in Recommender(client, alias, **given).recommend(history, k, kind)]
+
+        def run(self, *arguments, given=None):
+            command = main if arguments[0] == "recommend" else events
+            rest = arguments if command is main else arguments[1:]
+            return CliRunner().invoke(
+                command, [*map(str, rest), "--alias", alias, "--url", elasticsearch_url], input=given
+            )
+
+    yield Shop()
+    delete_indices(client, f"{alias}-events")
+
+
+def six(bundle):
+    return [
+        at(0, bundle, "k1"),
+        at(5, bundle, "k2"),
+        at(10, bundle, "k3"),
+        at(90, bundle, "c1", CUPS),
+        at(85, bundle, "c2", CUPS),
+        at(45, bundle, "a1", AUDIO),
+    ]
+
+
+def histories(*of, user=0):
+    return [{"user": f"u{number}", "history": list(history)} for number, history in enumerate(of)]
+
+
+def test_without_an_event_log_the_nearest_to_the_history_come_first_and_nothing_of_it(shop, bundle):
+    assert shop.fill(*six(bundle)).ids(["k1"], 2) == ["k2", "k3"]
+
+
+def test_the_newest_product_counts_most(shop, bundle):
+    shop.fill(*six(bundle)[:-1])
+    assert shop.ids(["k1", "c1"], 1) == ["c2"]
+    assert shop.ids(["c1", "k1"], 1) == ["k3"]
+
+
+def test_the_profile_is_the_weighted_sum_of_the_vectors(client, alias, bundle):
+    documents = [at(degrees, bundle, f"p{degrees}", AUDIO) for degrees in range(0, 91, 6)]
+    fill(client, alias, bundle, documents)
+    history = ["p0", "p30", "p84"]
+    weights = product_weights([Event(id_) for id_ in history])
+    vector_of = {one["id"]: np.array(one["shelfwise"]["vector"]) for one in documents}
+    profile = sum(weight * vector_of[id_] for id_, weight in weights.items())
+    by_hand = sorted(vector_of.keys() - set(history), key=lambda id_: -(vector_of[id_] @ profile))
+    hits = Recommender(client, alias).recommend(history, 5)
+    assert [hit.id for hit in hits] == by_hand[:5]  # titles share no word, all are of one category
+    assert hits[0].score == pytest.approx(sum(hits[0].shares.values()))
+
+
+def test_words_that_are_shared_count_beside_the_vectors(shop, bundle):
+    titled = [at(0, bundle, "k1", title="copper pot"), at(20, bundle, "k2", title="copper pan"), at(20, bundle, "k3")]
+    assert shop.fill(*titled).ids(["k1"], 1) == ["k2"]
+
+
+def test_what_the_same_people_went_on_to_comes_first_once_it_is_learnt(shop, bundle):
+    shop.fill(*six(bundle), at(44, bundle, "a2", AUDIO))
+    assert shop.ids(["a2"], 1) == ["a1"]
+    shop.learn(*histories(["k1", "c1"], ["k1", "c1"]))
+    assert "c1" in shop.ids(["k1"], 3)
+
+
+def test_nothing_out_of_stock_no_variant_of_what_was_bought_and_one_of_each_group(shop, bundle):
+    shop.fill(
+        at(0, bundle, "k1", variant_of="k"),
+        at(1, bundle, "same kettle", variant_of="k"),
+        at(2, bundle, "sold out", in_stock=False),
+        at(3, bundle, "pot red", variant_of="pot"),
+        at(4, bundle, "pot blue", variant_of="pot"),
+        at(60, bundle, "a1", AUDIO),
+    ).learn(*histories(["k1", "sold out"], ["k1", "same kettle"], ["k1", "pot red"]))
+    assert shop.ids(["k1"]) == ["pot red", "a1"]
+
+
+def test_k_are_found_although_variants_of_one_product_are_nearest(shop, bundle):
+    variants = [at(1 + number / 1000, bundle, f"v{number:03}", variant_of="v") for number in range(250)]
+    others = [at(30 + number, bundle, f"o{number}") for number in range(4)]
+    assert shop.fill(at(0, bundle, "k1"), *variants, *others).ids(["k1"], 5) == ["v000", "o0", "o1", "o2", "o3"]
+
+
+def test_what_was_bought_comes_back_only_if_it_is_consumable(shop, bundle):
+    shop.fill(*six(bundle), at(2, bundle, "beans", CUPS, consumable=True))
+    assert "k1" not in shop.ids(["k1"])
+    assert "beans" in shop.ids(["beans"])
+    assert "c1" in shop.ids(["c1"], consumable=["Home > Kitchen > Cups"])
+    assert "beans" not in shop.ids([Event("beans", kind="view")])
+
+
+def test_what_people_buy_again_and_again_is_consumable_without_anybody_saying_so(shop, bundle):
+    shop.fill(*six(bundle)).learn(*histories(*[["k1", "c1", "k1"]] * 3))
+    assert "k1" in shop.ids(["k1"])
+    assert "c1" not in shop.ids(["c1"])
+
+
+def test_complements_are_of_other_categories_and_substitutes_of_the_same(shop, bundle):
+    shop.fill(*six(bundle)).learn(*histories(*[["k1", "k2", "c1"]] * 3, ["a1", "c2"], ["a1"], ["k3"]))
+    assert shop.ids(["k1"], kind="complements") == ["c1"]
+    assert shop.ids(["k1"], kind="substitutes") == ["k2", "k3"]
+
+
+def test_complements_without_an_event_log_say_what_is_needed(shop, bundle):
+    with pytest.raises(UsageError, match="shelfwise events learn"):
+        shop.fill(*six(bundle)).ids(["k1"], kind="complements")
+
+
+def test_unknown_products_are_left_out_and_with_only_such_the_popular_come(shop, bundle):
+    shop.fill(*six(bundle))
+    assert shop.ids(["nowhere", "k1"], 1) == ["k2"]
+    with pytest.raises(UnknownProduct, match=r"'nowhere'.*events learn"):
+        shop.ids(["nowhere"])
+    with pytest.raises(UsageError, match="no product that counts"):
+        shop.ids([])
+    shop.learn(*histories(["c1"], ["c1", "a1"], ["c1", "a1"], ["k1"]))
+    assert shop.ids(["nowhere"], 2) == shop.ids([], 2) == ["c1", "a1"]
+
+
+@pytest.mark.parametrize("k", [0, -1, 100_000, True])
+def test_so_many_hits_cannot_be_asked_for(shop, bundle, k):
+    with pytest.raises(UsageError, match="k must be a whole number from 1 to 10,000"):
+        shop.fill(at(0, bundle, "k1")).ids(["k1"], k)
+
+
+def test_many_histories_get_what_one_by_one_gets(client, alias, shop, bundle):
+    shop.fill(*six(bundle)).learn(*histories(["k1", "c1"], ["a1", "k2"]))
+    many = [["k1"], ["nowhere"], ["c1", "a1"], ["k2"] * 3] * 6
+    together = Recommender(client, alias).recommend_many(many, 3)
+    assert [[hit.id for hit in one.hits] for one in together] == [shop.ids(history, 3) for history in many]
+    assert together[1].unknown == ("nowhere",)
+
+
+def test_a_product_that_arrived_after_learning_is_recommended_by_its_content(client, alias, shop, bundle):
+    shop.fill(*six(bundle)).learn(*histories(["k1", "c1"]))
+    add(client, alias, [at(1, bundle, "new")])
+    assert "new" in shop.ids(["k1"], 2)
+
+
+class TestLearn:
+    def test_read_is_used_and_rejected_and_each_bad_line_is_said_with_its_reason(self, shop, bundle, capsys):
+        done = shop.fill(*six(bundle)).learn(
+            {"user": "u", "product": "k1", "time": "2026-01-01", "kind": "purchase"},
+            {"user": "u", "product": "c1", "time": "2026-01-02T10:00:00Z", "kind": "view", "page": 7},
+            {"user": "u", "history": ["gone", "k2", {"product": "gone"}]},
+            "{nope\n",
+            "\n",
+            {"user": "u", "product": "k1", "weight": -1},
+            {"user": "u", "product": "k1", "time": "soon"},
+            {"user": "", "product": "k1"},
+            {"user": "u"},
+            ["u", "k1"],
+        )
+        assert (done.read, done.used, done.rejected) == (9, 3, 6)
+        assert (done.users, done.events, done.unknown_events, done.unknown_products) == (1, 5, 2, 1)
+        said = capsys.readouterr().err
+        for part in (
+            "line 4: not JSON",
+            "line 6: weight must be",
+            "line 7: time must be",
+            "line 8: user must be",
+            "line 9: expected an object with user and product",
+            "line 10: expected an object with user and product",
+            "product gone is not in index",
+        ):
+            assert part in said
+
+    def test_a_packed_log_teaches_the_same(self, client, alias, shop, bundle):
+        lines = histories(["k1", "c1"], ["k1", "a1"])
+        shop.fill(*six(bundle)).learn(*lines)
+        plain = EventModel(client, alias).learnt(["k1", "c1", "a1"])
+        shop.learn(*lines, name="events.jsonl.gz")
+        assert EventModel(client, alias).learnt(["k1", "c1", "a1"]) == plain
+        assert plain["k1"].users == 2
+
+    def test_events_line_by_line_teach_what_their_history_teaches(self, client, alias, shop, bundle):
+        shop.fill(*six(bundle)).learn(*histories(["k1", "c1", "a1"]))
+        whole = EventModel(client, alias).learnt(["k1", "c1", "a1"])
+        shop.learn(*({"user": "u", "product": product} for product in ("k1", "c1", "a1")))
+        assert EventModel(client, alias).learnt(["k1", "c1", "a1"]) == whole
+
+    def test_what_was_learnt_before_is_replaced_and_one_model_is_kept_to_look_at(self, client, alias, shop, bundle):
+        shop.fill(*six(bundle))
+        names = [shop.learn(*histories(["k1", "c1"])).index for _ in range(3)]
+        assert sorted(client.indices.get(index=f"{alias}-events-*")) == names[1:]
+        assert list(client.indices.get_alias(name=f"{alias}-events")) == names[2:]
+
+    @pytest.mark.parametrize(
+        ("lines", "part"),
+        [
+            ([], "the event log is empty"),
+            (["{nope\n"], "no event of a product behind alias"),
+            ([{"user": "u", "history": ["gone"]}], "no event of a product behind alias"),
+        ],
+    )
+    def test_a_log_of_which_nothing_is_left_leaves_the_model_before(self, client, alias, shop, bundle, lines, part):
+        shop.fill(*six(bundle)).learn(*histories(["k1", "c1"]))
+        with pytest.raises(CatalogueError, match=part):
+            shop.learn(*lines)
+        assert EventModel(client, alias).learnt(["k1"])["k1"].users == 1
+
+    def test_a_file_of_another_kind_or_none_is_named(self, shop, bundle):
+        shop.fill(*six(bundle))
+        with pytest.raises(CatalogueError, match=r"ends in \.jsonl"):
+            shop.learn(name="events.csv")
+        assert "there is no such file" in str(shop.run("events", "learn", "none.jsonl").exception)
+
+    def test_an_index_of_the_shops_own_under_that_name_is_left_alone(self, client, alias, shop, bundle):
+        shop.fill(*six(bundle))
+        client.index(index=f"{alias}-events", id="theirs", document={"user": "x"}, refresh=True)
+        assert shop.ids(["k1"], 1) == ["k2"]
+        with pytest.raises(Exception, match="is not an event model of shelfwise"):
+            shop.learn(*histories(["k1"]))
+        assert client.count(index=f"{alias}-events")["count"] == 1
+
+
+class TestCommands:
+    def test_learn_prints_its_counts_and_ends_with_1_when_lines_were_rejected(self, shop, bundle):
+        given = '{"user": "u", "history": ["k1", "c1"]}\n{nope\n'
+        ran = shop.fill(*six(bundle)).run("events", "learn", "-", given=given)
+        assert ran.exit_code == 1
+        line = json.loads(ran.stdout.splitlines()[0])
+        assert (line["read"], line["used"], line["rejected"], line["products"]) == (2, 1, 1, 6)
+
+    def test_a_history_is_answered_by_hits(self, shop, bundle):
+        ran = shop.fill(*six(bundle)).run("recommend", "--history", "nowhere,k1", "-k", 2)
+        assert ran.exit_code == 0
+        assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == ["k2", "k3"]
+        assert "1 products of the history are not in the index and were left out: nowhere" in ran.stderr
+
+    def test_each_line_of_histories_is_answered_by_user_and_hits(self, shop, bundle):
+        lines = [
+            {"user": "u1", "history": ["k1"]},
+            {"user": 2, "history": [{"product": "c1", "kind": "view", "time": "2026-01-01"}]},
+            {"user": "u3", "history": ["nowhere"]},
+        ]
+        given = "".join(json.dumps(line) + "\n" for line in lines)
+        ran = shop.fill(*six(bundle)).run("recommend", "--histories", "-", "-k", 1, given=given)
+        assert ran.exit_code == 1
+        answers = [json.loads(line) for line in ran.stdout.splitlines()]
+        assert [(one["user"], [hit["id"] for hit in one["hits"]]) for one in answers] == [
+            ("u1", ["k2"]),
+            (2, ["c2"]),
+            ("u3", []),
+        ]
+        assert "user u3: none of the history's products is in index" in ran.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "given", "part"),
+        [
+            (["--history", "nowhere"], None, "none of the history's products"),
+            (["--history", "k1", "-k", "0"], None, "k must be a whole number"),
+            (["--history", "k1", "-k", "100000"], None, "k must be a whole number"),
+            (["--histories", "none.jsonl"], None, "none.jsonl cannot be read"),
+            (["--histories", "-"], "", "- is empty"),
+            (["--histories", "-"], '{"user": "u"}', "-, line 1: expected an object such as"),
+            (
+                ["--histories", "-"],
+                '{"history": [{"product": "a", "weight": -2}]}',
+                "line 1: event 1 of the history: weight",
+            ),
+            ([], None, "give one history"),
+            (["--history", "k1", "--histories", "-"], None, "give one history"),
+            (["--history", "k1", "--consumable", " > "], None, "category"),
+        ],
+    )
+    def test_what_cannot_be_recommended_is_said_in_one_line(self, shop, bundle, arguments, given, part):
+        ran = shop.fill(*six(bundle)).run("recommend", *arguments, given=given)
+        assert (ran.exit_code, ran.stdout) == (2, "")
+        assert part in ran.stderr
+        assert ran.stderr.count("\n") == 1
+
+
+def test_the_light_half_recommends_without_the_heavy_one():
+    import subprocess
+
+    code = (
+        "import sys; import shelfwise.recommender; print([n for n in ('scipy','implicit','torch') if n in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
