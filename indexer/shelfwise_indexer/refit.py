@@ -66,7 +66,7 @@ def refit_head(
 ) -> None:
     """Learn the head again, from nothing, on the trunk as it is, and give it a memory; in place.
 
-    Each product counts in each of its views; what is remembered is the whole product.
+    Each product counts, and is remembered, in each of its views: a bare title is most like other bare titles.
     """
     pooled = [_pooled(model, tokens) for tokens in texts.tokens]
     labels = torch.from_numpy(texts.labels)
@@ -91,9 +91,11 @@ def refit_head(
     head.eval()
     if memory is not None and memory.products > 0 and isinstance(head, LinearHead):
         kept, standing = remembered(texts.labels, memory.products, seed)
-        keys = pooled[0][torch.from_numpy(kept)]
+        keys = torch.cat([view[torch.from_numpy(kept)] for view in pooled])
+        their_labels = np.tile(texts.labels[kept], (len(pooled), 1))
+        standing = np.tile(standing, len(pooled))
         several = loss.settings.multi_label
-        model.head = MemoryHead(head, keys, texts.labels[kept], memory, standing, several).to(device).eval()
+        model.head = MemoryHead(head, keys, their_labels, memory, standing, several).to(device).eval()
 
 
 def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:

@@ -56,7 +56,7 @@ from shelfwise_indexer.preparation import (
 from shelfwise_indexer.refit import RefitSettings, move_back, refit_head, weights_of
 
 EXPORT_SAMPLES = 16
-TUNED_SHARE = 0.65
+TUNED_SHARE = 0.6
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
 
 
@@ -80,7 +80,7 @@ class TrainSettings:
     tuned_share: Annotated[
         float | None,
         Field(
-            gt=0, le=1, description="Of the way from the backbone to the tuned weights; default .65, 1 but for linear."
+            gt=0, le=1, description="Of the way from the backbone to the tuned weights; default .6, 1 but for linear."
         ),
     ] = None
     auto_accept_precision: Annotated[
