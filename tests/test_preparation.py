@@ -13,7 +13,6 @@ from shelfwise_indexer.preparation import (
     parts,
     prepare,
     read_labelled,
-    write_report,
     write_stages,
 )
 from shelfwise_indexer.stages import duplicates_found, missing_values
@@ -60,8 +59,6 @@ def test_the_report_has_every_stage_with_counts_and_examples(labelled, tmp_path)
     assert report["duplicates"]["exact"]["examples"][0]["ids"] == ["0", "18"]
     [conflict] = report["conflicts"]["found"]
     assert (conflict["text"], conflict["labels"]) == ("red mug", ["Kitchen > Mugs", "Gifts"])
-    write_report(tmp_path / "plain", labelled, FIELDS)
-    assert orjson.loads((tmp_path / "plain" / "preparation.json").read_bytes()) == report
 
 
 def test_spellings_and_repeated_levels_are_merged_where_asked(labelled):

@@ -12,8 +12,9 @@ import torch
 from shelfwise.bundle import Bundle
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.enrich import given_leaves
+from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.export import load_checkpoint
-from shelfwise_indexer.fit import FitSettings, last_checkpoint
+from shelfwise_indexer.fit import FitSettings, _epochs, last_checkpoint
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
 from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.train import Trained, TrainingError, TrainSettings, carry_over, train
@@ -102,7 +103,7 @@ def test_the_embedding_is_what_sentence_transformers_gives_for_the_checkpoint(bu
 
 def test_nothing_in_the_bundle_is_a_pickle(bundle):
     endings = {path.suffix for path in bundle.path.rglob("*") if path.is_file()}
-    assert endings <= {".json", ".xml", ".bin", ".safetensors", ".md"}
+    assert endings <= {".json", ".xml", ".bin", ".safetensors", ".md", ".html"}
 
 
 def test_the_bundle_says_what_it_was_made_of(bundle, catalogue):
@@ -314,3 +315,24 @@ def test_the_heads_of_shared_leaves_are_carried_over():
     carry_over(old, before, new, after)
     assert torch.equal(new.output.weight[[0, 2]], old.output.weight)
     assert torch.equal(new.output.weight[1], untouched)
+
+
+def test_the_bundle_shows_itself_on_a_page(bundle):
+    page = (bundle.path / "report" / "index.html").read_text("utf-8")
+    assert bundle.version in page
+    for kind in ("Kettles", "Mugs", "Tents"):
+        assert kind in page
+    preparation = orjson.loads((bundle.path / "report" / "preparation.json").read_bytes())
+    assert preparation["duplicates"]
+
+
+def test_an_epoch_is_its_mean_loss_and_its_held_back_score():
+    log = [
+        {"loss": 3.0, "epoch": 0.5},
+        {"loss": 1.0, "epoch": 1.0},
+        {"eval_mean_weighted_f1": 0.5, "epoch": 1.0},
+        {"loss": 0.5, "epoch": 2.0},
+        {"eval_mean_weighted_f1": 0.7, "epoch": 2.0},
+        {"train_runtime": 3.0, "epoch": 2.0},
+    ]
+    assert _epochs(log) == [Epoch(1.0, 2.0, 0.5), Epoch(2.0, 0.5, 0.7)]

@@ -12,6 +12,15 @@ from shelfwise.taxonomy import Path, Taxonomy
 
 
 @dataclass(frozen=True, slots=True)
+class Epoch:
+    """What training saw after one epoch: mean loss, and mean weighted F1 of the held-back part."""
+
+    epoch: float
+    loss: float
+    held_back_f1: float
+
+
+@dataclass(frozen=True, slots=True)
 class LevelScores:
     """Scores at one depth of the taxonomy, 1 = roots; all in 0..1."""
 

@@ -29,11 +29,12 @@ from transformers.trainer_utils import get_last_checkpoint
 from shelfwise.encoder import softmax
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy
-from shelfwise_indexer.evaluate import score
+from shelfwise_indexer.evaluate import Epoch, score
 from shelfwise_indexer.model import ShelfModel
 
 Floats = npt.NDArray[np.float32]
 FROZEN_FROM = 100_000  # word embeddings
+LOGGED_EVERY = 10  # steps, or once an epoch where it has fewer
 
 
 Optimiser = Literal["adamw", "adam", "sgd", "rmsprop"]
@@ -96,15 +97,18 @@ def fit(
     settings: FitSettings,
     folder: Path,
     on_epoch: Callable[[int, float], object] | None = None,
-) -> None:
+) -> list[Epoch]:
     """Fit the model in place, going on from a checkpoint in `folder` if there is one.
 
     The best epoch by held-back mean weighted F1 is kept.
+
+    :returns: what each epoch gave, those before an interruption included; nothing when nothing is held back.
     """
     words = cast(Any, model.trunk[0]).model.get_input_embeddings()
     frozen = settings.freeze_word_embeddings
     words.requires_grad_(not (words.num_embeddings > FROZEN_FROM if frozen is None else frozen))
-    arguments = _arguments(settings, len(held_back) > 0, folder)
+    steps = len(train) // (settings.batch_size * settings.gradient_accumulation)
+    arguments = _arguments(settings, len(held_back) > 0, folder, steps)
     trainer = _Trainer(
         model=model,
         args=arguments,
@@ -124,9 +128,22 @@ def fit(
         trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     # Trainer leaves a forward that rounds to bf16; what is exported must not.
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    return _epochs(trainer.state.log_history)
 
 
-def _arguments(settings: FitSettings, held_back: bool, folder: Path) -> TrainingArguments:
+def _epochs(log: Sequence[Mapping[str, float]]) -> list[Epoch]:
+    epochs: list[Epoch] = []
+    losses: list[float] = []
+    for entry in log:
+        if "loss" in entry:
+            losses.append(entry["loss"])
+        elif "eval_mean_weighted_f1" in entry and losses:
+            epochs.append(Epoch(entry["epoch"], float(np.mean(losses)), entry["eval_mean_weighted_f1"]))
+            losses = []
+    return epochs
+
+
+def _arguments(settings: FitSettings, held_back: bool, folder: Path, steps: int) -> TrainingArguments:
     on_gpu = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(folder),
@@ -148,7 +165,7 @@ def _arguments(settings: FitSettings, held_back: bool, folder: Path) -> Training
         train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         label_names=["labels"],
-        logging_steps=10,
+        logging_steps=max(1, min(LOGGED_EVERY, steps)),
         disable_tqdm=True,
         report_to="none",
         seed=settings.seed,

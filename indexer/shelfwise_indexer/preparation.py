@@ -171,11 +171,6 @@ def prepare(
     return Prepared(train_part, held_back, stages | {name: one.to_json() for name, one in relabellings.items()})
 
 
-def write_report(folder: Path, labelled: Labelled, fields: Sequence[str]) -> None:
-    """`report/preparation.json` of a catalogue that no stage has changed: see `write_stages`."""
-    write_stages(folder, _found(labelled, _settled(labelled, fields, "keep"), fields, "keep"))
-
-
 def write_stages(folder: Path, stages: dict[str, Any]) -> None:
     """`preparation.json` in the folder: by stage, the counts and examples of what it found and changed."""
     folder.mkdir(exist_ok=True)

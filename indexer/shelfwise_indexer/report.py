@@ -13,7 +13,7 @@ from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer import page
 from shelfwise_indexer.charts import Axis, Curve, axis_around, bar, curve_chart
-from shelfwise_indexer.evaluate import Scores, score
+from shelfwise_indexer.evaluate import Epoch, Scores, score
 from shelfwise_indexer.mistakes import Predictions, class_scores, confusions, predictions
 from shelfwise_indexer.reliability import (
     Accepted,
@@ -28,15 +28,6 @@ Floats = npt.NDArray[np.float32]
 PAIRS, PAIR_EXAMPLES, ERRORS, SUSPECTS = 30, 3, 100, 100
 CURVE_POINTS = 300
 LEAST_COVERAGE = 0.05  # from which the risk curve sets its scale
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What training saw after one epoch: mean loss, and mean weighted F1 of the held-back part."""
-
-    epoch: float
-    loss: float
-    held_back_f1: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,12 @@ class ReportData:
 
     @cached_property
     def suspects(self) -> list[Suspect]:
-        """Products whose own leaf is in doubt; those of a leaf that the taxonomy lacks take no part."""
+        """Products whose own leaf is in doubt; those of a leaf that the taxonomy lacks take no part.
+
+        None where a product may be in several leaves: what is suspected is that one stands for another.
+        """
+        if not np.allclose(self.probabilities.sum(axis=1), 1.0, atol=1e-3):
+            return []
         numbers = [self.taxonomy.leaf_number.get(truth, -1) for truth in self.leaves.truths]
         known = np.flatnonzero(np.array(numbers, dtype=np.int64) >= 0)
         labels = np.array(numbers, dtype=np.int64)[known]

@@ -38,7 +38,7 @@ from shelfwise_indexer.calibrate import (
 )
 from shelfwise_indexer.catalogue import Rejected, file_hash
 from shelfwise_indexer.enrich import MOST
-from shelfwise_indexer.evaluate import Scores, score
+from shelfwise_indexer.evaluate import Epoch, Scores, score
 from shelfwise_indexer.export import export, load_checkpoint
 from shelfwise_indexer.fit import FitSettings, Texts, fit, last_checkpoint
 from shelfwise_indexer.heads import HeadKind
@@ -47,13 +47,16 @@ from shelfwise_indexer.memory import MemorySettings
 from shelfwise_indexer.model import ShelfModel, load_trunk
 from shelfwise_indexer.preparation import (
     CATEGORY_HINT,
+    PreparationSettings,
+    Prepared,
     TrainingError,
-    parts,
+    prepare,
     read_labelled,
     warn_unknown,
-    write_report,
+    write_stages,
 )
 from shelfwise_indexer.refit import RefitSettings, move_back, refit_head, weights_of
+from shelfwise_indexer.report import ReportData, write_report_page
 
 EXPORT_SAMPLES = 16
 TUNED_SHARE = 0.6
@@ -91,6 +94,7 @@ class TrainSettings:
     fit: FitSettings = field(default_factory=FitSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
+    preparation: PreparationSettings = field(default_factory=PreparationSettings)
 
     def __post_init__(self) -> None:
         if self.tuned_share is not None and not 0 < self.tuned_share <= 1:
@@ -157,7 +161,9 @@ def train(
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
-    train_part, held_back = parts(labelled, validation, field_names(settings.text_fields), settings.fit.seed)
+    fields = field_names(settings.text_fields)
+    prepared = prepare(labelled, validation, fields, settings.fit.seed, settings.preparation)
+    train_part, held_back = prepared.train, prepared.held_back
     taxonomy = Taxonomy.of(path for product in train_part for path in product.categories)
     if len(taxonomy.leaves) < 2:
         raise TrainingError(
@@ -184,7 +190,7 @@ def train(
     if start:
         carry_over(load_checkpoint(start).head, start.taxonomy, model.head, taxonomy)
     unseen = _texts(trunk, taxonomy, held_back, settings, readings[:1])
-    fit(model, taxonomy, learned, unseen, settings.fit, work / "fit", on_epoch)
+    epochs = fit(model, taxonomy, learned, unseen, settings.fit, work / "fit", on_epoch)
     if processes.is_main_process:
         if settings.head == "linear":
             tell("learning the head again on the finished trunk")
@@ -198,8 +204,7 @@ def train(
             "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        staging = _stage(work / "bundle", model, taxonomy, info, train_part, held_back)
-        write_report(staging / "report", labelled, field_names(settings.text_fields))
+        staging = _stage(work / "bundle", model, taxonomy, info, prepared, epochs)
         _put_in_place(staging, folder)
         shutil.rmtree(work, ignore_errors=True)
     processes.wait_for_everyone()
@@ -232,17 +237,32 @@ def _stage(
     model: ShelfModel,
     taxonomy: Taxonomy,
     info: dict[str, Any],
-    train_part: Sequence[Product],
-    held_back: Sequence[Product],
+    prepared: Prepared,
+    epochs: Sequence[Epoch],
 ) -> Path:
     """Write the whole bundle beside its place; `info` gets calibration, metrics and version."""
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     fields = field_names(info["text_fields"])
-    export(model, staging, [product.text(fields) for product in train_part[:EXPORT_SAMPLES]])
+    export(model, staging, [product.text(fields) for product in prepared.train[:EXPORT_SAMPLES]])
     (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
-    info["metrics"] = _calibrate(Bundle(staging, info, taxonomy), info, held_back).to_json()
+    bundle, held_back = Bundle(staging, info, taxonomy), prepared.held_back
+    probabilities = _calibrate(bundle, info, held_back)
+    info["metrics"] = score(taxonomy, probabilities, [product.categories for product in held_back]).to_json()
     info["version"] = content_version(staging, info)
+    report = ReportData(
+        title=f"Classifier of bundle {info['version']}",
+        taxonomy=taxonomy,
+        ids=[product.id for product in held_back],
+        texts=[bundle.text(product) for product in held_back],
+        paths=[product.categories for product in held_back],
+        probabilities=probabilities,
+        thresholds=np.asarray(info["thresholds"], dtype=np.float32),
+        epochs=epochs,
+        preparation=prepared.stages,
+    )
+    write_stages(staging / "report", prepared.stages)
+    write_report_page(staging / "report", report)
     (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
     return staging
 
@@ -261,8 +281,11 @@ def _runtime_settings(trunk: SentenceTransformer, settings: TrainSettings) -> di
     } | ({"label_thresholds": []} if settings.loss.multi_label else {})
 
 
-def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product]) -> Scores:
-    """Set temperature and threshold in `info`, and score: all by the exported model, on the held-back part."""
+def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product]) -> npt.NDArray[np.float32]:
+    """Set temperature and thresholds in `info` by the exported model, on the held-back part.
+
+    :returns: its calibrated probabilities there, float32 [n, leaves].
+    """
     taxonomy, truths = bundle.taxonomy, [product.categories for product in held_back]
     encoded = Encoder(bundle).encode_documents([bundle.text(product) for product in held_back])
     logits = np.log(np.maximum(encoded.probabilities, np.finfo(np.float32).tiny))
@@ -287,7 +310,7 @@ def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product
         info["settings"]["auto_accept_precision"],
     )
     info["thresholds"] = thresholds.tolist()
-    return score(taxonomy, probabilities, truths)
+    return np.asarray(probabilities, dtype=np.float32)
 
 
 def document_prompt(trunk: SentenceTransformer) -> str:
