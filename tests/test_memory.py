@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.memory import MemoryHead, MemorySettings, remembered
+from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
 
 pytestmark = pytest.mark.model
 
@@ -66,3 +66,20 @@ def test_one_that_stands_for_three_has_three_voices():
     keys, labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), np.eye(2, dtype=np.float32)
     one_of_three = MemoryHead(flat_head(2), keys, labels, settings, np.array([3.0, 1.0], np.float32))
     assert read(one_of_three, [1.0, 0.0]).exp()[0].numpy() == pytest.approx([0.05 + 0.675, 0.05 + 0.225], abs=1e-6)
+
+
+def test_held_back_products_say_how_far_to_trust_the_memory():
+    """The linear head knows nothing and the memory everything: nearly all votes go to the memory, sharply."""
+    generator = torch.Generator().manual_seed(0)
+    angles = torch.rand(200, generator=generator) * 0.5 + torch.arange(200) % 2
+    held_back = torch.stack([angles.cos(), angles.sin()], dim=1)
+    keys = torch.tensor([[np.cos(0.25), np.sin(0.25)], [np.cos(1.25), np.sin(1.25)]], dtype=torch.float32)
+    labels = torch.eye(2)[torch.arange(200) % 2]
+    head = MemoryHead(flat_head(2), keys, np.eye(2, dtype=np.float32), MemorySettings(sharpness=1.0), ONES[:2])
+    fit_mixing(head, held_back, labels)
+    share, sharpness, _ = head.mixing.tolist()
+    assert share > 0.95
+    assert sharpness > 10
+    before = head.mixing.clone()
+    fit_mixing(head, held_back[:50], labels[:50].flip(1))
+    assert torch.equal(head.mixing, before)  # too few to say anything

@@ -20,12 +20,13 @@ from shelfwise.text import fair_shares
 from shelfwise_indexer.heads import LinearHead
 
 Integers = npt.NDArray[np.int64]
+LEAST_HELD_BACK = 100  # products that set three numbers
 LEAST = 1e-7  # a probability, so that its logarithm is finite
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
-    """What is remembered and how much it counts."""
+    """What is remembered, and how much it counts before held-back products say (see `fit_mixing`)."""
 
     products: Annotated[int, Field(ge=0, description="Training products that are remembered, at most; 0: none.")] = (
         20_000
@@ -62,7 +63,7 @@ class MemoryHead(nn.Module):
         self.register_buffer("leaf", torch.from_numpy(leaf.astype(np.int64)))
         self.register_buffer("votes", torch.from_numpy(votes))
         self.register_buffer("standing", torch.from_numpy(np.log(standing)))
-        self.register_buffer("mixing", torch.tensor([settings.share, settings.sharpness]))
+        self.register_buffer("mixing", torch.tensor([settings.share, settings.sharpness, 1.0]))
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor], multi_label: bool) -> "MemoryHead":
@@ -88,9 +89,13 @@ class MemoryHead(nn.Module):
 
     def forward(self, pooled: Tensor, tokens: Tensor, attention_mask: Tensor) -> Tensor:
         """As `LinearHead.forward`; the logarithms of probabilities, with several labels their logits."""
-        own = self.linear(pooled, tokens, attention_mask)
+        return self.mixed(pooled, self.linear(pooled, tokens, attention_mask), cast(Tensor, self.mixing))
+
+    def mixed(self, pooled: Tensor, own: Tensor, mixing: Tensor) -> Tensor:
+        """The output for the linear head's logits; `mixing` is share, sharpness, and those logits' temperature."""
         keys, product, leaf = (cast(Tensor, getattr(self, name)) for name in ("keys", "product", "leaf"))
-        share, sharpness = cast(Tensor, self.mixing).unbind()
+        share, sharpness, temperature = mixing.unbind()
+        own = own / temperature
         alike = nn.functional.normalize(pooled, dim=-1) @ keys.T
         voices = (sharpness * alike + cast(Tensor, self.standing)).softmax(-1)[:, product] * cast(Tensor, self.votes)
         voted: Tensor = torch.zeros_like(own).scatter_add(1, leaf.unsqueeze(0).expand(own.shape[0], -1), voices)
@@ -99,6 +104,45 @@ class MemoryHead(nn.Module):
             return (mixed / (1 - mixed)).log()
         mixed = (1 - share) * own.softmax(-1) + share * voted
         return mixed.clamp_min(LEAST).log()
+
+
+def fit_mixing(head: MemoryHead, pooled: Tensor, labels: Tensor) -> None:
+    """Set share, sharpness and the linear head's temperature to those with the least held-back cross-entropy; in place.
+
+    What is remembered was trained on, and so was the linear head; only products that were not can say how far to trust
+    either. Nothing is changed by fewer than LEAST_HELD_BACK of them.
+
+    :param pooled: float32 [n, width], what the head reads of held-back products. :param labels: float32 [n, leaves].
+    """
+    known = labels.sum(dim=1) > 0
+    if int(known.sum()) < LEAST_HELD_BACK:
+        return
+    pooled, labels = pooled[known], labels[known]
+    with torch.no_grad():
+        own = head.linear(pooled, pooled, pooled)
+        share, sharpness, temperature = cast(Tensor, head.mixing).unbind()
+        start = torch.stack([share.clamp(0.01, 0.99).logit(), sharpness.log(), temperature.log()])
+    free = start.clone().requires_grad_()
+    optimiser = torch.optim.LBFGS([free], max_iter=60, line_search_fn="strong_wolfe")
+
+    def mixing() -> Tensor:
+        return torch.stack([free[0].sigmoid(), free[1].exp(), free[2].exp()])
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        logits = head.mixed(pooled, own, mixing())
+        if head.multi_label:
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, (labels > 0).float())
+        else:
+            loss = nn.functional.cross_entropy(logits, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        found = mixing()
+        if torch.isfinite(found).all():
+            head.mixing.copy_(found)  # type: ignore[operator]
 
 
 def remembered(labels: npt.NDArray[np.float32], most: int, seed: int) -> tuple[Integers, npt.NDArray[np.float32]]:

@@ -22,7 +22,7 @@ from shelfwise.encoder import batches_by_length
 from shelfwise_indexer.fit import Texts, padded
 from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss
-from shelfwise_indexer.memory import MemoryHead, MemorySettings, remembered
+from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
 from shelfwise_indexer.model import ShelfModel
 
 Weights = Mapping[str, Tensor]
@@ -96,6 +96,14 @@ def refit_head(
         standing = np.tile(standing, len(pooled))
         several = loss.settings.multi_label
         model.head = MemoryHead(head, keys, their_labels, memory, standing, several).to(device).eval()
+
+
+def fit_memory(model: ShelfModel, held_back: Texts) -> None:
+    """Let held-back products say how far to trust the memory, where the model has one; see `fit_mixing`."""
+    if isinstance(model.head, MemoryHead) and len(held_back):
+        device = next(model.parameters()).device
+        pooled = _pooled(model, held_back.tokens[0]).to(device)
+        fit_mixing(model.head, pooled, torch.from_numpy(held_back.labels).to(device))
 
 
 def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:

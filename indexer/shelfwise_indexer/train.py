@@ -55,7 +55,7 @@ from shelfwise_indexer.preparation import (
     warn_unknown,
     write_stages,
 )
-from shelfwise_indexer.refit import RefitSettings, move_back, refit_head, weights_of
+from shelfwise_indexer.refit import RefitSettings, fit_memory, move_back, refit_head, weights_of
 from shelfwise_indexer.report import ReportData, write_report_page
 
 EXPORT_SAMPLES = 16
@@ -196,6 +196,7 @@ def train(
             tell("learning the head again on the finished trunk")
             move_back(trunk, backbone_weights, settings.share_of_tuning)
             refit_head(model, loss, learned, settings.refit, settings.memory, settings.fit.seed)
+            fit_memory(model, unseen)
         info = _runtime_settings(trunk, settings) | {
             "backbone": {"name": backbone.name, "licence": backbone.licence},
             "taxonomy": taxonomy.hash,
