@@ -170,3 +170,64 @@ def test_neighbours_of_a_partially_updated_product_are_unchanged(client, alias, 
     client.update(index=index, id="a", doc={"price": 5}, refresh=True)
     hits = SimilarProducts(client, alias).similar("a")
     assert [(hit.id, round(hit.score, 4)) for hit in hits] == [("b", 0.5), ("c", 0.342)]
+
+
+def test_listings_of_one_title_and_brand_are_shown_once(recommend, bundle):
+    assert recommend(
+        at(0, bundle, "a"),
+        at(1, bundle, "first", title="Steel Kettle, 1.7 l", brand="Tarnholt"),
+        at(2, bundle, "again", title="steel kettle 1.7 L", brand="tarnholt"),
+        at(3, bundle, "other brand", title="Steel Kettle 1.7 l", brand="Brewsdale"),
+    ) == ["first", "other brand"]
+
+
+def test_a_price_band_keeps_to_the_products_price(client, alias, bundle):
+    prices = {"a": 10.0, "same": 10.0, "near": 14.9, "dear": 15.1, "cheap": 4.9, "unknown": None}
+    fill(client, alias, bundle, [at(n, bundle, name, price=price) for n, (name, price) in enumerate(prices.items())])
+    similar = SimilarProducts(client, alias)
+    assert [hit.id for hit in similar.similar("a", price_band=0.5)] == ["same", "near"]
+    with pytest.raises(UsageError, match="'unknown' has no price"):
+        similar.similar("unknown", price_band=0.5)
+    with pytest.raises(UsageError, match="price band must be above 0"):
+        similar.similar("a", price_band=0)
+
+
+def test_diversity_brings_what_differs_forward_within_a_category(client, alias, bundle):
+    degrees = {"a": 0, "twin": 10, "twin again": 11, "other way": -25}
+    fill(client, alias, bundle, [at(angle, bundle, name) for name, angle in degrees.items()])
+    similar = SimilarProducts(client, alias)
+    assert [hit.id for hit in similar.similar("a")] == ["twin", "twin again", "other way"]
+    assert [hit.id for hit in similar.similar("a", diversity=0.7)] == ["twin", "other way", "twin again"]
+    with pytest.raises(UsageError, match="diversity must be from 0"):
+        similar.similar("a", diversity=2)
+
+
+def test_each_hit_says_what_it_shares(client, alias, bundle):
+    titles = {"a": "Steel kettle 1.7 l", "b": "Kettle of steel", "c": "Gooseneck"}
+    documents = [at(n, bundle, name, title=title) for n, (name, title) in enumerate(titles.items())]
+    documents += [at(5, bundle, "pan", PANS, title="Pan"), at(6, bundle, "radio", AUDIO, title="Radio")]
+    fill(client, alias, bundle, documents)
+    reasons = {hit.id: hit.reason for hit in SimilarProducts(client, alias).similar("a")}
+    assert reasons == {
+        "b": "same category, both 'steel kettle'",
+        "c": "same category",
+        "pan": "related category",
+        "radio": "another category",
+    }
+
+
+def test_a_product_that_is_only_described_has_similar_ones_at_once(client, alias, tmp_path):
+    # The second dimension stands for the second leaf in alphabetical order: kettles.
+    bundle = write_hand_bundle(tmp_path / "bundle", {"kettle": (0.0, 1.0)}, [KETTLES, PANS, AUDIO])
+    fill(client, alias, bundle, [at(85, bundle, "kettle"), at(89, bundle, "radio", AUDIO)])
+    similar = SimilarProducts(client, alias)
+    assert [hit.id for hit in similar.similar_to_text("a kettle", bundle, 5)] == ["kettle", "radio"]
+    with pytest.raises(UsageError, match="the text is empty"):
+        similar.similar_to_text(" ", bundle)
+
+
+def test_a_described_product_is_not_compared_with_vectors_of_another_bundle(client, alias, bundle, tmp_path):
+    fill(client, alias, bundle, [at(3, bundle, "kettle")])
+    other = write_hand_bundle(tmp_path / "other", {"kettle": (0.0, 1.0)}, [KETTLES, PANS, AUDIO])
+    with pytest.raises(IncompatibleIndex):
+        SimilarProducts(client, alias).similar_to_text("a kettle", other)

@@ -19,22 +19,49 @@ HISTORY_LINE = '{"user": "u7", "history": ["KT-7", "MG-2"]}'
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", required=False)
 @alias_option
 @url_option
 @click.option("-k", "k", default=10, show_default=True, help="Hits.")
+@click.option("--diversity", default=0.0, show_default=True, help="0 to 1: how much hits are to differ.")
+@click.option("--price-band", type=float, metavar="SHARE", help="As .3 for 70 to 130 % of the product's price.")
+@click.option("--text", help="Instead of ID: title and description of a product that is not indexed; needs --bundle.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="With --text: the bundle of the index.")
 @click.option("--table", is_flag=True, help="For people, not programs.")
-def similar(id_: str, alias: str, url: str | None, k: int, table: bool) -> None:
+def similar(
+    id_: str | None,
+    alias: str,
+    url: str | None,
+    k: int,
+    diversity: float,
+    price_band: float | None,
+    text: str | None,
+    bundle: Path | None,
+    table: bool,
+) -> None:
     """Products like one product: same category first, no variants, nothing out of stock.
 
     \b
     shelfwise similar KT-1042 --alias products -k 5
+    shelfwise similar KT-1042 --alias products --diversity .3 --price-band .5
+    shelfwise similar --text "glass kettle with a tea strainer" --bundle bundle --alias products
     """
+    from shelfwise.bundle import Bundle
     from shelfwise.recommend import SimilarProducts
     from shelfwise.server import connect
 
+    if (id_ is None) == (text is None):
+        raise UsageError("give the id of a product, or --text and --bundle for one that is not indexed")
+    if text is not None and bundle is None:
+        raise UsageError("--text needs --bundle, the folder of the bundle that the index was made with")
+    if text is not None and price_band is not None:
+        raise UsageError("--price-band needs a product with a price: give an ID, or leave it out")
     with closing(connect(url)) as client:
-        show(SimilarProducts(client, alias).similar(id_, k), table)
+        products = SimilarProducts(client, alias)
+        if text is not None and bundle is not None:
+            show(products.similar_to_text(text, Bundle.load(bundle), k, diversity=diversity), table)
+        else:
+            show(products.similar(id_ or "", k, diversity=diversity, price_band=price_band), table)
 
 
 @click.command()

@@ -1,15 +1,21 @@
 """The recommendation: products like one that the shopper looks at."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from elasticsearch import Elasticsearch
 
 from shelfwise.alias import RECHECK_SECONDS, LiveAlias
-from shelfwise.errors import UnknownProduct
-from shelfwise.hit import Hit, listed
+from shelfwise.bundle import Bundle
+from shelfwise.diversify import check_diversity, maximal_marginal_relevance
+from shelfwise.errors import UnknownProduct, UsageError
+from shelfwise.hit import Hit, group_of, listed
 from shelfwise.index import LiveIndex
+from shelfwise.product import plain
 from shelfwise.query import (
     MAX_HITS,
     VECTOR,
@@ -24,9 +30,12 @@ from shelfwise.query import (
     recommendable,
     semantic,
 )
+from shelfwise.recommend_query import none_of
 from shelfwise.search import check_k
 from shelfwise.taxonomy import Path, ancestors, parse_path, path_text
 
+SHARED_WORDS = 3  # that a reason names
+_WORDS = re.compile(r"\w+")
 SPARE = 3  # asked for this many times k: variants of one product take several places of a list
 
 
@@ -38,6 +47,18 @@ class _Candidate:
     group: str
     steps_up: int
     """Steps from the product's leaf up to the node that both share: 0 in the same leaf."""
+    vector: npt.NDArray[np.float32]
+    """float32 [dimension]; empty where hits are not compared with each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The product looked at: title, leaves, vector, and what may stand beside it."""
+
+    title: str
+    leaves: Sequence[Path]
+    vector: Sequence[float]
+    allowed: Sequence[Body]
 
 
 class SimilarProducts:
@@ -48,55 +69,104 @@ class SimilarProducts:
     """
 
     def __init__(self, client: Elasticsearch, alias: str, recheck: float = RECHECK_SECONDS) -> None:
+        self._where = (client, alias)
         self._alias = LiveAlias(client, alias, None, recheck)
 
-    def similar(self, id_: str, k: int = 10) -> list[Hit]:
+    def similar(self, id_: str, k: int = 10, *, diversity: float = 0.0, price_band: float | None = None) -> list[Hit]:
         """The k products most like this one: of the same category first, then of the one above it, and so on up.
 
-        Never the product itself, one of its variants, or what is out of stock; of other variants of one product the
-        best only. `score` is the cosine of the two vectors. They are the neighbours that the last full run stored
-        (exact), together with products of the same category that arrived after it; the vectors are compared live
-        when no neighbours are stored or fewer than k of them remain. So a new product is found beside old ones at
-        once within its category, and beside those of other categories only once their stored neighbours run short.
+        Never the product itself, one of its variants, or what is out of stock; of other variants of one product, and
+        of listings of the same title and brand, the best only. `score` is the cosine of the two vectors, `reason` says
+        in words what they share. They are the neighbours that the last full run stored (exact), together with products
+        of the same category that arrived after it; the vectors are compared live when no neighbours are stored or
+        fewer than k of them remain. So a new product is found beside old ones at once within its category, and beside
+        those of other categories only once their stored neighbours run short.
 
+        :param diversity: 0 to 1, how much the hits of one category are to differ from each other; see `diversify`.
+        :param price_band: .3 keeps to 70 to 130 % of the product's price; products without a price then do not count.
         :raises UnknownProduct: the index has no such product.
-        :raises UsageError: k outside 1 to 10,000.
+        :raises UsageError: k outside 1 to 10,000, diversity outside 0 to 1, a price band for a product without price.
         :raises ServerError: the server did not answer, or refused any part.
         """
         check_k(k)
-        return self._alias.over(lambda index: self._similar(index, id_, k))
+        check_diversity(diversity)
+        return self._alias.over(lambda index: self._similar(index, id_, k, diversity, price_band))
 
-    def _similar(self, index: LiveIndex, id_: str, k: int) -> list[Hit]:
+    def similar_to_text(self, text: str, bundle: Bundle, k: int = 10, *, diversity: float = 0.0) -> list[Hit]:
+        """The k products most like a product that is only described: of its most probable category first.
+
+        :param bundle: the one that enriched the index; it reads the text.
+        :raises IncompatibleIndex: the index was written with another bundle.
+        :raises UsageError: an empty text, k outside 1 to 10,000, diversity outside 0 to 1.
+        """
+        check_k(k)
+        check_diversity(diversity)
+        words = plain(text)
+        if not words:
+            raise UsageError("the text is empty: expected a title, or a title and a description")
+        encoded = bundle.encoder.encode_documents([words])
+        leaf = bundle.taxonomy.leaves[int(encoded.probabilities[0].argmax())]
+        seen = _Seen(words, (leaf,), encoded.vectors[0].tolist(), [none_of((), ())])
+        alias = LiveAlias(*self._where, bundle, RECHECK_SECONDS)
+        return alias.over(lambda index: _widened(alias, index, seen, [], k, diversity))
+
+    def _similar(self, index: LiveIndex, id_: str, k: int, diversity: float, price_band: float | None) -> list[Hit]:
         [answer] = self._alias.ask(index, [product_with_vector(id_)])
         if not answer["hits"]["hits"]:
             raise UnknownProduct(f"there is no product {id_!r} in index {index.name}: check the id")
         product = answer["hits"]["hits"][0]
-        enriched = product["_source"].get("shelfwise") or {}
+        source = product["_source"]
+        enriched = source.get("shelfwise") or {}
+        allowed = recommendable(id_, group_of(product))
+        if price_band is not None:
+            allowed.append(_priced(id_, source.get("price"), price_band))
         vector = [float(part) for part in product.get("fields", {}).get(VECTOR, [])]
-        leaves = _leaves(enriched)
-        allowed = recommendable(id_, _group(product))
+        seen = _Seen(str(source.get("title", "")), tuple(_leaves(enriched)), vector, allowed)
         stored = {str(near["id"]): float(near["score"]) for near in listed(enriched.get("similar"))}
 
         bodies = [by_ids(list(stored)[:MAX_HITS], allowed)]
-        if vector and leaves and (since := index.meta.get("completed_at")):
-            arrived = [in_any_of(leaves), enriched_after(str(since))]
+        if vector and seen.leaves and (since := index.meta.get("completed_at")):
+            arrived = [in_any_of(seen.leaves), enriched_after(str(since))]
             bodies.append(semantic(vector, _spared(k), [*allowed, *arrived]))
-        still_there, *newer = (answer["hits"]["hits"] for answer in self._alias.ask(index, bodies))
-        candidates = [_candidate(found, stored[found["_id"]], "stored", leaves) for found in still_there]
-        candidates += _live(newer, leaves)
-        chosen = _best_of_groups(candidates, k)
+        still_there, *newer = _found(self._alias, index, bodies, diversity)
+        candidates = [_candidate(found, stored[found["_id"]], "stored", seen) for found in still_there]
+        candidates += _live(newer, seen)
+        chosen = _chosen(candidates, k, diversity)
         if len(chosen) == k or not vector:
             return chosen
+        return _widened(self._alias, index, seen, candidates, k, diversity)
 
-        for bodies in (
-            [semantic(vector, _spared(k), [*allowed, *within]) for within in _widening(leaves)],
-            [one_a_group(exact(vector, k, allowed))],
-        ):
-            candidates += _live((answer["hits"]["hits"] for answer in self._alias.ask(index, bodies)), leaves)
-            chosen = _best_of_groups(candidates, k)
-            if len(chosen) == k:
-                break
-        return chosen
+
+def _widened(
+    alias: LiveAlias, index: LiveIndex, seen: _Seen, candidates: list[_Candidate], k: int, diversity: float
+) -> list[Hit]:
+    """The candidates and what is found live in the leaf, above it, and everywhere, until k are there."""
+    chosen: list[Hit] = []
+    for bodies in (
+        [semantic(seen.vector, _spared(k), [*seen.allowed, *within]) for within in _widening(seen.leaves)],
+        [one_a_group(exact(seen.vector, _spared(k), seen.allowed))],
+    ):
+        candidates = candidates + _live(_found(alias, index, bodies, diversity), seen)
+        chosen = _chosen(candidates, k, diversity)
+        if len(chosen) == k:
+            break
+    return chosen
+
+
+def _found(
+    alias: LiveAlias, index: LiveIndex, bodies: Sequence[Body], diversity: float
+) -> list[Sequence[Mapping[str, Any]]]:
+    """What each search finds; vectors travel only where hits are compared with each other."""
+    asked = [{**body, "fields": [VECTOR]} for body in bodies] if diversity > 0 else bodies
+    return [answer["hits"]["hits"] for answer in alias.ask(index, asked)]
+
+
+def _priced(id_: str, price: float | None, band: float) -> Body:
+    if not band > 0:
+        raise UsageError(f"price band must be above 0, as .3 for 70 to 130 % of the product's price, got {band!r}")
+    if price is None:
+        raise UsageError(f"product {id_!r} has no price: leave the price band out")
+    return {"range": {"price": {"gte": price * (1 - min(band, 1.0)), "lte": price * (1 + band)}}}
 
 
 def _leaves(enriched: Mapping[str, Any]) -> list[Path]:
@@ -114,27 +184,54 @@ def _widening(leaves: Sequence[Path]) -> list[list[Body]]:
     return [*([in_any_of(paths)] for paths in above), []]
 
 
-def _candidate(found: Mapping[str, Any], score: float, source: str, leaves: Sequence[Path]) -> _Candidate:
+def _candidate(found: Mapping[str, Any], score: float, source: str, seen: _Seen) -> _Candidate:
     theirs = set(listed((found["_source"].get("shelfwise") or {}).get("ancestors")))
-    steps = [len(leaf) - sum(path_text(node) in theirs for node in ancestors(leaf)) for leaf in leaves]
-    return _Candidate(Hit.of(found, score, {source: score}), _group(found), min(steps, default=0))
+    steps = min(
+        (len(leaf) - sum(path_text(node) in theirs for node in ancestors(leaf)) for leaf in seen.leaves), default=0
+    )
+    hit = Hit.of(found, score, {source: score})
+    depth = min((len(leaf) for leaf in seen.leaves), default=0)
+    vector = np.asarray(found.get("fields", {}).get(VECTOR, []), dtype=np.float32)
+    return _Candidate(replace(hit, reason=_reason(hit.title, seen, steps, depth)), group_of(found), steps, vector)
 
 
-def _live(lists: Iterable[Sequence[Mapping[str, Any]]], leaves: Sequence[Path]) -> list[_Candidate]:
+def _reason(title: str, seen: _Seen, steps: int, depth: int) -> str:
+    """What they share, in words: the category, and the first words that both titles have."""
+    if not seen.leaves:
+        kind = "like it"
+    else:
+        kind = "same category" if steps == 0 else "related category" if steps < depth else "another category"
+    theirs = {word.casefold() for word in _WORDS.findall(title)}
+    shared = [word for word in dict.fromkeys(_WORDS.findall(seen.title.casefold())) if word in theirs and len(word) > 1]
+    return f"{kind}, both {' '.join(shared[:SHARED_WORDS])!r}" if shared else kind
+
+
+def _live(lists: Iterable[Sequence[Mapping[str, Any]]], seen: _Seen) -> list[_Candidate]:
     return [
-        _candidate(found, cosine(found["_score"]), "live", leaves) for found_of_one in lists for found in found_of_one
+        _candidate(found, cosine(found["_score"]), "live", seen) for found_of_one in lists for found in found_of_one
     ]
 
 
-def _group(found: Mapping[str, Any]) -> str:
-    return str((found["_source"].get("shelfwise") or {}).get("group") or found["_id"])
-
-
-def _best_of_groups(candidates: Iterable[_Candidate], k: int) -> list[Hit]:
-    best: dict[str, _Candidate] = {}
+def _chosen(candidates: Iterable[_Candidate], k: int, diversity: float) -> list[Hit]:
+    """The best k, nearest category first: one of each variant group, one of each listing; within a category diverse."""
+    groups: set[str] = set()
+    listings: set[tuple[str, str]] = set()
+    tiers: dict[int, list[_Candidate]] = {}
     for candidate in sorted(candidates, key=lambda c: (c.steps_up, -c.hit.score, c.hit.id)):
-        best.setdefault(candidate.group, candidate)
-    return [candidate.hit for candidate in best.values()][:k]
+        listing = (" ".join(_WORDS.findall(candidate.hit.title.casefold())), (candidate.hit.brand or "").casefold())
+        if candidate.group not in groups and listing not in listings:
+            groups.add(candidate.group)
+            listings.add(listing)
+            tiers.setdefault(candidate.steps_up, []).append(candidate)
+    hits: list[Hit] = []
+    for _, tier in sorted(tiers.items()):
+        wanted = k - len(hits)
+        if diversity > 0 and all(len(candidate.vector) for candidate in tier):
+            relevance = np.array([candidate.hit.score for candidate in tier], dtype=np.float32)
+            vectors = np.stack([candidate.vector for candidate in tier])
+            tier = [tier[at] for at in maximal_marginal_relevance(relevance, vectors, wanted, diversity)]
+        hits += [candidate.hit for candidate in tier[:wanted]]
+    return hits
 
 
 def _spared(k: int) -> int:
