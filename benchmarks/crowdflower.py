@@ -12,7 +12,6 @@ intervals.
 """
 
 import argparse
-import gzip
 import json
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from figures import rows, tell
 from shelfwise import Bundle, ProductSearch, connect
 from shelfwise.filters import Filter
 from shelfwise.search_settings import SearchSettings
@@ -49,12 +49,10 @@ class Judged:
         self.ids: dict[str, str] = {}
         self.rows: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         self.grades: dict[str, dict[str, int]] = defaultdict(dict)
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file):
-                row = json.loads(line)
-                id_ = self.ids.setdefault(row["title"], f"t{len(self.ids)}")
-                self.rows[row["query"]][id_].append(str(number))
-                self.grades[row["query"]][str(number)] = row["grade"]
+        for number, row in enumerate(rows(path)):
+            id_ = self.ids.setdefault(row["title"], f"t{len(self.ids)}")
+            self.rows[row["query"]][id_].append(str(number))
+            self.grades[row["query"]][str(number)] = row["grade"]
 
     @property
     def queries(self) -> list[str]:
@@ -170,10 +168,7 @@ def main() -> None:
     finally:
         for name in client.indices.get(index=f"{alias}-*"):
             client.indices.delete(index=name)
-    text = json.dumps(figures, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
+    tell(figures, given.out)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ the whole catalogue, with the standard error of a proportion.
 """
 
 import argparse
-import gzip
 import json
 import os
 import platform
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,16 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from figures import rows, tell
 from shelfwise import Bundle, Recommender, connect
 from shelfwise_indexer import index
 from shelfwise_indexer.learn_events import learn
 
 K = 10
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
 
 
 def found(recommender: Recommender, people: Sequence[dict[str, Any]], histories: Sequence[list[str]]) -> list[bool]:
@@ -53,7 +47,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     bundle, client = Bundle.load(given.bundle), connect(given.url)
-    people = rows(given.office / "next_item.jsonl.gz")
+    people = list(rows(given.office / "next_item.jsonl.gz"))
     for old in client.indices.get(index=f"{given.alias}-*"):
         client.indices.delete(index=old)
     with tempfile.TemporaryDirectory() as folder:
@@ -86,10 +80,7 @@ def main() -> None:
             part = [person for person, number in zip(people, fold, strict=True) if number == held_back]
             hits += found(Recommender(client, given.alias), part, [person["history"] for person in part])
         figures["history"] = recall(hits)
-    text = json.dumps(figures, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
+    tell(figures, given.out)
 
 
 if __name__ == "__main__":

@@ -8,25 +8,16 @@
 """
 
 import argparse
-import gzip
-import json
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from figures import rows, tell
 from shelfwise_indexer.evaluate import ndcg
 
 Encode = Callable[[Sequence[str]], np.ndarray]
-
-
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
 
 
 def rerank_ndcg(path: Path, queries: Encode, documents: Encode, depth: int = 10) -> float:
@@ -86,10 +77,7 @@ def main() -> None:
             given.office, lambda texts: bundle.encoder.encode_documents(texts).vectors
         ),
     }
-    text = json.dumps(figures, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
+    tell(figures, given.out)
 
 
 if __name__ == "__main__":

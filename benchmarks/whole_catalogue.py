@@ -9,17 +9,16 @@ numpy, recall@10 over the distinct `query` texts of --queries, without a filter 
 """
 
 import argparse
-import gzip
 import html
-import json
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from figures import rows as judged
+from figures import tell
 from shelfwise import Bundle, ProductSearch, SimilarProducts, connect
 from shelfwise.filters import Filter
 from shelfwise.index import live, status
@@ -147,8 +146,7 @@ def main() -> None:
     again = index(given.catalogue, bundle, given.alias, client=client)
     rows = [row for row in read(given.catalogue) if isinstance(row, Row)]
     vectors = bundle.encoder.encode_documents([bundle.text(row.product) for row in rows]).vectors
-    with gzip.open(given.queries, "rt", encoding="utf-8") as file:
-        texts = list(dict.fromkeys(json.loads(line)["query"] for line in file))
+    texts = list(dict.fromkeys(row["query"] for row in judged(given.queries)))
     search, similar = ProductSearch(client, given.alias, bundle), SimilarProducts(client, given.alias)
     figures = {
         "benchmark": "whole_catalogue",
@@ -162,10 +160,7 @@ def main() -> None:
         "filtered_hybrid": filtered_counts(search, rows, texts),
         "knn": recalls(client, given.alias, rows, vectors, bundle.encoder.encode_queries(texts).vectors),
     }
-    text = json.dumps(figures, indent=2)
-    sys.stdout.write(text + "\n")
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
+    tell(figures, given.out)
     if given.page:
         given.page.write_text(page(search, similar), encoding="utf-8")
 

@@ -10,7 +10,7 @@ from shelfwise.errors import UsageError
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.config import read_config, settings_of, show_config
 from shelfwise_indexer.fit import FitSettings
-from shelfwise_indexer.train import TrainSettings
+from shelfwise_indexer.settings import TrainSettings
 
 pytestmark = pytest.mark.model
 

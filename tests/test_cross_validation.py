@@ -10,7 +10,7 @@ from shelfwise_indexer.config import read_config, show_config
 from shelfwise_indexer.cross_validation import CrossValidated, cross_validate
 from shelfwise_indexer.evaluate import LevelScores, Scores
 from shelfwise_indexer.fit import FitSettings
-from shelfwise_indexer.train import TrainSettings
+from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.tuning import tried, tune
 from tiny_backbone import write_tiny_backbone
 

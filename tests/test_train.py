@@ -17,7 +17,9 @@ from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import FitSettings, _epochs, last_checkpoint
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
 from shelfwise_indexer.model import BackboneError, load_trunk
-from shelfwise_indexer.train import Trained, TrainingError, TrainSettings, carry_over, train
+from shelfwise_indexer.preparation import TrainingError
+from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.train import Trained, carry_over, train
 from tiny_backbone import write_tiny_backbone
 
 pytestmark = pytest.mark.model
@@ -129,7 +131,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from transformers import TrainerCallback
 from shelfwise_indexer import fit, train
-from shelfwise_indexer.train import TrainSettings
+from shelfwise_indexer.settings import TrainSettings
 
 class Killed(TrainerCallback):
     def on_step_begin(self, args, state, control, **kwargs):

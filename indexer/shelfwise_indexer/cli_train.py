@@ -14,7 +14,7 @@ from shelfwise.errors import UsageError
 
 if TYPE_CHECKING:
     from shelfwise.bundle import Bundle
-    from shelfwise_indexer.train import TrainSettings
+    from shelfwise_indexer.settings import TrainSettings
 
 
 @click.command()
@@ -138,7 +138,7 @@ def _settings(
 ) -> "TrainSettings":
     """The file's settings, those of the bundle to go on from, or the defaults, with what was given besides."""
     from shelfwise_indexer.config import read_config, settings_of
-    from shelfwise_indexer.train import TrainSettings
+    from shelfwise_indexer.settings import TrainSettings
 
     settings = read_config(config) if config else settings_of(before) if before else TrainSettings()
     names = tuple(name.strip() for name in (text_fields or "").split(",") if name.strip())

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
-from shelfwise_indexer.train import TrainSettings
+from shelfwise_indexer.settings import TrainSettings
 
 
 def read_config(path: str | os.PathLike[str]) -> TrainSettings:

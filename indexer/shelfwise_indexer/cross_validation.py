@@ -15,8 +15,9 @@ from shelfwise_indexer.catalogue import Row, read
 from shelfwise_indexer.duplicates import duplicate_groups, union, variant_pairs
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError
+from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.split import folds
-from shelfwise_indexer.train import TrainSettings, train
+from shelfwise_indexer.train import train
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.evaluate import ndcg
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.ingest import index
-from shelfwise_indexer.train import TrainSettings, train
+from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.train import train
 
 ALIAS = "shelfwise-demo"
 SETTINGS = TrainSettings(backbone="multilingual", fit=FitSettings(epochs=8))

@@ -5,6 +5,7 @@ from html import escape
 
 from shelfwise_indexer.evaluation_pictures import bars_with_intervals, wins_and_losses
 from shelfwise_indexer.judgements import JudgedQuery
+from shelfwise_indexer.page import document
 from shelfwise_indexer.search_evaluation import Answer, SearchEvaluation
 from shelfwise_indexer.significance import paired
 
@@ -53,12 +54,7 @@ def page(
     ]
     if shown != baseline:
         sections += _query_by_query(evaluation, baseline, shown)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Search, measured</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
-    )
+    return document("Search, measured", _STYLE, "".join(sections))
 
 
 def _steps(evaluation: SearchEvaluation, steps: Sequence[tuple[str, str]]) -> str:

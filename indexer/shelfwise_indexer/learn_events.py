@@ -1,7 +1,6 @@
 """Learning from events: an event log and the products behind an alias become that alias's event model."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -15,6 +14,7 @@ from shelfwise import event_model
 from shelfwise.errors import ServerError
 from shelfwise.history import KIND_WEIGHTS, Event, in_order
 from shelfwise.index import live
+from shelfwise.machine import tell
 from shelfwise.server import connect
 from shelfwise_indexer import bulk, neighbours
 from shelfwise_indexer.catalogue import CatalogueError, Rejected, file_hash
@@ -62,9 +62,9 @@ def learn(events: str | os.PathLike[str], alias: str, url: str | None = None) ->
         histories, read, rejected = _histories(events)
         log, unknown = _log(list(histories.values()), number)
         for id_, count in list(unknown.items())[:SAID]:
-            _say(f"{os.fspath(events)}: product {id_} is not in index {index.name}: {count} events of it teach nothing")
+            tell(f"{os.fspath(events)}: product {id_} is not in index {index.name}: {count} events of it teach nothing")
         if len(unknown) > SAID:
-            _say(f"and {len(unknown) - SAID} more products that are not in index {index.name}")
+            tell(f"and {len(unknown) - SAID} more products that are not in index {index.name}")
         if not len(log.users):
             raise CatalogueError(
                 f"{os.fspath(events)}: no event of a product behind alias {alias} ({read} lines read, {rejected} "
@@ -94,11 +94,11 @@ def _histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], 
         if isinstance(told, Rejected):
             rejected += 1
             if rejected <= SAID:
-                _say(f"{os.fspath(events)}, line {told.line}: {told.reason}")
+                tell(f"{os.fspath(events)}, line {told.line}: {told.reason}")
             continue
         histories.setdefault(told.user, []).extend(told.events)
     if rejected > SAID:
-        _say(f"and {rejected - SAID} more lines that were rejected")
+        tell(f"and {rejected - SAID} more lines that were rejected")
     if not read:
         raise CatalogueError(f"{os.fspath(events)}: the event log is empty: expected at least one event")
     return histories, read, rejected
@@ -154,7 +154,3 @@ def _near(ids: Sequence[str], scores: sparse.csr_array, place: int) -> list[dict
         zip(scores.data[part].tolist(), scores.indices[part].tolist(), strict=True), key=lambda p: (-p[0], p[1])
     )
     return [{"id": ids[other], "score": float(f"{score:.4g}")} for score, other in pairs if score > 0]
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(message + "\n")

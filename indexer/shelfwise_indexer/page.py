@@ -113,15 +113,25 @@ def pictures(named: Sequence[tuple[str, str]]) -> str:
 
 
 def page(title: str, *parts: str) -> str:
-    """The whole page. Its policy allows no request and no script but the one that sorts tables."""
-    script = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
+    """The whole page, with a heading; tables that can be sorted are, by the one script that its policy allows."""
+    return document(title, _STYLE, f"<h1>{text(title)}</h1>{''.join(parts)}", _SCRIPT)
+
+
+def document(title: str, style: str, body: str, script: str = "") -> str:
+    """A whole HTML file. Its policy allows no request, and no script but the one given.
+
+    :param style: CSS. :param body: HTML.
+    """
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy += f"; script-src 'sha256-{digest}'"
+        body += f"<script>{script}</script>"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">'
-        f"<title>{text(title)}</title><style>{_STYLE}</style></head><body><h1>{text(title)}</h1>{''.join(parts)}"
-        f"<script>{_SCRIPT}</script></body></html>\n"
+        f"<title>{text(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
     )
 
 

@@ -68,7 +68,7 @@ def refit_head(
 
     Each product counts, and is remembered, in each of its views: a bare title is most like other bare titles.
     """
-    pooled = [_pooled(model, tokens) for tokens in texts.tokens]
+    pooled = torch.stack([_pooled(model, tokens) for tokens in texts.tokens])  # [views, n, width]
     labels = torch.from_numpy(texts.labels)
     generator = torch.Generator().manual_seed(seed)
     chances = torch.from_numpy(sampling(texts.labels, settings.balance))
@@ -82,8 +82,7 @@ def refit_head(
     for _ in range(steps):
         rows = torch.multinomial(chances, settings.batch_size, replacement=True, generator=generator)
         seen = torch.multinomial(views, settings.batch_size, replacement=True, generator=generator)
-        batch = torch.stack([pooled[view][row] for view, row in zip(seen.tolist(), rows.tolist(), strict=True)])
-        logits = head(batch.to(device), None, None)
+        logits = head(pooled[seen, rows].to(device), None, None)
         optimiser.zero_grad()
         loss(logits, labels[rows].to(device)).backward()
         optimiser.step()
@@ -91,7 +90,7 @@ def refit_head(
     head.eval()
     if memory is not None and memory.products > 0 and isinstance(head, LinearHead):
         kept, standing = remembered(texts.labels, memory.products, seed)
-        keys = torch.cat([view[torch.from_numpy(kept)] for view in pooled])
+        keys = pooled[:, torch.from_numpy(kept)].flatten(0, 1)
         their_labels = np.tile(texts.labels[kept], (len(pooled), 1))
         standing = np.tile(standing, len(pooled))
         several = loss.settings.multi_label

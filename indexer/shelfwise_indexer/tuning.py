@@ -10,7 +10,8 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from shelfwise_indexer.train import TrainSettings, train
+from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.train import train
 
 STARTUP_TRIALS = 4  # that run to their end before others are compared with them
 

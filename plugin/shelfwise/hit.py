@@ -41,12 +41,11 @@ class Hit:
         source = found.get("_source") or {}
         enriched = source.get("shelfwise") or {}
         categories = tuple(parse_path(text) for text in listed(enriched.get("category")))
-        sure = sorted((parse_path(text) for text in listed(enriched.get("ancestors"))), key=lambda p: (-len(p), p))
         return cls(
             id=str(found["_id"]),
             score=score,
             title=str(source.get("title", "")),
-            category=(*categories, *sure, ())[0],
+            category=(*accepted(found), ())[0],
             categories=categories,
             brand=source.get("brand"),
             price=source.get("price"),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from shelfwise.alias import RECHECK_SECONDS, LiveAlias
 from shelfwise.bundle import Bundle
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
-from shelfwise.hit import Hit, group_of, listed
+from shelfwise.hit import Hit, accepted, group_of, listed
 from shelfwise.index import LiveIndex
 from shelfwise.product import plain
 from shelfwise.query import (
@@ -32,7 +33,7 @@ from shelfwise.query import (
 )
 from shelfwise.recommend_query import none_of
 from shelfwise.search import check_k
-from shelfwise.taxonomy import Path, ancestors, parse_path, path_text
+from shelfwise.taxonomy import Path, ancestors, path_text
 
 SHARED_WORDS = 3  # that a reason names
 _WORDS = re.compile(r"\w+")
@@ -69,8 +70,8 @@ class SimilarProducts:
     """
 
     def __init__(self, client: Elasticsearch, alias: str, recheck: float = RECHECK_SECONDS) -> None:
-        self._where = (client, alias)
-        self._alias = LiveAlias(client, alias, None, recheck)
+        self._alias_with = partial(LiveAlias, client, alias, recheck=recheck)
+        self._alias = self._alias_with(None)
 
     def similar(self, id_: str, k: int = 10, *, diversity: float = 0.0, price_band: float | None = None) -> list[Hit]:
         """The k products most like this one: of the same category first, then of the one above it, and so on up.
@@ -107,7 +108,7 @@ class SimilarProducts:
         encoded = bundle.encoder.encode_documents([words])
         leaf = bundle.taxonomy.leaves[int(encoded.probabilities[0].argmax())]
         seen = _Seen(words, (leaf,), encoded.vectors[0].tolist(), [none_of((), ())])
-        alias = LiveAlias(*self._where, bundle, RECHECK_SECONDS)
+        alias = self._alias_with(bundle)
         return alias.over(lambda index: _widened(alias, index, seen, [], k, diversity))
 
     def _similar(self, index: LiveIndex, id_: str, k: int, diversity: float, price_band: float | None) -> list[Hit]:
@@ -121,7 +122,7 @@ class SimilarProducts:
         if price_band is not None:
             allowed.append(_priced(id_, source.get("price"), price_band))
         vector = [float(part) for part in product.get("fields", {}).get(VECTOR, [])]
-        seen = _Seen(str(source.get("title", "")), tuple(_leaves(enriched)), vector, allowed)
+        seen = _Seen(str(source.get("title", "")), tuple(accepted(product)), vector, allowed)
         stored = {str(near["id"]): float(near["score"]) for near in listed(enriched.get("similar"))}
 
         bodies = [by_ids(list(stored)[:MAX_HITS], allowed)]
@@ -167,14 +168,6 @@ def _priced(id_: str, price: float | None, band: float) -> Body:
     if price is None:
         raise UsageError(f"product {id_!r} has no price: leave the price band out")
     return {"range": {"price": {"gte": price * (1 - min(band, 1.0)), "lte": price * (1 + band)}}}
-
-
-def _leaves(enriched: Mapping[str, Any]) -> list[Path]:
-    """The product's categories; in review, the deepest node that the model is sure of."""
-    if accepted := listed(enriched.get("category")):
-        return [parse_path(text) for text in accepted]
-    sure = [parse_path(text) for text in listed(enriched.get("ancestors"))]
-    return sorted(sure, key=lambda path: (-len(path), path))[:1]
 
 
 def _widening(leaves: Sequence[Path]) -> list[list[Body]]:

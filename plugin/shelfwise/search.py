@@ -10,22 +10,23 @@ from elasticsearch import Elasticsearch
 from shelfwise.alias import RECHECK_SECONDS, LiveAlias
 from shelfwise.belief import Belief, believe, believe_paths
 from shelfwise.bundle import Bundle
-from shelfwise.errors import UnknownCategory, UsageError
+from shelfwise.errors import UsageError
 from shelfwise.exact import Exact
 from shelfwise.explain import explain as explanation_of
 from shelfwise.facets import Facets
-from shelfwise.filters import Filter, filter_bodies, has_attribute, in_category, unknown_attribute
-from shelfwise.hit import Hit, listed
+from shelfwise.filters import Filter, filter_bodies
+from shelfwise.hit import Hit
 from shelfwise.index import LiveIndex
+from shelfwise.known import Known
 from shelfwise.order import WINDOWS, Order
 from shelfwise.page import Page
 from shelfwise.product import plain
-from shelfwise.query import MAX_HITS, any_of, attributes_of_some, nodes
+from shelfwise.query import MAX_HITS
 from shelfwise.ranking import rank
 from shelfwise.retrieval import Asked, Request, count_all, retrieve
 from shelfwise.search_settings import Mode, SearchSettings, Sort
 from shelfwise.spelling import said
-from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
+from shelfwise.taxonomy import Path, parse_path, path_text
 
 MAX_QUERY_CHARACTERS = 10_000  # of these the words read query.MAX_WORDS_LENGTH, the model its max_tokens
 QUERIES_AT_ONCE = 1000  # encoded in one batch
@@ -79,8 +80,8 @@ class ProductSearch:
         settings = settings or SearchSettings()
         self._settings = settings if weights is None else replace(settings, weights=dict(weights))
         self._alias = LiveAlias(client, alias, bundle, recheck)
+        self._known = Known(self._alias, bundle.taxonomy)
         self._bundle = bundle
-        self._attributes: tuple[str, frozenset[str]] = ("", frozenset())
 
     def search(
         self,
@@ -235,7 +236,7 @@ class ProductSearch:
         return [Asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, strict=True)]
 
     def _found(self, index: LiveIndex, asked: Sequence[Asked], wanted: "_Wanted") -> list[Order]:
-        self._check_known(index, wanted.category, wanted.conditions)
+        self._known.check(index, wanted.category, wanted.conditions)
         request = Request(
             mode=wanted.mode,
             filters=filter_bodies(wanted.conditions, wanted.category),
@@ -283,37 +284,6 @@ class ProductSearch:
             hits.append(hit)
         return hits
 
-    def _check_known(self, index: LiveIndex, category: Path | None, conditions: Sequence[Filter]) -> None:
-        """A mistyped category or attribute is an error, not an empty result."""
-        seen = self._attributes[1] if self._attributes[0] == index.name else frozenset()
-        named = {condition.attribute for condition in conditions if condition.attribute is not None}
-        unseen = sorted(named - seen)
-        asked = [has_attribute(name) for name in unseen]
-        if category is not None and category not in self._bundle.taxonomy.node_number:
-            asked.append(in_category(category))
-        if not asked:
-            return
-        answers = self._alias.ask(index, [any_of(condition) for condition in asked])
-        exists = [answer["hits"]["total"]["value"] > 0 for answer in answers]
-        for name, known in zip(unseen, exists, strict=False):
-            if not known:
-                raise unknown_attribute(name, self._attribute_names(index))
-        if category is not None and len(exists) > len(unseen) and not exists[-1]:
-            raise self._unknown_category(index, category)
-        self._attributes = (index.name, seen | named)
-
-    def _attribute_names(self, index: LiveIndex) -> list[str]:
-        [answer] = self._alias.ask(index, [attributes_of_some()])
-        given = (hit["_source"].get("attributes") for hit in answer["hits"]["hits"])
-        return sorted({name for attributes in given for part in listed(attributes) for name in _leaves(part)})
-
-    def _unknown_category(self, index: LiveIndex, category: Path) -> UnknownCategory:
-        [answer] = self._alias.ask(index, [nodes()])
-        carried = [parse_path(bucket["key"]) for bucket in answer["aggregations"]["nodes"]["buckets"]]
-        known = Taxonomy.of([*self._bundle.taxonomy.leaves, *carried])
-        closest = ", ".join(repr(path_text(path)) for path in known.closest(category))
-        return UnknownCategory(f"there is no category {path_text(category)!r}: the closest are {closest}")
-
 
 def check_k(k: int) -> None:
     """:raises UsageError: so many hits cannot be asked for."""
@@ -347,11 +317,3 @@ def _path(category: str | Sequence[str] | None) -> Path | None:
         return parse_path(category)
     except ValueError as error:
         raise UsageError(f"category {str(category)[:60]!r}: {error}") from None
-
-
-def _leaves(attributes: Mapping[str, Any], above: str = "") -> Iterable[str]:
-    for name, value in attributes.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{above}{name}.")
-        else:
-            yield above + name

@@ -1,0 +1,21 @@
+"""What the benchmarks share: reading JSON lines, and telling figures."""
+
+import gzip
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def tell(figures: Mapping[str, Any], out: Path | None) -> None:
+    text = json.dumps(figures, indent=2)
+    sys.stdout.write(text + "\n")
+    if out:
+        out.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,122 @@
+"""Packing: a trained model becomes a bundle, exported, calibrated, with its report, in place in one step."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from sentence_transformers import SentenceTransformer
+
+from shelfwise.bundle import FORMAT, Bundle, content_version
+from shelfwise.encoder import Encoder, sigmoid, softmax
+from shelfwise.product import Product
+from shelfwise.taxonomy import Taxonomy
+from shelfwise.text import field_names
+from shelfwise_indexer.calibrate import accept_thresholds, fit_temperature, label_thresholds
+from shelfwise_indexer.enrich import MOST
+from shelfwise_indexer.evaluate import Epoch, score
+from shelfwise_indexer.export import export
+from shelfwise_indexer.model import ShelfModel
+from shelfwise_indexer.preparation import Prepared, write_stages
+from shelfwise_indexer.readings import document_prompt, label_shares
+from shelfwise_indexer.report import ReportData, write_report_page
+from shelfwise_indexer.settings import TrainSettings
+
+EXPORT_SAMPLES = 16
+
+
+def stage(
+    staging: Path,
+    model: ShelfModel,
+    taxonomy: Taxonomy,
+    info: dict[str, Any],
+    prepared: Prepared,
+    epochs: Sequence[Epoch],
+) -> Path:
+    """Write the whole bundle beside its place; `info` gets calibration, metrics and version."""
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    fields = field_names(info["text_fields"])
+    export(model, staging, [product.text(fields) for product in prepared.train[:EXPORT_SAMPLES]])
+    (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
+    bundle, held_back = Bundle(staging, info, taxonomy), prepared.held_back
+    texts = [bundle.text(product) for product in held_back]
+    probabilities = _calibrate(bundle, info, held_back, texts)
+    info["metrics"] = score(taxonomy, probabilities, [product.categories for product in held_back]).to_json()
+    info["version"] = content_version(staging, info)
+    report = ReportData(
+        title=f"Classifier of bundle {info['version']}",
+        taxonomy=taxonomy,
+        ids=[product.id for product in held_back],
+        texts=texts,
+        paths=[product.categories for product in held_back],
+        probabilities=probabilities,
+        thresholds=np.asarray(info["thresholds"], dtype=np.float32),
+        epochs=epochs,
+        preparation=prepared.stages,
+    )
+    write_stages(staging / "report", prepared.stages)
+    write_report_page(staging / "report", report)
+    (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
+    return staging
+
+
+def runtime_settings(trunk: SentenceTransformer, settings: TrainSettings) -> dict[str, Any]:
+    """What the runtime needs of `bundle.json`, before calibration."""
+    return {
+        "format": FORMAT,
+        "dimension": int(trunk.get_embedding_dimension() or 0),
+        "max_tokens": settings.max_tokens,
+        "pad_token_id": int(trunk.tokenizer.pad_token_id),
+        "text_fields": list(settings.text_fields),
+        "prompts": {"document": document_prompt(trunk), "query": trunk.prompts.get("query") or ""},
+        "temperature": 1.0,
+        "threshold": 1.0,
+    } | ({"label_thresholds": []} if settings.loss.multi_label else {})
+
+
+def _calibrate(
+    bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product], texts: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """Set temperature and thresholds in `info` by the exported model, on the held-back part.
+
+    :returns: its calibrated probabilities there, float32 [n, leaves].
+    """
+    taxonomy, truths = bundle.taxonomy, [product.categories for product in held_back]
+    encoded = Encoder(bundle).encode_documents(texts)
+    logits = np.log(np.maximum(encoded.probabilities, np.finfo(np.float32).tiny))
+    labels = label_shares(taxonomy, held_back)
+    known = labels.sum(axis=1) > 0
+    several = bundle.multi_label
+    if several:
+        logits = logits - np.log1p(-np.minimum(encoded.probabilities, MOST)).astype(np.float32)
+    info["temperature"] = fit_temperature(logits[known], labels[known], several)
+    probabilities = (sigmoid if several else softmax)((logits / info["temperature"]).astype(np.float32))
+    if several:
+        info["label_thresholds"] = label_thresholds(probabilities, labels > 0).tolist()
+    best = probabilities.argmax(axis=1).astype(np.int64)
+    correct = np.array(
+        [taxonomy.leaves[leaf] in paths for leaf, paths in zip(best, truths, strict=True)], dtype=np.bool_
+    )
+    thresholds, info["threshold"] = accept_thresholds(
+        best,
+        probabilities.max(axis=1, initial=0),
+        correct,
+        len(taxonomy.leaves),
+        info["settings"]["auto_accept_precision"],
+    )
+    info["thresholds"] = thresholds.tolist()
+    return np.asarray(probabilities, dtype=np.float32)
+
+
+def put_in_place(staging: Path, folder: Path) -> None:
+    """Replace the folder by the finished bundle: two renames, the old bundle is there until the new one is."""
+    old = folder.absolute().parent / f".{folder.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    staging.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

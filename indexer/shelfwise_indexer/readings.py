@@ -1,0 +1,72 @@
+"""Readings: labelled products as a model reads them in training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sentence_transformers import SentenceTransformer
+
+from shelfwise.product import Product
+from shelfwise.taxonomy import Taxonomy
+from shelfwise.text import TextRecipe
+from shelfwise_indexer.augment import View
+from shelfwise_indexer.fit import Texts
+from shelfwise_indexer.settings import TrainSettings
+
+
+def document_prompt(trunk: SentenceTransformer) -> str:
+    """The backbone's own prompt for documents (the names that sentence-transformers looks for, in its order)."""
+    prompts = (trunk.prompts.get(name) for name in ("document", "passage", "corpus"))
+    return next((prompt for prompt in prompts if prompt), "")
+
+
+def read_texts(
+    trunk: SentenceTransformer,
+    taxonomy: Taxonomy,
+    products: Sequence[Product],
+    settings: TrainSettings,
+    readings: Sequence[View],
+    with_original: bool = False,
+) -> Texts:
+    """The products in each view, cut and tokenised; with the backbone's own embeddings if asked."""
+    prompt = document_prompt(trunk)
+    tokenizer, limit = trunk.tokenizer, settings.max_tokens
+    tokens, original = [], []
+    for view in readings:
+        recipe = TextRecipe(view.fields, tokenizer.backend_tokenizer, limit, prompt)
+        texts = [recipe.text(product) for product in products]
+        prompted = [prompt + text for text in texts]
+        tokens.append(tokenizer(prompted, truncation=True, max_length=limit)["input_ids"] if texts else [])
+        if with_original:
+            original.append(_original(trunk, texts))
+    paths = [product.categories for product in products]
+    return Texts(
+        tokens,
+        label_shares(taxonomy, products),
+        paths,
+        [view.share for view in readings],
+        original if with_original else None,
+    )
+
+
+def label_shares(taxonomy: Taxonomy, products: Sequence[Product]) -> npt.NDArray[np.float32]:
+    """The share of each leaf, float32 [n, leaves]; a row of zeros where no path of a product is in the taxonomy."""
+    labels = np.zeros((len(products), len(taxonomy.leaves)), dtype=np.float32)
+    for row, product in enumerate(products):
+        known = [taxonomy.leaf_number[path] for path in product.categories if path in taxonomy.leaf_number]
+        labels[row, known] = 1.0 / max(len(known), 1)
+    return labels
+
+
+def _original(trunk: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The embeddings before training, float32 [n, dimension], L2-normalised: what the retention loss keeps to."""
+    with torch.autocast(trunk.device.type, dtype=torch.bfloat16):
+        vectors = trunk.encode(
+            list(texts),
+            prompt=document_prompt(trunk) or None,
+            batch_size=64,
+            normalize_embeddings=True,
+            show_progress_bar=len(texts) > 2000,
+        )
+    return np.asarray(vectors, dtype=np.float32)

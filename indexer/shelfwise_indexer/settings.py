@@ -1,0 +1,65 @@
+"""The settings: every choice of a training, with its default."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
+
+from shelfwise.errors import UsageError
+from shelfwise.product import DEFAULT_TEXT_FIELDS
+from shelfwise_indexer.calibrate import PROMISED_PRECISION
+from shelfwise_indexer.fit import FitSettings
+from shelfwise_indexer.heads import HeadKind
+from shelfwise_indexer.loss import LossSettings
+from shelfwise_indexer.memory import MemorySettings
+from shelfwise_indexer.preparation import PreparationSettings
+from shelfwise_indexer.refit import RefitSettings
+
+TUNED_SHARE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """What a bundle is trained with; kept in `bundle.json`."""
+
+    backbone: Annotated[str, Field(description="auto, english, multilingual, a folder or a hub name.")] = "auto"
+    text_fields: Annotated[
+        tuple[str, ...], Field(min_length=1, description='Fields or attributes, in order; "description:40" cuts at 40.')
+    ] = DEFAULT_TEXT_FIELDS
+    max_tokens: Annotated[int, Field(ge=4, description="Of a text; the rest is cut.")] = 64
+    field_dropout: Annotated[
+        float, Field(ge=0, le=1, description="Share of readings in training that lack a field.")
+    ] = 0.3
+    head: Annotated[HeadKind, Field(description="What reads the backbone's tokens.")] = "linear"
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Before the head's last layer.")] = 0.1
+    retention: Annotated[
+        float, Field(ge=0, description="How hard the embedding is held near the backbone's own, for search.")
+    ] = 4.0
+    tuned_share: Annotated[
+        float | None,
+        Field(
+            gt=0, le=1, description="Of the way from the backbone to the tuned weights; default .6, 1 but for linear."
+        ),
+    ] = None
+    auto_accept_precision: Annotated[
+        float, Field(gt=0, lt=1, description="Share of the categories accepted without a person that must be right.")
+    ] = PROMISED_PRECISION
+    l1: Annotated[float, Field(ge=0, description="Weight of the sum of the head's absolute weights.")] = 0.0
+    loss: LossSettings = field(default_factory=LossSettings)
+    fit: FitSettings = field(default_factory=FitSettings)
+    refit: RefitSettings = field(default_factory=RefitSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
+    preparation: PreparationSettings = field(default_factory=PreparationSettings)
+
+    def __post_init__(self) -> None:
+        if self.tuned_share is not None and not 0 < self.tuned_share <= 1:
+            raise UsageError(f"tuned_share must be above 0 and at most 1, got {self.tuned_share}")
+        if self.head != "linear" and self.tuned_share not in (None, 1.0):
+            raise UsageError(
+                f"tuned_share {self.tuned_share} needs the linear head, which can be learnt again: got {self.head}"
+            )
+
+    @property
+    def share_of_tuning(self) -> float:
+        """`tuned_share`, or its default for the head."""
+        return self.tuned_share or (TUNED_SHARE if self.head == "linear" else 1.0)
