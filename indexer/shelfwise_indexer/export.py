@@ -15,9 +15,11 @@ from shelfwise.bundle import Bundle
 from shelfwise.encoder import softmax
 from shelfwise.errors import ShelfwiseError
 from shelfwise_indexer.heads import RnnHead
+from shelfwise_indexer.lexical import LexicalHead
 from shelfwise_indexer.memory import MemoryHead
 from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 
+LEXICAL = "lexical.safetensors"
 TOLERANCE = 1e-4  # the largest difference between the trained and the exported model, in any output
 
 
@@ -73,6 +75,8 @@ def save_checkpoint(model: ShelfModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.trunk.save(str(folder), create_model_card=False)
     save_file(model.head.state_dict(), str(folder / "head.safetensors"))
+    if model.lexical is not None:
+        save_file(model.lexical.state_dict(), str(folder / LEXICAL))
 
 
 def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
@@ -83,6 +87,7 @@ def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
     folder, settings = bundle.path / "checkpoint", bundle.info["settings"]
     try:
         state = load_file(folder / "head.safetensors", device=device or "cpu")
+        lexical = load_file(folder / LEXICAL) if (folder / LEXICAL).exists() else {}
     except (OSError, SafetensorError) as error:
         raise BackboneError(f"{folder}: the head cannot be read ({error}): copy the bundle again") from None
     model = ShelfModel(
@@ -92,6 +97,8 @@ def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
         model.head = MemoryHead.of_state(state, settings["loss"]["multi_label"])
     else:
         model.head.load_state_dict(state)
+    if lexical:
+        model.lexical = LexicalHead.of_state(lexical)
     return model.to(device or "cpu")
 
 

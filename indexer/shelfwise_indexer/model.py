@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.heads import HEADS, Head, HeadKind
+from shelfwise_indexer.lexical import LexicalHead
 from shelfwise_indexer.loss import HierarchicalLoss, retention_loss
 from shelfwise_indexer.memory import MemoryHead
 
@@ -18,7 +19,7 @@ class BackboneError(ShelfwiseError):
 
 
 class ShelfModel(nn.Module):
-    """Trunk and head. The loss is the classification's + `retention` × `retention_loss`, which keeps the embedding
+    """Trunk and heads. The loss is the classification's + `retention` × `retention_loss`, which keeps the embedding
     fit for search.
     """
 
@@ -36,6 +37,7 @@ class ShelfModel(nn.Module):
         self.trunk = trunk
         self.pooling = next(module for module in trunk if isinstance(module, Pooling))
         self.head: Head | MemoryHead = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
+        self.lexical: LexicalHead | None = None
         self.loss = loss
         self.retention = retention
         self.l1 = l1
@@ -55,6 +57,8 @@ class ShelfModel(nn.Module):
         """
         embedding, pooled, tokens = self.read(input_ids, attention_mask)
         logits = self.head(pooled, tokens, attention_mask)
+        if self.lexical is not None:
+            logits = logits + self.lexical(input_ids, attention_mask)
         if labels is None or self.loss is None:
             return {"embedding": embedding, "logits": logits}
         loss = self.loss(logits.float(), labels)

@@ -8,9 +8,10 @@ for Long-Tailed Recognition", ICLR 2020).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from shelfwise.encoder import batches_by_length
 from shelfwise_indexer.fit import Texts, padded
 from shelfwise_indexer.heads import LinearHead
+from shelfwise_indexer.lexical import LexicalSettings, fit_lexical, fit_weight
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
 from shelfwise_indexer.model import ShelfModel
@@ -105,6 +107,22 @@ def fit_memory(model: ShelfModel, held_back: Texts) -> None:
         fit_mixing(model.head, pooled, torch.from_numpy(held_back.labels).to(device))
 
 
+def add_lexical(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalSettings, seed: int) -> None:
+    """Give the model a lexical head, weighed on held-back products where there are some; in place."""
+    vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
+    lexical = fit_lexical(texts.tokens, texts.labels, vocabulary, settings, seed)
+    if lexical is None:
+        return
+    lexical = lexical.to(next(model.parameters()).device).eval()
+    if len(held_back):
+        labels = torch.from_numpy(held_back.labels)
+        logits = _of_texts(model, held_back.tokens[0], partial(_logits, model))
+        decisions = _of_texts(model, held_back.tokens[0], lexical.decisions)
+        several = model.loss is not None and model.loss.settings.multi_label
+        fit_weight(lexical, logits, decisions, labels, several)
+    model.lexical = lexical
+
+
 def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:
     """How often each product is drawn, float32 [n], relative; labels float32 [n, leaves] as shares."""
     sizes = np.maximum(labels.sum(axis=0), 1e-9)
@@ -112,9 +130,21 @@ def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.
     return np.asarray(of_class.sum(axis=1), dtype=np.float32)
 
 
-@torch.no_grad()
+def _logits(model: ShelfModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """What the head says, float [n, leaves]; the head itself in float32, as it is exported."""
+    _, pooled, tokens = model.read(input_ids, attention_mask)
+    with torch.autocast(input_ids.device.type, enabled=False):
+        return cast(Tensor, model.head(pooled.float(), tokens.float(), attention_mask))
+
+
 def _pooled(model: ShelfModel, tokens: Sequence[Sequence[int]]) -> Tensor:
     """What the head reads of each text, float32 [n, width]."""
+    return _of_texts(model, tokens, lambda ids, mask: model.read(ids, mask)[1])
+
+
+@torch.no_grad()
+def _of_texts(model: ShelfModel, tokens: Sequence[Sequence[int]], look: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """What `look` gives of padded token ids and their mask, float32 [n, …], on the CPU."""
     device = next(model.parameters()).device
     pad = int(model.trunk.tokenizer.pad_token_id)
     model.eval()
@@ -122,8 +152,8 @@ def _pooled(model: ShelfModel, tokens: Sequence[Sequence[int]]) -> Tensor:
     with torch.autocast(device.type, dtype=torch.bfloat16):
         for batch in batches_by_length([len(ids) for ids in tokens]):
             input_ids, attention_mask = padded([tokens[place] for place in batch], pad)
-            pooled = model.read(input_ids.to(device), attention_mask.to(device))[1].float().cpu()
+            seen = look(input_ids.to(device), attention_mask.to(device)).float().cpu()
             if found is None:
-                found = torch.empty(len(tokens), pooled.shape[1])
-            found[torch.from_numpy(batch)] = pooled
+                found = torch.empty(len(tokens), seen.shape[1])
+            found[torch.from_numpy(batch)] = seen
     return torch.empty(0) if found is None else found

@@ -10,6 +10,7 @@ from shelfwise.product import DEFAULT_TEXT_FIELDS
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.heads import HeadKind
+from shelfwise_indexer.lexical import LexicalSettings
 from shelfwise_indexer.loss import LossSettings
 from shelfwise_indexer.memory import MemorySettings
 from shelfwise_indexer.preparation import PreparationSettings
@@ -49,6 +50,7 @@ class TrainSettings:
     fit: FitSettings = field(default_factory=FitSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
+    lexical: LexicalSettings = field(default_factory=LexicalSettings)
     preparation: PreparationSettings = field(default_factory=PreparationSettings)
 
     def __post_init__(self) -> None:

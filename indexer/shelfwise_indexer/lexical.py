@@ -1,0 +1,183 @@
+"""The lexical head: a linear classifier on a text's words and pairs of words, beside the one on its embedding.
+
+An embedding knows what words mean and blurs which ones they are; a brand, a unit or a model number that decides a
+category is plain to a bag of words. So each leaf also gets a linear support vector machine over TF-IDF of the
+backbone's own tokens and pairs of tokens, hashed into buckets (Weinberger et al., "Feature Hashing for Large Scale
+Multitask Learning", ICML 2009), whose decision is added to the leaf's logit: a product of experts. How much it counts
+is learnt on the held-back part. It is computed in the exported graph from the same tokens that the trunk reads.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from scipy.sparse import csr_matrix
+from sklearn.preprocessing import normalize
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from shelfwise.encoder import batches_by_length
+from shelfwise_indexer.memory import LEAST_HELD_BACK, remembered
+
+Floats = npt.NDArray[np.float32]
+LEAST_BUCKETS, MOST_BUCKETS = 1 << 12, 1 << 16
+TOLERANCE = 1e-3  # of liblinear
+START = 2.0  # the weight before held-back products say
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalSettings:
+    """How large the lexical head is, and how much of the training part it is fitted to."""
+
+    weights: Annotated[
+        int, Field(ge=0, description="About so many numbers, but at least 4,096 for each category; 0: no such head.")
+    ] = 2_000_000
+    products: Annotated[int, Field(ge=1, description="Training products that it is fitted to, at most.")] = 50_000
+
+
+class LexicalHead(nn.Module):
+    """Decisions of linear classifiers on hashed words and pairs of words, times a weight, to be added to logits."""
+
+    def __init__(self, buckets: int, leaves: int, vocabulary: int) -> None:
+        super().__init__()
+        drawn = torch.randint(buckets, (3, vocabulary), generator=torch.Generator().manual_seed(0))
+        self.register_buffer("hashes", drawn.int())  # of a word; of a pair's first and second word, to be added
+        self.register_buffer("coefficients", torch.zeros(buckets, leaves))
+        self.register_buffer("intercept", torch.zeros(leaves))
+        self.register_buffer("rarity", torch.ones(buckets))  # inverse document frequency
+        self.register_buffer("weight", torch.tensor(START))
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> "LexicalHead":
+        """The head whose `state_dict` this is."""
+        buckets, leaves = state["coefficients"].shape
+        head = cls(buckets, leaves, state["hashes"].shape[1])
+        head.load_state_dict(dict(state))
+        return head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Int [n, length] twice to float [n, leaves]."""
+        return cast(Tensor, self.weight) * self.decisions(input_ids, attention_mask)
+
+    def decisions(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Signed distances from each leaf's boundary, float [n, leaves]."""
+        coefficients, rarity = cast(Tensor, self.coefficients), cast(Tensor, self.rarity)
+        bucket, frequency, count = self.terms(input_ids, attention_mask)
+        value = frequency * rarity[bucket]
+        length = (value * value / count).sum(-1, keepdim=True).sqrt()
+        value = value / count / length.clamp_min(1e-9)
+        return (value.unsqueeze(1) @ coefficients[bucket]).squeeze(1) + cast(Tensor, self.intercept)
+
+    def terms(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What a text consists of: its words, then its pairs of neighbouring words.
+
+        :returns: three tensors [n, 2 × length]: the bucket of each, int; the sublinear frequency of that bucket in
+            the text, 1 + log(count), 0 for padding; and the count, float.
+        """
+        buckets = len(cast(Tensor, self.coefficients))
+        word, first, second = cast(Tensor, self.hashes).long().unbind()
+        pair = first[input_ids] + second[input_ids.roll(-1, 1)]
+        pair = torch.where(pair < buckets, pair, pair - buckets)
+        bucket = torch.cat([word[input_ids], pair], dim=1)
+        last = torch.arange(1, input_ids.shape[1] + 1, device=input_ids.device) == input_ids.shape[1]
+        followed = attention_mask.roll(-1, 1) * ~last
+        there = torch.cat([attention_mask, followed], dim=1).float()
+        same = (bucket.unsqueeze(2) == bucket.unsqueeze(1)).float()
+        count = (same * there.unsqueeze(1)).sum(-1).clamp_min(1.0)
+        return bucket, there * (1 + count.log()), count
+
+
+def fit_lexical(
+    tokens: Sequence[Sequence[Sequence[int]]], labels: Floats, vocabulary: int, settings: LexicalSettings, seed: int
+) -> LexicalHead | None:
+    """A head fitted to the texts of a training part; None where the settings want none.
+
+    Of the views of a text two count: the first, in which it is whole, and the last, the barest, which is how queries
+    and poor listings look.
+
+    :param tokens: [views][n][length] token ids, each below `vocabulary`. :param labels: float32 [n, leaves], as shares.
+    """
+    leaves = labels.shape[1]
+    if settings.weights == 0:
+        return None
+    buckets = min(max(1 << max(settings.weights // leaves, 1).bit_length() - 1, LEAST_BUCKETS), MOST_BUCKETS)
+    head = LexicalHead(buckets, leaves, vocabulary)
+    rows, _ = remembered(labels, settings.products, seed)
+    views = list(dict.fromkeys((0, len(tokens) - 1)))
+    texts = [tokens[view][row] for view in views for row in rows]
+    features = _frequencies(head, texts)
+    document_frequency = np.bincount(features.indices, minlength=buckets)
+    rarity = np.log((1 + len(texts)) / (1 + document_frequency)) + 1
+    features = normalize(features.multiply(rarity).tocsr(), copy=False)
+    coefficients, intercept = cast(Tensor, head.coefficients), cast(Tensor, head.intercept)
+    cast(Tensor, head.rarity).copy_(torch.from_numpy(rarity))
+    filed = np.tile(labels[rows] > 0, (len(views), 1))
+    for leaf in tqdm(range(leaves), desc="words", unit="category", delay=2):
+        inside = filed[:, leaf]
+        if inside.all() or not inside.any():
+            intercept[leaf] = 1.0 if inside.all() else -1.0
+            continue
+        # As liblinear's own "balanced": what is inside weighs more the rarer it is, what is outside always the same.
+        heavier = {True: len(inside) / (leaves * inside.sum()), False: 1.0}
+        machine = LinearSVC(class_weight=heavier, tol=TOLERANCE, random_state=seed).fit(features, inside)
+        coefficients[:, leaf] = torch.from_numpy(machine.coef_[0])
+        intercept[leaf] = float(machine.intercept_[0])
+    return head
+
+
+def fit_weight(head: LexicalHead, logits: Tensor, decisions: Tensor, labels: Tensor, multi_label: bool) -> None:
+    """Set the head's weight to the one with the least held-back cross-entropy, beside the other logits; in place.
+
+    Both parts are scaled for it (a logistic regression on two numbers, so there is one best); what counts is the
+    ratio, as the temperature of their sum is set afterwards. Fewer than LEAST_HELD_BACK products change nothing.
+
+    :param logits: float32 [n, leaves], without this head. :param decisions: float32 [n, leaves], its own.
+    :param labels: float32 [n, leaves].
+    """
+    known = labels.sum(dim=1) > 0
+    if int(known.sum()) < LEAST_HELD_BACK:
+        return
+    logits, decisions, labels = logits[known], decisions[known], labels[known]
+    scales = torch.ones(2, device=logits.device, requires_grad=True)
+    optimiser = torch.optim.LBFGS([scales], max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        both = scales[0] * logits + scales[1] * decisions
+        if multi_label:
+            loss = nn.functional.binary_cross_entropy_with_logits(both, (labels > 0).float())
+        else:
+            loss = nn.functional.cross_entropy(both, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    of_logits, of_decisions = scales.detach().tolist()
+    if of_logits > 0:
+        cast(Tensor, head.weight).fill_(max(of_decisions / of_logits, 0.0))
+
+
+def _frequencies(head: LexicalHead, texts: Sequence[Sequence[int]]) -> csr_matrix:
+    """Sublinear frequencies, float64 [texts, buckets]."""
+    rows, columns, values = [], [], []
+    for batch in batches_by_length([len(ids) for ids in texts]):
+        length = max(len(texts[place]) for place in batch)
+        ids = torch.zeros((len(batch), length), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, place in enumerate(batch):
+            ids[row, : len(texts[place])] = torch.tensor(texts[place])
+            mask[row, : len(texts[place])] = 1
+        bucket, frequency, count = (part.numpy() for part in head.terms(ids, mask))
+        there = frequency > 0
+        rows.append(np.broadcast_to(batch[:, np.newaxis], bucket.shape)[there])
+        columns.append(bucket[there])
+        values.append((frequency / count)[there])
+    together = (np.concatenate(values).astype(np.float64), (np.concatenate(rows), np.concatenate(columns)))
+    return csr_matrix(
+        together, shape=(len(texts), len(cast(Tensor, head.coefficients)))
+    )  # what stands in one place is summed

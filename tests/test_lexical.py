@@ -1,0 +1,113 @@
+"""The lexical head: words and pairs of words decide beside the embedding, as a plain TF-IDF machine would."""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import LinearSVC
+
+from shelfwise_indexer.lexical import START, LexicalHead, LexicalSettings, fit_lexical, fit_weight
+
+pytestmark = pytest.mark.model
+
+VOCABULARY = 50
+RNG = np.random.default_rng(0)
+# Three categories, each with words of its own among common ones.
+TEXTS = [[*RNG.integers(0, 10, 4), *RNG.integers(10 + 10 * (row % 3), 20 + 10 * (row % 3), 3)] for row in range(90)]
+LABELS = np.eye(3, dtype=np.float32)[np.arange(90) % 3]
+
+
+def fitted(texts=(TEXTS,), labels=LABELS, **settings):
+    return fit_lexical(texts, labels, VOCABULARY, LexicalSettings(**settings), seed=0)
+
+
+def padded(texts):
+    length = max(map(len, texts))
+    ids = torch.tensor([[*text, *[0] * (length - len(text))] for text in texts])
+    mask = torch.tensor([[1] * len(text) + [0] * (length - len(text)) for text in texts])
+    return ids, mask
+
+
+def slow_terms(head, text):
+    """Hashed counts of a text, the plain way."""
+    word, first, second = head.hashes.tolist()
+    buckets = len(head.coefficients)
+    pairs = [(first[a] + second[b]) % buckets for a, b in itertools.pairwise(text)]
+    return Counter([word[token] for token in text] + pairs)
+
+
+def slow_matrix(head, texts, rarity):
+    matrix = np.zeros((len(texts), len(head.coefficients)))
+    for row, text in enumerate(texts):
+        for bucket, count in slow_terms(head, text).items():
+            matrix[row, bucket] = (1 + np.log(count)) * rarity[bucket]
+    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+
+
+def test_decisions_are_those_of_a_plain_machine_on_tf_idf():
+    head = fitted(weights=1)
+    present = np.array([[bucket in slow_terms(head, text) for bucket in range(4096)] for text in TEXTS])
+    rarity = np.log((1 + len(TEXTS)) / (1 + present.sum(axis=0))) + 1
+    matrix = slow_matrix(head, TEXTS, rarity)
+    machine = LinearSVC(class_weight="balanced", tol=1e-6, random_state=0).fit(matrix, LABELS.argmax(1))
+    unseen = [[3, 12, 12, 17, 4], [25], [31, 32, 33, 31, 32, 33, 5, 2]]
+    wanted = machine.decision_function(slow_matrix(head, unseen, rarity))
+    assert head.decisions(*padded(unseen)).numpy() == pytest.approx(wanted, abs=0.02)
+    assert wanted.argmax(1).tolist() == [0, 1, 2]
+
+
+def test_a_text_decides_the_same_in_any_company():
+    head = fitted()
+    alone = head.decisions(*padded(TEXTS[:1]))
+    together = head.decisions(*padded([TEXTS[0], TEXTS[1] * 4]))
+    torch.testing.assert_close(together[:1], alone)
+
+
+def test_the_barest_view_counts_too():
+    bare = [text[-1:] for text in TEXTS]
+    middle = [[49] for _ in TEXTS]
+    head = fitted(texts=(TEXTS, middle, bare))
+    assert (head.decisions(*padded(bare)).argmax(1).numpy() == LABELS.argmax(1)).all()
+    torch.testing.assert_close(head.coefficients, fitted(texts=(TEXTS, bare)).coefficients)
+
+
+def test_several_labels_and_products_without_any():
+    labels = LABELS.copy()
+    labels[0] = [0.5, 0.5, 0]
+    labels[3] = 0
+    head = fitted(labels=labels)
+    assert torch.isfinite(head.coefficients).all()
+    assert (head.decisions(*padded([TEXTS[0]])) > -1).sum() >= 1
+
+
+def test_a_category_without_products_is_never_decided_for():
+    labels = np.hstack([LABELS, np.zeros((90, 1), np.float32)])
+    head = fitted(labels=labels)
+    assert not head.coefficients[:, 3].any()
+    assert (head.decisions(*padded(TEXTS))[:, 3] <= -1).all()
+
+
+def test_none_where_none_is_wanted_and_the_state_is_all_there_is():
+    assert fitted(weights=0) is None
+    head = fitted()
+    again = LexicalHead.of_state(head.state_dict())
+    torch.testing.assert_close(again(*padded(TEXTS)), head(*padded(TEXTS)))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_held_back_products_say_how_much_it_counts(right):
+    head = fitted()
+    labels = torch.tensor(np.tile(LABELS, (3, 1)))
+    generator = torch.Generator().manual_seed(0)
+    known, noise = 4 * labels - 2, torch.randn(270, 3, generator=generator)
+    logits, decisions = (noise, known) if right else (known, noise)
+    fit_weight(head, logits, decisions, labels, multi_label=False)
+    assert head.weight > 10 if right else head.weight < 0.5
+
+
+def test_too_few_held_back_products_change_nothing():
+    head = fitted()
+    fit_weight(head, torch.zeros(90, 3), torch.zeros(90, 3), torch.tensor(LABELS), multi_label=False)
+    assert head.weight == START
