@@ -53,6 +53,7 @@ def test_every_text_of_the_shop_is_escaped_and_nobody_is_named(shown):
 
 def test_the_page_says_wins_losses_who_was_skipped_and_what_the_blend_adds(shown):
     assert "wins 1, loses 1, equals 1 of 3 people" in shown
+    assert "<h2>blend against popularity, the strongest of the others, person by person</h2>" in shown
     assert "4 users did nothing with another product before" in shown
     assert "1 of these people went on to what they had bought before" in shown
     assert "<td>blend minus popularity</td>" in shown

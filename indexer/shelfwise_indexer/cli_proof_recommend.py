@@ -20,7 +20,13 @@ from shelfwise_indexer.cli_proof import machine, write
 @click.option("--bundle", type=click.Path(path_type=Path), help="Refuse an index that was made with another one.")
 @url_option
 @click.option("-k", "k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits that are measured.")
-@click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Parts of the people; each learns from the others.")
+@click.option(
+    "--folds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(2),
+    help="Parts of the people; each learns from the others.",
+)
 @click.option("--sample", default=1000, show_default=True, type=click.IntRange(2), help="People who are measured.")
 @click.option("--consumable", multiple=True, metavar="CATEGORY", help='What is bought again, as "Home > Coffee".')
 @click.option("--out", type=click.Path(path_type=Path), help="A file for the JSON, with what was skipped.")

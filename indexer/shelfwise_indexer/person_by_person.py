@@ -20,10 +20,7 @@ def person_by_person(evaluation: RecommendEvaluation, old: str, new: str) -> lis
     ordered = sorted(evaluation.people, key=lambda person: (change[person.user], person.next))
     lost = [person for person in ordered if change[person.user] < 0][:SHOWN_PEOPLE]
     won = [person for person in reversed(ordered) if change[person.user] > 0][:SHOWN_PEOPLE]
-    parts = [
-        f"<h2>{escape(new)} against {escape(old)}, person by person</h2>",
-        wins_and_losses(list(change.values()), new, old, "people"),
-    ]
+    parts = [wins_and_losses(list(change.values()), new, old, "people")]
     for title, people in (("losses", lost), ("wins", won)):
         if people:
             rows = "".join(_row(evaluation, person, old, new) for person in people)

@@ -13,6 +13,7 @@ from shelfwise_indexer.person_by_person import person_by_person
 from shelfwise_indexer.recommend_evaluation import RecommendEvaluation, SystemResult
 
 _CHARTS = """
+table.measures th, table.measures td { white-space: nowrap; overflow-wrap: normal; }
 svg.curves { max-width: 640px; } svg.curves text { font-size: 12px; } .grid { stroke: #e6e8ec; }
 .dashed { stroke: #c3c7cf; stroke-dasharray: 4 4; }
 """
@@ -48,6 +49,7 @@ def recommend_page(measured: NextItem, baseline: str, shown: str, about: Mapping
         _measures(evaluation),
     ]
     rival = max((name for name in evaluation.systems if name != shown), key=lambda n: evaluation.systems[n].mean(ndcg))
+    sections.append(f"<h2>{escape(shown)} against {escape(rival)}, the strongest of the others, person by person</h2>")
     sections += person_by_person(evaluation, rival, shown)
     return document("Recommendations, measured", STYLE + _CHARTS, "".join(sections))
 
@@ -118,4 +120,4 @@ def _measures(evaluation: RecommendEvaluation) -> str:
         f"± is the standard error of the mean. Coverage is the share of the catalogue's {evaluation.products:,} "
         "products that was recommended to anybody; diversity is 1 minus the mean cosine of two hits of one list."
     )
-    return f'<table><tr><th>system</th>{head}</tr>{"".join(rows)}</table><p class="small">{said}</p>'
+    return f'<table class="measures"><tr><th>system</th>{head}</tr>{"".join(rows)}</table><p class="small">{said}</p>'
