@@ -27,6 +27,7 @@ COMMANDS = [
     "evaluate",
     "evaluate baselines",
     "evaluate classifier",
+    "evaluate recommend",
     "evaluate search",
     "evaluate similar",
     "events",

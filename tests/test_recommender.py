@@ -189,6 +189,24 @@ def test_a_product_that_arrived_after_learning_is_recommended_by_its_content(cli
     assert "new" in shop.ids(["k1"], 2)
 
 
+def test_a_signal_that_counts_nothing_is_not_looked_for(client, alias, shop, bundle):
+    shop.fill(*six(bundle)).learn(*histories(["k1", "a1"], ["k1", "a1"]))
+    only_learnt = {"vector": 0, "words": 0, "category": 0}
+    assert shop.ids(["k1"], weights=only_learnt) == ["a1"]
+    assert shop.ids(["c1"], weights=only_learnt) == ["k1", "a1"]  # what its look-alikes lent it
+    nothing_learnt = EventModel(client, f"{alias}-other")
+    by_content = [hit.id for hit in Recommender(client, alias, events=nothing_learnt).recommend(["k1"])]
+    assert shop.ids(["k1"], weights={"also": 0}) == by_content
+    assert by_content[0] == "k2"
+
+
+def test_a_weight_of_nothing_or_below_0_is_refused(client, alias, shop, bundle):
+    shop.fill(*six(bundle))
+    for wrong in ({"colour": 1.0}, {"also": -1.0}, {"also": float("nan")}):
+        with pytest.raises(UsageError, match="expected numbers of at least 0 for vector, words, also, category"):
+            shop.ids(["k1"], weights=wrong)
+
+
 class TestLearn:
     def test_read_is_used_and_rejected_and_each_bad_line_is_said_with_its_reason(self, shop, bundle, capsys):
         done = shop.fill(*six(bundle)).learn(

@@ -9,7 +9,7 @@ Point = tuple[float, float]
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 46  # pixels around the plot
-COLOURS = ("#2563a8", "#b4540a", "#2b7a3d", "#7a3d8f")
+COLOURS = ("#2563a8", "#b4540a", "#2b7a3d", "#7a3d8f", "#23272e")
 
 
 @dataclass(frozen=True, slots=True)

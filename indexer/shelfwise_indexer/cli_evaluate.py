@@ -10,7 +10,7 @@ import orjson
 from shelfwise.bundle import Bundle
 from shelfwise.console import REJECTED, bundle_option, emit
 from shelfwise.errors import UsageError
-from shelfwise_indexer import cli_proof
+from shelfwise_indexer import cli_proof, cli_proof_recommend
 
 
 @click.group()
@@ -24,6 +24,7 @@ def evaluate() -> None:
 
 evaluate.add_command(cli_proof.search)
 evaluate.add_command(cli_proof.similar)
+evaluate.add_command(cli_proof_recommend.recommend)
 
 
 @evaluate.command()

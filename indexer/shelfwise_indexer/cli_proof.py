@@ -86,11 +86,11 @@ def search(
             "index": live["index"],
             "bundle": live["bundle"],
             "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "machine": _machine(),
+            "machine": machine(),
             "Elasticsearch": live["server"],
         }
-        _write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
-        _write(out / "figures.json", orjson.dumps(evaluation.figures() | {"about": about}, option=orjson.OPT_INDENT_2))
+        write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
+        write(out / "figures.json", orjson.dumps(evaluation.figures() | {"about": about}, option=orjson.OPT_INDENT_2))
     for line in evaluation.to_json():
         click.echo(_row(line, k, parts.BM25)) if table else emit(line)
     verdict = compare(evaluation, saved, parts.SHOWN) if saved else None
@@ -151,11 +151,16 @@ def _row(line: dict[str, Any], k: int, baseline: str) -> str:
     )
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What the latencies were measured on."""
     return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """A file, in folders that are made where they are not there.
+
+    :raises UsageError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -11,7 +11,7 @@ from shelfwise_indexer.significance import paired
 
 SHOWN_QUERIES = 25  # greatest losses, and as many wins, with their hits
 SHOWN_HITS = 5
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, "Noto Sans", "Noto Sans CJK SC", sans-serif; color: #23272e; max-width: 1060px;
   margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
@@ -54,7 +54,7 @@ def page(
     ]
     if shown != baseline:
         sections += _query_by_query(evaluation, baseline, shown)
-    return document("Search, measured", _STYLE, "".join(sections))
+    return document("Search, measured", STYLE, "".join(sections))
 
 
 def _steps(evaluation: SearchEvaluation, steps: Sequence[tuple[str, str]]) -> str:

@@ -11,8 +11,13 @@ _RIGHT = WIDTH - 90  # beyond it stand the differences as numbers
 _BETTER, _WORSE, _SAME, _BAR, _INK = "#1a7f4b", "#b3372f", "#8a8f98", "#4b6bb5", "#23272e"
 
 
-def bars_with_intervals(means: Mapping[str, float], against: Mapping[str, Difference], baseline: str) -> str:
-    """A row a system: its mean as a bar from 0 to 1, and beside it its difference to the baseline with the interval."""
+def bars_with_intervals(
+    means: Mapping[str, float], against: Mapping[str, Difference], baseline: str, over: str = "queries"
+) -> str:
+    """A row a system: its mean as a bar from 0 to 1, and beside it its difference to the baseline with the interval.
+
+    :param over: what was measured one by one, in the plural.
+    """
     height = _TOP + _ROW * len(means) + 26
     left = _LABEL + _BARS + _VALUE + _GAP
     reach = max((max(abs(one.low), abs(one.high)) for one in against.values()), default=0.0) or 0.01
@@ -22,7 +27,7 @@ def bars_with_intervals(means: Mapping[str, float], against: Mapping[str, Differ
         return middle + half * value / reach
 
     parts = [
-        _text(_LABEL, 18, "mean over the queries", size=12),
+        _text(_LABEL, 18, f"mean over the {over}", size=12),
         _text(left, 18, f"minus {baseline}, 95 % interval", size=12),
         _line(middle, _TOP - 8, middle, height - 22, "#c3c7cf", dash="3 3"),
         _text(middle, height - 6, "0", size=11, anchor="middle"),
@@ -47,13 +52,16 @@ def bars_with_intervals(means: Mapping[str, float], against: Mapping[str, Differ
     return _picture(height, f"Mean of each system, and its difference to {baseline}", parts)
 
 
-def wins_and_losses(differences: Sequence[float], new: str, old: str) -> str:
-    """A bar a query, sorted from the greatest win to the greatest loss; queries without a difference have none."""
+def wins_and_losses(differences: Sequence[float], new: str, old: str, over: str = "queries") -> str:
+    """A bar a query, sorted from the greatest win to the greatest loss; queries without a difference have none.
+
+    :param over: what was measured one by one, in the plural.
+    """
     height, left, top = 240, 60, 26
     middle, half = (height + top - 20) / 2, (height - 20 - top) / 2
     step = (WIDTH - left - 10) / max(1, len(differences))
     won, lost = sum(one > 0 for one in differences), sum(one < 0 for one in differences)
-    said = f"{new} wins {won}, loses {lost}, equals {len(differences) - won - lost} of {len(differences)} queries"
+    said = f"{new} wins {won}, loses {lost}, equals {len(differences) - won - lost} of {len(differences)} {over}"
     parts = [_text(left, 14, said, size=12)]
     for value in (1.0, 0.5, 0.0, -0.5, -1.0):
         y = middle - half * value
@@ -65,7 +73,7 @@ def wins_and_losses(differences: Sequence[float], new: str, old: str) -> str:
         tall = half * abs(value)
         y = middle - tall if value > 0 else middle
         parts.append(_box(left + step * place, y, max(step - 1, step * 0.8), tall, _BETTER if value > 0 else _WORSE))
-    return _picture(height, f"Each query's difference between {new} and {old}", parts)
+    return _picture(height, f"The difference of each of the {over} between {new} and {old}", parts)
 
 
 def _colour(difference: Difference) -> str:

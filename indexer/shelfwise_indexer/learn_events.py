@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from elasticsearch import Elasticsearch
 from scipy import sparse
 
 from shelfwise import event_model
@@ -59,34 +60,46 @@ def learn(events: str | os.PathLike[str], alias: str, url: str | None = None) ->
         index = live(server, alias)
         ids, vectors = bulk.vectors(server, index.name)
         number = {id_: place for place, id_ in enumerate(ids)}
-        histories, read, rejected = _histories(events)
-        log, unknown = _log(list(histories.values()), number)
-        for id_, count in list(unknown.items())[:SAID]:
-            tell(f"{os.fspath(events)}: product {id_} is not in index {index.name}: {count} events of it teach nothing")
-        if len(unknown) > SAID:
-            tell(f"and {len(unknown) - SAID} more products that are not in index {index.name}")
+        histories, read, rejected = read_histories(events)
+        log, unknown = log_of(list(histories.values()), number)
+        say_unknown(events, unknown, index.name)
         if not len(log.users):
             raise CatalogueError(
                 f"{os.fspath(events)}: no event of a product behind alias {alias} ({read} lines read, {rejected} "
                 f"rejected): expected JSON lines such as "
                 '{"user": "u7", "product": "KT-7", "kind": "purchase"}'
             )
-        learnt = cooccurrence(log, len(ids), _look_alikes(vectors))
-        name = event_model.create(server, alias, "-" if os.fspath(events) == "-" else file_hash(events))
-        documents = list(_documents(ids, learnt))
-        if refused := bulk.send(server, name, documents):
-            raise ServerError(
-                f"index {name}: {len(refused)} documents were refused, such as {next(iter(refused.items()))}"
-            )
-        event_model.publish(server, alias, name)
+        source = "-" if os.fspath(events) == "-" else file_hash(events)
+        name, products = teach(server, alias, ids, log, borrowed(vectors), source)
     total = sum(len(history) for history in histories.values())
     return Learning(
-        read, read - rejected, rejected, len(histories), total, unknown.total(), len(unknown), len(documents), name
+        read, read - rejected, rejected, len(histories), total, unknown.total(), len(unknown), products, name
     )
 
 
-def _histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], int, int]:
-    """The events of each user as they were told, the lines read, and those rejected."""
+def teach(
+    server: Elasticsearch, alias: str, ids: Sequence[str], log: Log, look_alikes: sparse.csr_array, source: str
+) -> tuple[str, int]:
+    """Make what a log teaches the event model of an alias; its index, and how many products it says something of.
+
+    :param ids: of the products that the log names by their places.
+    :param look_alikes: as `borrowed` gives them.
+    :param source: sha256 of the event log, kept in the model.
+    :raises ServerError: the server did not answer, or refused a document; the model before stays.
+    """
+    documents = list(_documents(ids, cooccurrence(log, len(ids), look_alikes)))
+    name = event_model.create(server, alias, source)
+    if refused := bulk.send(server, name, documents):
+        raise ServerError(f"index {name}: {len(refused)} documents were refused, such as {next(iter(refused.items()))}")
+    event_model.publish(server, alias, name)
+    return name, len(documents)
+
+
+def read_histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], int, int]:
+    """The events of each user as they were told, the lines read, and those rejected, which are said on stderr.
+
+    :raises CatalogueError: the log cannot be read, or holds nothing.
+    """
     histories: dict[str, list[Event]] = {}
     read = rejected = 0
     for told in read_events(events):
@@ -104,7 +117,15 @@ def _histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], 
     return histories, read, rejected
 
 
-def _log(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tuple[Log, Counter[str]]:
+def say_unknown(events: str | os.PathLike[str], unknown: Counter[str], index: str) -> None:
+    """Which products of a log an index does not have, on stderr."""
+    for id_, count in list(unknown.items())[:SAID]:
+        tell(f"{os.fspath(events)}: product {id_} is not in index {index}: {count} events of it teach nothing")
+    if len(unknown) > SAID:
+        tell(f"and {len(unknown) - SAID} more products that are not in index {index}")
+
+
+def log_of(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tuple[Log, Counter[str]]:
     """The events of known products, oldest first within each user, and how many there are of each unknown one."""
     unknown: Counter[str] = Counter()
     known: list[tuple[int, int, float, float, bool]] = []
@@ -121,7 +142,7 @@ def _log(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tuple[
     return Log(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True))), unknown
 
 
-def _look_alikes(vectors: "neighbours.Vectors") -> sparse.csr_array:
+def borrowed(vectors: "neighbours.Vectors") -> sparse.csr_array:
     """What products borrow from whom; one without a vector (a row of zeros) borrows nothing."""
     there = np.flatnonzero(vectors.any(axis=1))
     n = len(vectors)

@@ -149,7 +149,20 @@ def ndcg_of(
     # trec_eval's gain is the grade itself; its own table of gains loses queries in ir-measures 0.4.3, so grades go in
     # as gains.
     gains = {id_: {product: 2**grade - 1 for product, grade in given.items()} for id_, given in grades.items()}
-    return _of_each(ir_measures.nDCG @ k, gains, ranked)
+    return of_each(ir_measures.nDCG @ k, gains, ranked)
+
+
+def of_each(
+    measure: Any, grades: Mapping[str, Mapping[str, int]], ranked: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    """A measure of `ir_measures`, of each query.
+
+    :param grades: query id to the grades of its judged products.
+    :param ranked: query id to product ids, best first; of no product too.
+    """
+    # trec_eval breaks ties of scores by id: falling scores keep the ranking as it is.
+    run = {id_: {product: float(-rank) for rank, product in enumerate(ids)} for id_, ids in ranked.items()}
+    return {one.query_id: float(one.value) for one in ir_measures.iter_calc([measure], grades, run)}
 
 
 def _measured(
@@ -163,8 +176,8 @@ def _measured(
     grades = {query.id: query.grades for query in queries}
     ranked = {id_: [product for product, _ in hits] for id_, hits in found.items()}
     ndcg = ndcg_of(grades, ranked, k)
-    recall = _of_each(ir_measures.R(rel=relevant) @ k, grades, ranked)
-    reciprocal = _of_each(ir_measures.RR(rel=relevant) @ k, grades, ranked)
+    recall = of_each(ir_measures.R(rel=relevant) @ k, grades, ranked)
+    reciprocal = of_each(ir_measures.RR(rel=relevant) @ k, grades, ranked)
     return SystemResult(
         name,
         {
@@ -179,11 +192,3 @@ def _measured(
             for query in queries
         },
     )
-
-
-def _of_each(
-    measure: Any, grades: Mapping[str, Mapping[str, int]], ranked: Mapping[str, Sequence[str]]
-) -> dict[str, float]:
-    # trec_eval breaks ties of scores by id: falling scores keep the ranking as it is.
-    run = {id_: {product: float(-rank) for rank, product in enumerate(ids)} for id_, ids in ranked.items()}
-    return {one.query_id: float(one.value) for one in ir_measures.iter_calc([measure], grades, run)}

@@ -151,6 +151,21 @@ def publish(client: Elasticsearch, alias: str, index: str) -> list[str]:
     return deleted
 
 
+def forget(client: Elasticsearch, alias: str) -> list[str]:
+    """Delete the event models of an alias, published or not.
+
+    :returns: the deleted indices.
+    :raises ServerError: the server did not answer, or refused.
+    """
+    name = events_alias(alias)
+    with one_line(f"deleting the event model {name}"):
+        ours = client.indices.get(index=f"{name}-*", features=["mappings"], allow_no_indices=True).body
+        deleted = sorted(index for index, described in ours.items() if _meta(described).get("alias") == name)
+        for index in deleted:
+            client.indices.delete(index=index, ignore_unavailable=True)
+    return deleted
+
+
 def _live(client: Elasticsearch, name: str) -> list[str]:
     with one_line(f"looking for alias {name}"):
         try:

@@ -5,7 +5,7 @@ event model). Candidates of all three are scored by all three.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, get_args
 
@@ -52,6 +52,9 @@ class Recommender:
     :param consumable: categories whose products are bought again (`"A > B"`, with all below). Beside them a product
         is consumable that the catalogue says is (`consumable: true`), or that the event log shows is.
     :param recheck: seconds after which a moved alias is noticed.
+    :param weights: how much a signal counts, beside the others of `WEIGHTS`; what counts 0 is not looked for.
+    :param events: what people of the same products went on to; None: the event model of the alias.
+    :raises UsageError: a weight of no signal, or below 0.
     :raises IncompatibleIndex: the alias is a plain index, or its index was not made by shelfwise.
     """
 
@@ -61,10 +64,13 @@ class Recommender:
         alias: str,
         consumable: Iterable[str] = (),
         recheck: float = RECHECK_SECONDS,
+        weights: Mapping[str, float] = WEIGHTS,
+        events: EventModel | None = None,
     ) -> None:
         self._consumable = [_path(text) for text in consumable]
+        self._weights = _checked(weights)
         self._alias = LiveAlias(client, alias, None, recheck)
-        self._events = EventModel(client, alias)
+        self._events = EventModel(client, alias) if events is None else events
         self._name = alias
 
     def recommend(self, history: Sequence[Event | str], k: int = 10, kind: Kind = "any") -> list[Hit]:
@@ -113,7 +119,7 @@ class Recommender:
             raise UsageError(
                 f"complements are learnt from an event log: `shelfwise events learn EVENTS --alias {self._name}` first"
             )
-        profiles = [profile_of(history, known, learnt, self._consumable, kind) for history in histories]
+        profiles = [self._counted(profile_of(history, known, learnt, self._consumable, kind)) for history in histories]
         ranked = self._ranked(index, [profile for profile in profiles if profile.weights], k)
         done, hits = [], iter(ranked)
         for history, profile in zip(histories, profiles, strict=True):
@@ -125,6 +131,15 @@ class Recommender:
             else:
                 done.append(Recommendation([], unknown, _nothing_known(index, unknown, self._name)))
         return done
+
+    def _counted(self, profile: Profile) -> Profile:
+        """Without what counts 0."""
+        return replace(
+            profile,
+            newest=profile.newest if self._weights["words"] else [],
+            vector=profile.vector if self._weights["vector"] else [],
+            learnt=profile.learnt if self._weights.get(profile.learnt_by, 1.0) else {},
+        )
 
     def _products(self, index: LiveIndex, ids: Sequence[str]) -> dict[str, Found]:
         pages = [history_products(ids[start : start + MAX_HITS]) for start in range(0, len(ids), MAX_HITS)]
@@ -187,16 +202,19 @@ class Recommender:
             signals: dict[str, Scores] = {"vector": near, "words": of_words, profile.learnt_by: profile.learnt}
             if profile.learnt_by == "also":
                 signals["category"] = {one["_id"]: profile.affinity(one) for one in found}
-            ranked.append(_best(found, signals, profile.again, k))
+            ranked.append(_best(found, signals, self._weights, profile.again, k))
         return ranked
 
     def _popular(self, index: LiveIndex, profile: Profile, k: int) -> list[Hit]:
         users = self._events.popular(min(MAX_HITS, max(DEPTH, SPARE * k)))
         [answer] = self._alias.ask(index, [by_ids(list(users), [none_of([], []), *profile.filters])])
-        return _best(answer["hits"]["hits"], {"popular": {id_: float(count) for id_, count in users.items()}}, {}, k)
+        popular = {id_: float(count) for id_, count in users.items()}
+        return _best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, k)
 
 
-def _best(found: Sequence[Found], signals: Mapping[str, Scores], again: Mapping[str, float], k: int) -> list[Hit]:
+def _best(
+    found: Sequence[Found], signals: Mapping[str, Scores], weights: Scores, again: Mapping[str, float], k: int
+) -> list[Hit]:
     """The k best by the weighted sum of signals, the best of each variant group, ties by id."""
     most = {name: max((scores.get(one["_id"], 0.0) for one in found), default=0.0) for name, scores in signals.items()}
     hits: list[tuple[Hit, str]] = []
@@ -205,9 +223,9 @@ def _best(found: Sequence[Found], signals: Mapping[str, Scores], again: Mapping[
         # What comes back is as like itself as can be; only the rate at which people buy it again says more.
         factor = again.get(id_, 1.0)
         shares = {
-            name: factor * WEIGHTS.get(name, 1.0) * scores[id_] / most[name]
+            name: factor * weights.get(name, 1.0) * scores[id_] / most[name]
             for name, scores in signals.items()
-            if most[name] > 0 and scores.get(id_, 0.0) > 0
+            if most[name] > 0 and scores.get(id_, 0.0) > 0 and weights.get(name, 1.0) > 0
         }
         hits.append((Hit.of(one, sum(shares.values()), shares), group_of(one)))
     best: dict[str, Hit] = {}
@@ -229,6 +247,12 @@ def _words(answers: Mapping[str, Found], weights: Mapping[str, float]) -> dict[s
 
 def _ids(answer: Found) -> list[str]:
     return [found["_id"] for found in answer["hits"]["hits"]]
+
+
+def _checked(weights: Mapping[str, float]) -> dict[str, float]:
+    if wrong := {name: weight for name, weight in weights.items() if name not in WEIGHTS or not weight >= 0}:
+        raise UsageError(f"weights {wrong}: expected numbers of at least 0 for {', '.join(WEIGHTS)}")
+    return {**WEIGHTS, **weights}
 
 
 def _path(text: str) -> Path:
