@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import openvino as ov
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import softmax
 from shelfwise.errors import ShelfwiseError
+from shelfwise_indexer.grouped import GroupedHead
 from shelfwise_indexer.heads import RnnHead
 from shelfwise_indexer.memory import MemoryHead
 from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
@@ -91,7 +93,12 @@ def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
     if "keys" in state:
         model.head = MemoryHead.of_state(state, settings["loss"]["multi_label"])
     else:
+        leaves, width = state["output.weight"].shape
+        cast(Any, model.head).output = nn.Linear(width, leaves)  # as many as it was trained on
         model.head.load_state_dict(state)
+    if bundle.logit_leaves is not None:
+        groups, temperature = torch.from_numpy(bundle.logit_leaves), float(bundle.info["temperature"])
+        model.head = GroupedHead(cast(Any, model.head), groups, temperature, bundle.multi_label)
     return model.to(device or "cpu")
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.grouped import GroupedHead
 from shelfwise_indexer.heads import HEADS, Head, HeadKind
 from shelfwise_indexer.loss import HierarchicalLoss, retention_loss
 from shelfwise_indexer.memory import MemoryHead
@@ -35,7 +36,7 @@ class ShelfModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.pooling = next(module for module in trunk if isinstance(module, Pooling))
-        self.head: Head | MemoryHead = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
+        self.head: Head | MemoryHead | GroupedHead = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
         self.loss = loss
         self.retention = retention
         self.l1 = l1
