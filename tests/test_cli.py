@@ -41,6 +41,8 @@ COMMANDS = [
     "search",
     "similar",
     "status",
+    "taxonomy",
+    "taxonomy migrate",
     "train",
     "tune",
 ]
@@ -240,6 +242,37 @@ class TestEncode:
     def test_an_array_that_cannot_be_written_is_named(self, shelfwise, model, out):
         ran = shelfwise("encode", "--bundle", model, "--out", out, given=self.GIVEN)
         assert refused_in_one_line(ran, f"{out} cannot be written")
+
+
+class TestTaxonomyMigrate:
+    CHANGES = lines_of([{"change": "renamed", "from": "Home > Kitchen", "to": "Home > Cooking"}])
+
+    def test_a_bundle_and_a_catalogue_follow(self, shelfwise, model, tmp_path):
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES)
+        (tmp_path / "catalogue.jsonl").write_text(lines_of(CATALOGUE) + "{\n")
+        arguments = ["taxonomy", "migrate", "changes.jsonl", "--bundle", model, "--out", "next"]
+        arguments += ["--catalogue", "catalogue.jsonl", "--catalogue-out", "next.jsonl"]
+        ran = shelfwise(*arguments)
+        assert ran.status == 1
+        assert "line 8: not JSON" in ran.err
+        [line] = ran.lines
+        assert (line["bundle"], line["changes"], line["leaves"], line["index"]) == ("next", 1, 2, None)
+        catalogue = {"out": "next.jsonl", "read": 8, "written": 7, "changed": 3, "undecided": 0, "rejected": 1}
+        assert catalogue.items() <= line["catalogue"].items()
+        classified = shelfwise("classify", "--bundle", "next", given='{"id": "1", "title": "kettle"}').lines
+        assert classified[0]["category"] == ["Home", "Cooking", "Kettles"]
+        assert shelfwise(*arguments).lines == [line]
+
+    def test_a_change_that_cannot_be_made_is_refused_before_anything_is_written(self, shelfwise, model, tmp_path):
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES.replace("Home > Kitchen", "Home > Kitchn"))
+        ran = shelfwise("taxonomy", "migrate", "changes.jsonl", "--bundle", model, "--out", "next")
+        assert refused_in_one_line(ran, "there is no category 'Home > Kitchn'", "'Home > Kitchen'")
+        assert not (tmp_path / "next").exists()
+
+    def test_a_catalogue_goes_with_the_file_to_write(self, shelfwise, model, tmp_path):
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES)
+        arguments = ["--bundle", model, "--out", "next", "--catalogue", "changes.jsonl"]
+        assert refused_in_one_line(shelfwise("taxonomy", "migrate", "changes.jsonl", *arguments), "go together")
 
 
 class TestUsage:
