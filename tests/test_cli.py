@@ -20,6 +20,7 @@ SHELFWISE = Path(sys.executable).parent / "shelfwise"
 NOWHERE = "http://127.0.0.1:1"
 SECRET = "tHe-SeCrEt-ThAt-Is-NoNsEnSe"
 COMMANDS = [
+    "backbone",
     "classify",
     "cross-validate",
     "demo",
@@ -273,6 +274,21 @@ class TestTaxonomyMigrate:
         (tmp_path / "changes.jsonl").write_text(self.CHANGES)
         arguments = ["--bundle", model, "--out", "next", "--catalogue", "changes.jsonl"]
         assert refused_in_one_line(shelfwise("taxonomy", "migrate", "changes.jsonl", *arguments), "go together")
+
+
+class TestBackbone:
+    def test_the_folder_is_told_with_its_licence(self, shelfwise, tmp_path):
+        ran = shelfwise("backbone", "english", "--out", "minilm")
+        assert ran.status == 0
+        assert ran.lines == [{"folder": "minilm", "name": "all-MiniLM-L6-v2", "licence": "Apache-2.0", "prompts": {}}]
+        assert "licence Apache-2.0" in ran.err
+        assert "shelfwise train CATALOGUE --backbone minilm" in ran.err
+
+    def test_a_folder_that_holds_something_is_refused(self, shelfwise, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "notes").touch()
+        ran = shelfwise("backbone", "english", "--out", "mine")
+        assert refused_in_one_line(ran, "mine is there and is not an empty folder", "nothing was changed")
 
 
 class TestUsage:
