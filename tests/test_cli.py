@@ -24,6 +24,7 @@ COMMANDS = [
     "classify",
     "cross-validate",
     "demo",
+    "doctor",
     "encode",
     "evaluate",
     "evaluate baselines",
@@ -274,6 +275,57 @@ class TestTaxonomyMigrate:
         (tmp_path / "changes.jsonl").write_text(self.CHANGES)
         arguments = ["--bundle", model, "--out", "next", "--catalogue", "changes.jsonl"]
         assert refused_in_one_line(shelfwise("taxonomy", "migrate", "changes.jsonl", *arguments), "go together")
+
+
+class TestDoctor:
+    def test_without_a_server_the_report_says_so_and_ends_well(self, shelfwise):
+        ran = shelfwise("doctor", "--url", NOWHERE)
+        assert ran.status == 0
+        [line] = ran.lines
+        assert line.keys() == {"machine", "runtime", "install", "server", "bundle", "advice"}
+        assert line["machine"]["cores"] > 0
+        assert line["runtime"]["problem"] is None
+        assert (line["server"]["url"], line["server"]["reachable"]) == (NOWHERE, False)
+        assert any("No server: nothing answers at" in advice for advice in line["advice"])
+        assert "not reached" in ran.err
+        assert line["advice"][-1] in ran.err
+
+    def test_a_bundle_is_measured_in_both_precisions(self, shelfwise, bundle, model):
+        [line] = shelfwise("doctor", "--bundle", model, "--url", NOWHERE).lines
+        assert (line["bundle"]["version"], line["bundle"]["leaves"]) == (bundle.version, 2)
+        precision = line["bundle"]["precision"]
+        assert min(precision["texts_per_second"].values()) > 0
+        assert precision["used"] == "f32"
+        assert precision["recommended"] in ("f32", "bf16")
+
+    def test_a_bundle_that_cannot_be_used_is_in_the_report_and_the_status(self, shelfwise):
+        ran = shelfwise("doctor", "--bundle", "none", "--url", NOWHERE)
+        assert ran.status == 2
+        [line] = ran.lines
+        assert "none is not a bundle" in line["bundle"]["problem"]
+
+    def test_an_address_that_is_none_is_refused(self, shelfwise):
+        assert refused_in_one_line(shelfwise("doctor", "--url", "search.example"), "the server's URL must look like")
+
+    def test_no_login_is_ever_shown(self, shelfwise):
+        logins = {"ELASTICSEARCH_API_KEY": SECRET, "ELASTICSEARCH_PASSWORD": SECRET, "ELASTICSEARCH_USERNAME": "me"}
+        for url in (NOWHERE, NOWHERE.replace("://", f"://me:{SECRET}@")):
+            ran = shelfwise("doctor", "--url", url, **logins)
+            assert SECRET not in ran.out + ran.err
+            assert ran.lines[0]["server"]["url"] == NOWHERE
+
+    @pytest.mark.es
+    def test_a_server_is_described(self, shelfwise, elasticsearch_url):
+        login = elasticsearch_url.replace("://", f"://me:{SECRET}@")
+        ran = shelfwise("doctor", "--url", login)
+        found = ran.lines[0]["server"]
+        assert (found["url"], found["reachable"], found["problem"]) == (elasticsearch_url, True, None)
+        assert (found["licence"], found["status"]) == ("basic", "green")
+        assert found["version"] in ran.err
+        for node in found["nodes"]:
+            assert 0 < node["heap_used_bytes"] < node["heap_bytes"]
+            assert 0 < node["disk_free_bytes"] < node["disk_bytes"]
+        assert SECRET not in ran.out + ran.err
 
 
 class TestBackbone:
