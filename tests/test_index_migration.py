@@ -1,5 +1,6 @@
 """The live index after changes of a taxonomy, on the real server: categories follow, nothing else changes."""
 
+import orjson
 import pytest
 
 from hand_bundle import write_hand_bundle
@@ -10,6 +11,8 @@ from shelfwise.index import live
 from shelfwise_indexer import bulk
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.index_migration import followed, migrate_index
+from shelfwise_indexer.ingest import index as run
+from shelfwise_indexer.relabel import relabel
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 
 CUPS, KETTLES, MUGS, TENTS = ("Home", "Cups"), ("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")
@@ -211,3 +214,20 @@ class TestLiveIndex:
         monkeypatch.setattr(bulk, "update", lambda client, index, updates: len(updates))
         with pytest.raises(ServerError, match="4 products were changed by others"):
             migrate_index(client, alias, bundle, after, CHANGES)
+
+    def test_the_next_index_run_encodes_only_what_the_shop_files_elsewhere(
+        self, client, alias, bundle, after, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.chdir(tmp_path)
+        records = [*PRODUCTS, {"id": "t2", "title": "tent tent"}, {"id": "m2", "title": "mug"}]
+        (tmp_path / "old.jsonl").write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+        run(tmp_path / "old.jsonl", bundle, alias, client=client)
+        migrate_index(client, alias, bundle, after, CHANGES)
+        relabel(tmp_path / "old.jsonl", CHANGES, tmp_path / "new.jsonl")
+        done = run(tmp_path / "new.jsonl", after, alias, client=client)
+        assert (done.indexed, done.unchanged, done.rejected) == (4, 2, 0)
+        now = bulk.enrichments(client, done.index, ["t1", "t2", "k1"])
+        assert now["t1"]["category"] == now["t1"]["shelfwise"]["category"] == ["Camping > Tents"]
+        assert now["t2"]["shelfwise"]["category"] == ["Camping > Tents"]
+        assert (now["k1"]["shelfwise"]["status"], now["k1"]["shelfwise"]["ancestors"]) == ("review", ["Home"])
