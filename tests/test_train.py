@@ -346,7 +346,7 @@ def test_an_epoch_is_its_mean_loss_and_its_held_back_score():
 
 
 @pytest.fixture(scope="module")
-def migrated(self, bundle, tmp_path_factory):
+def migrated(bundle, tmp_path_factory):
     changes = Changes(
         (
             Change(1, "renamed", (("Sports",),), (("Outdoor",),)),
