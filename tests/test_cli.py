@@ -20,9 +20,11 @@ SHELFWISE = Path(sys.executable).parent / "shelfwise"
 NOWHERE = "http://127.0.0.1:1"
 SECRET = "tHe-SeCrEt-ThAt-Is-NoNsEnSe"
 COMMANDS = [
+    "backbone",
     "classify",
     "cross-validate",
     "demo",
+    "doctor",
     "encode",
     "evaluate",
     "evaluate baselines",
@@ -42,6 +44,8 @@ COMMANDS = [
     "search",
     "similar",
     "status",
+    "taxonomy",
+    "taxonomy migrate",
     "train",
     "tune",
 ]
@@ -241,6 +245,103 @@ class TestEncode:
     def test_an_array_that_cannot_be_written_is_named(self, shelfwise, model, out):
         ran = shelfwise("encode", "--bundle", model, "--out", out, given=self.GIVEN)
         assert refused_in_one_line(ran, f"{out} cannot be written")
+
+
+class TestTaxonomyMigrate:
+    CHANGES = lines_of([{"change": "renamed", "from": "Home > Kitchen", "to": "Home > Cooking"}])
+
+    def test_a_bundle_and_a_catalogue_follow(self, shelfwise, model, tmp_path):
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES)
+        (tmp_path / "catalogue.jsonl").write_text(lines_of(CATALOGUE) + "{\n")
+        arguments = ["taxonomy", "migrate", "changes.jsonl", "--bundle", model, "--out", "next"]
+        arguments += ["--catalogue", "catalogue.jsonl", "--catalogue-out", "next.jsonl"]
+        ran = shelfwise(*arguments)
+        assert ran.status == 1
+        assert "line 8: not JSON" in ran.err
+        [line] = ran.lines
+        assert (line["bundle"], line["changes"], line["leaves"], line["index"]) == ("next", 1, 2, None)
+        catalogue = {"out": "next.jsonl", "read": 8, "written": 7, "changed": 3, "undecided": 0, "rejected": 1}
+        assert catalogue.items() <= line["catalogue"].items()
+        classified = shelfwise("classify", "--bundle", "next", given='{"id": "1", "title": "kettle"}').lines
+        assert classified[0]["category"] == ["Home", "Cooking", "Kettles"]
+        assert shelfwise(*arguments).lines == [line]
+
+    def test_a_change_that_cannot_be_made_is_refused_before_anything_is_written(self, shelfwise, model, tmp_path):
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES.replace("Home > Kitchen", "Home > Kitchn"))
+        ran = shelfwise("taxonomy", "migrate", "changes.jsonl", "--bundle", model, "--out", "next")
+        assert refused_in_one_line(ran, "there is no category 'Home > Kitchn'", "'Home > Kitchen'")
+        assert not (tmp_path / "next").exists()
+
+    def test_a_catalogue_goes_with_the_file_to_write(self, shelfwise, model, tmp_path):
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES)
+        arguments = ["--bundle", model, "--out", "next", "--catalogue", "changes.jsonl"]
+        assert refused_in_one_line(shelfwise("taxonomy", "migrate", "changes.jsonl", *arguments), "go together")
+
+
+class TestDoctor:
+    def test_without_a_server_the_report_says_so_and_ends_well(self, shelfwise):
+        ran = shelfwise("doctor", "--url", NOWHERE)
+        assert ran.status == 0
+        [line] = ran.lines
+        assert line.keys() == {"machine", "runtime", "install", "server", "bundle", "advice"}
+        assert line["machine"]["cores"] > 0
+        assert line["runtime"]["problem"] is None
+        assert (line["server"]["url"], line["server"]["reachable"]) == (NOWHERE, False)
+        assert any("No server: nothing answers at" in advice for advice in line["advice"])
+        assert "not reached" in ran.err
+        assert line["advice"][-1] in ran.err
+
+    def test_a_bundle_is_measured_in_both_precisions(self, shelfwise, bundle, model):
+        [line] = shelfwise("doctor", "--bundle", model, "--url", NOWHERE).lines
+        assert (line["bundle"]["version"], line["bundle"]["leaves"]) == (bundle.version, 2)
+        precision = line["bundle"]["precision"]
+        assert min(precision["texts_per_second"].values()) > 0
+        assert precision["used"] == "f32"
+        assert precision["recommended"] in ("f32", "bf16")
+
+    def test_a_bundle_that_cannot_be_used_is_in_the_report_and_the_status(self, shelfwise):
+        ran = shelfwise("doctor", "--bundle", "none", "--url", NOWHERE)
+        assert ran.status == 2
+        [line] = ran.lines
+        assert "none is not a bundle" in line["bundle"]["problem"]
+
+    def test_an_address_that_is_none_is_refused(self, shelfwise):
+        assert refused_in_one_line(shelfwise("doctor", "--url", "search.example"), "the server's URL must look like")
+
+    def test_no_login_is_ever_shown(self, shelfwise):
+        logins = {"ELASTICSEARCH_API_KEY": SECRET, "ELASTICSEARCH_PASSWORD": SECRET, "ELASTICSEARCH_USERNAME": "me"}
+        for url in (NOWHERE, NOWHERE.replace("://", f"://me:{SECRET}@")):
+            ran = shelfwise("doctor", "--url", url, **logins)
+            assert SECRET not in ran.out + ran.err
+            assert ran.lines[0]["server"]["url"] == NOWHERE
+
+    @pytest.mark.es
+    def test_a_server_is_described(self, shelfwise, elasticsearch_url):
+        login = elasticsearch_url.replace("://", f"://me:{SECRET}@")
+        ran = shelfwise("doctor", "--url", login)
+        found = ran.lines[0]["server"]
+        assert (found["url"], found["reachable"], found["problem"]) == (elasticsearch_url, True, None)
+        assert (found["licence"], found["status"]) == ("basic", "green")
+        assert found["version"] in ran.err
+        for node in found["nodes"]:
+            assert 0 < node["heap_used_bytes"] < node["heap_bytes"]
+            assert 0 < node["disk_free_bytes"] < node["disk_bytes"]
+        assert SECRET not in ran.out + ran.err
+
+
+class TestBackbone:
+    def test_the_folder_is_told_with_its_licence(self, shelfwise, tmp_path):
+        ran = shelfwise("backbone", "english", "--out", "minilm")
+        assert ran.status == 0
+        assert ran.lines == [{"folder": "minilm", "name": "all-MiniLM-L6-v2", "licence": "Apache-2.0", "prompts": {}}]
+        assert "licence Apache-2.0" in ran.err
+        assert "shelfwise train CATALOGUE --backbone minilm" in ran.err
+
+    def test_a_folder_that_holds_something_is_refused(self, shelfwise, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "notes").touch()
+        ran = shelfwise("backbone", "english", "--out", "mine")
+        assert refused_in_one_line(ran, "mine is there and is not an empty folder", "nothing was changed")
 
 
 class TestUsage:

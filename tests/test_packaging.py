@@ -121,6 +121,16 @@ def test_the_light_install_classifies_and_encodes(light, bundle):
     assert json.loads(ran.stdout.splitlines()[1])["vector"] == pytest.approx([0, 1], abs=2e-3)
 
 
+def test_the_light_install_says_what_it_has_and_what_it_lacks(light, bundle):
+    ran = light("shelfwise", "doctor", "--bundle", bundle.path, "--url", "http://127.0.0.1:1")
+    assert ran.returncode == 0
+    found = json.loads(ran.stdout)
+    assert "torch" in found["install"]["missing"]
+    assert found["machine"]["gpus"] == {"torch": None, "devices": []}
+    assert found["bundle"]["precision"]["texts_per_second"]["f32"] > 0
+    assert "pip install 'shelfwise[indexer]'" in ran.stderr
+
+
 def test_the_light_install_shows_its_help(light):
     ran = light("shelfwise", "--help")
     assert ran.returncode == 0
@@ -133,6 +143,7 @@ def test_the_light_install_shows_its_help(light):
         "train catalogue.jsonl --out model",
         "index catalogue.jsonl --bundle {} --alias products --url http://127.0.0.1:1",
         "demo --url http://127.0.0.1:1",
+        "backbone english --out minilm",
     ],
 )
 def test_what_needs_the_heavy_part_names_the_extra(light, bundle, arguments):

@@ -10,15 +10,20 @@ import pytest
 import torch
 
 from shelfwise.bundle import Bundle
+from shelfwise.encoder import by_leaf, sigmoid, softmax
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.enrich import given_leaves
 from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import FitSettings, _epochs, last_checkpoint
+from shelfwise_indexer.grouped import Grouping
+from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
 from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.preparation import TrainingError
 from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.taxonomy_changes import Change, Changes
 from shelfwise_indexer.train import Trained, carry_over, train
 from tiny_backbone import write_tiny_backbone
 
@@ -310,13 +315,12 @@ def test_new_categories_are_learnt_without_forgetting_the_old(trained, bundle, s
 
 
 def test_the_heads_of_shared_leaves_are_carried_over():
-    old, new = torch.nn.Module(), torch.nn.Module()
-    old.output, new.output = torch.nn.Linear(2, 2), torch.nn.Linear(2, 3)
+    old, new = torch.nn.Linear(2, 2), torch.nn.Linear(2, 3)
     before, after = Taxonomy.of([("A",), ("C",)]), Taxonomy.of([("A",), ("B",), ("C",)])
-    untouched = new.output.weight[1].clone()
+    untouched = new.weight[1].clone()
     carry_over(old, before, new, after)
-    assert torch.equal(new.output.weight[[0, 2]], old.output.weight)
-    assert torch.equal(new.output.weight[1], untouched)
+    assert torch.equal(new.weight[[0, 2]], old.weight)
+    assert torch.equal(new.weight[1], untouched)
 
 
 def test_the_bundle_shows_itself_on_a_page(bundle):
@@ -338,3 +342,54 @@ def test_an_epoch_is_its_mean_loss_and_its_held_back_score():
         {"train_runtime": 3.0, "epoch": 2.0},
     ]
     assert _epochs(log) == [Epoch(1.0, 2.0, 0.5), Epoch(2.0, 0.5, 0.7)]
+
+
+@pytest.fixture(scope="module")
+def migrated(bundle, tmp_path_factory):
+    changes = Changes(
+        (
+            Change(1, "renamed", (("Sports",),), (("Outdoor",),)),
+            Change(2, "merged", (("Kitchen", "Kettles"), ("Kitchen", "Mugs")), (("Kitchen",),)),
+        )
+    )
+    changes.check(bundle.taxonomy.leaves)
+    return migrate_bundle(bundle, changes, tmp_path_factory.mktemp("migrated") / "bundle")
+
+
+class TestChangedTaxonomy:
+    def test_its_checkpoint_gives_what_its_exported_model_gives(self, migrated):
+        texts = ["large steel kettle", "mug", "dome tent"]
+        model = load_checkpoint(migrated).eval()
+        tokens = model.trunk.tokenizer(["passage: " + text for text in texts], padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            outputs = model(tokens["input_ids"], tokens["attention_mask"])
+        expected = (outputs["logits"] / migrated.info["temperature"]).softmax(-1).numpy()
+        np.testing.assert_allclose(migrated.encoder.encode_documents(texts).probabilities, expected, atol=1e-4)
+
+    def test_training_goes_on_from_the_rows_of_what_was_renamed(self, migrated, bundle):
+        old, new = load_checkpoint(bundle).output, load_checkpoint(migrated).output
+        tents = (bundle.taxonomy.leaf_number["Sports", "Tents"], migrated.taxonomy.leaf_number["Outdoor", "Tents"])
+        assert torch.equal(new.weight[tents[1]], old.weight[tents[0]])
+        assert torch.equal(new.bias[tents[1]], old.bias[tents[0]])
+
+    def test_a_training_can_go_on_from_it(self, migrated, settings, tmp_path):
+        lines = [{**line, "category": ["Outdoor", *line["category"][1:]]} for line in records()
+                 if line["category"][0] == "Sports"]  # fmt: skip
+        lines += [{**line, "category": ["Kitchen"]} for line in records() if line["category"][0] == "Kitchen"]
+        short = replace(settings, fit=replace(settings.fit, epochs=1))
+        trained = train(write(tmp_path / "c.jsonl", lines), tmp_path / "next", settings=short, start=migrated)
+        assert Bundle.load(trained.bundle).taxonomy.leaves == (("Kitchen",), ("Outdoor", "Tents"))
+        assert "logit_leaves" not in Bundle.load(trained.bundle).info
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_grouped_logits_add_up_what_the_runtime_adds_up(multi_label):
+    torch.manual_seed(1)
+    head, groups = LinearHead(4, 3, 0.0), torch.tensor([1, 0, 1])
+    pooled = torch.randn(5, 4)
+    logits = head(pooled, pooled, pooled)
+    grouped = Grouping(groups, 2.0, multi_label)(logits) / 2.0
+    own = (logits / 2.0).detach().numpy()
+    shape = sigmoid if multi_label else softmax
+    expected = by_leaf(shape(own), groups.numpy(), 2, multi_label)
+    np.testing.assert_allclose(shape(grouped.detach().numpy()), expected, atol=1e-5)

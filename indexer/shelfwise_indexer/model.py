@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import HEADS, Head, HeadKind
 from shelfwise_indexer.lexical import LexicalHead
 from shelfwise_indexer.loss import HierarchicalLoss, retention_loss
@@ -38,6 +39,7 @@ class ShelfModel(nn.Module):
         self.pooling = next(module for module in trunk if isinstance(module, Pooling))
         self.head: Head | MemoryHead = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
         self.lexical: LexicalHead | None = None
+        self.grouping: Grouping | None = None
         self.loss = loss
         self.retention = retention
         self.l1 = l1
@@ -59,6 +61,8 @@ class ShelfModel(nn.Module):
         logits = self.head(pooled, tokens, attention_mask)
         if self.lexical is not None:
             logits = logits + self.lexical(input_ids, attention_mask)
+        if self.grouping is not None:
+            logits = self.grouping(logits)
         if labels is None or self.loss is None:
             return {"embedding": embedding, "logits": logits}
         loss = self.loss(logits.float(), labels)
@@ -67,6 +71,11 @@ class ShelfModel(nn.Module):
         if self.l1 > 0:
             loss = loss + self.l1 * self.head.output.weight.abs().sum()
         return {"loss": loss, "logits": logits, "embedding": embedding}
+
+    @property
+    def output(self) -> nn.Linear:
+        """The head's last layer, of one row a leaf."""
+        return self.head.output if self.grouping is None else self.grouping.layer(self.head.output)
 
     def read(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embedding float [n, dimension], L2-normalised; pooled float [n, width]; tokens float [n, length, width]."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import torch
@@ -122,7 +122,7 @@ def train(
     loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
     model = ShelfModel(trunk, taxonomy, loss, settings.head, settings.dropout, settings.retention, settings.l1)
     if start:
-        carry_over(load_checkpoint(start).head, start.taxonomy, model.head, taxonomy)
+        carry_over(load_checkpoint(start).output, start.taxonomy, model.output, taxonomy)
     unseen = read_texts(trunk, taxonomy, held_back, settings, readings[:1])
     epochs = fit(model, taxonomy, learned, unseen, settings.fit, work / "fit", on_epoch)
     if processes.is_main_process:
@@ -155,9 +155,8 @@ def _going_on(start: Bundle) -> Backbone:
     return Backbone(f"{was['name'].split('@')[0]}@{start.version}", str(start.path / "checkpoint"), was["licence"])
 
 
-def carry_over(old: nn.Module, old_taxonomy: Taxonomy, new: nn.Module, taxonomy: Taxonomy) -> None:
-    """Start the output of the leaves that both taxonomies have from what it was; of heads of one kind only."""
-    one, other = cast(Any, old).output, cast(Any, new).output
+def carry_over(one: nn.Linear, old_taxonomy: Taxonomy, other: nn.Linear, taxonomy: Taxonomy) -> None:
+    """Start the rows of the leaves that both taxonomies have from what they were; of layers of one width only."""
     if one.weight.shape[1] != other.weight.shape[1]:
         return
     shared = [leaf for leaf in taxonomy.leaves if leaf in old_taxonomy.leaf_number]

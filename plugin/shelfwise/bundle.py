@@ -14,6 +14,9 @@ from shelfwise.errors import InvalidBundle, InvalidTaxonomy
 from shelfwise.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from shelfwise.encoder import Encoder, Floats
     from shelfwise.product import Product
     from shelfwise.text import TextRecipe
@@ -32,7 +35,7 @@ VERSIONED_SETTINGS = (
     "temperature",
     "threshold",
 )
-OPTIONAL_SETTINGS = ("thresholds", "label_thresholds")  # as versioned, where a bundle has them
+OPTIONAL_SETTINGS = ("thresholds", "label_thresholds", "logit_leaves")  # as versioned, where a bundle has them
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,17 @@ class Bundle:
     def multi_label(self) -> bool:
         """Whether a product may be in several categories, so that probabilities do not sum to 1."""
         return "label_thresholds" in self.info
+
+    @property
+    def logit_leaves(self) -> "npt.NDArray[np.int64] | None":
+        """int64 [logits]: the leaf whose probability each of the model's outputs is part of; None: one each, in order.
+
+        A bundle whose taxonomy was changed after training has it; the model itself is the one that was trained.
+        """
+        import numpy as np
+
+        leaves = self.info.get("logit_leaves")
+        return None if leaves is None else np.asarray(leaves, dtype=np.int64)
 
     @cached_property
     def encoder(self) -> "Encoder":

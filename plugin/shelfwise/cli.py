@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from shelfwise.cli_doctor import doctor
 from shelfwise.cli_recommend import recommend, similar
 from shelfwise.cli_search import search
 from shelfwise.console import FAILED, INTERRUPTED, emit, url_option
@@ -69,6 +70,7 @@ def main() -> None:
     """
 
 
+main.add_command(doctor)
 main.add_command(recommend)
 main.add_command(search)
 main.add_command(similar)

@@ -44,7 +44,8 @@ class Encoder:
         self._tokenizer.no_padding()
         self._dimension = bundle.dimension
         self._leaves = len(bundle.taxonomy.leaves)
-        self._probabilities = sigmoid if bundle.multi_label else softmax
+        self._logit_leaves = bundle.logit_leaves
+        self._several = bundle.multi_label
         compiled = ov.Core().compile_model(
             str(bundle.path / "model.xml"),
             "CPU",
@@ -63,13 +64,17 @@ class Encoder:
 
     def _encode(self, prompt: str, texts: Sequence[str], progress: Callable[[int], object] | None) -> Encoded:
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
-        logits = np.empty((len(texts), self._leaves), dtype=np.float32)
+        outputs = self._leaves if self._logit_leaves is None else len(self._logit_leaves)
+        logits = np.empty((len(texts), outputs), dtype=np.float32)
         tokens = [encoding.ids for encoding in self._tokenizer.encode_batch([prompt + text for text in texts])]
         for batch in batches_by_length([len(ids) for ids in tokens]):
             vectors[batch], logits[batch] = self._run([tokens[place] for place in batch])
             if progress is not None:
                 progress(len(batch))
-        return Encoded(vectors, self._probabilities(logits / self._temperature))
+        probabilities = (sigmoid if self._several else softmax)(logits / self._temperature)
+        if self._logit_leaves is not None:
+            probabilities = by_leaf(probabilities, self._logit_leaves, self._leaves, self._several)
+        return Encoded(vectors, probabilities)
 
     def _run(self, tokens: list[list[int]]) -> tuple[Floats, Floats]:
         length = max(len(ids) for ids in tokens)
@@ -92,6 +97,22 @@ def softmax(logits: Floats) -> Floats:
 def sigmoid(logits: Floats) -> Floats:
     """Element-wise, float32 [n, classes]."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), dtype=np.float32)
+
+
+def by_leaf(probabilities: Floats, logit_leaves: npt.NDArray[np.int64], leaves: int, several: bool) -> Floats:
+    """Probabilities of the model's outputs as those of the leaves, float32 [n, outputs] to float32 [n, leaves].
+
+    A leaf of one output has that output's, bit for bit. One that several went into has their sum, or, where a product
+    may be in several leaves, the probability of at least one of them if they are independent.
+
+    :param logit_leaves: int64 [outputs], the leaf of each; every leaf is there.
+    """
+    given = np.empty((len(probabilities), leaves), dtype=np.float32)
+    given[:, logit_leaves] = probabilities
+    for leaf in np.flatnonzero(np.bincount(logit_leaves, minlength=leaves) > 1):
+        parts = probabilities[:, logit_leaves == leaf]
+        given[:, leaf] = 1 - np.prod(1 - parts, axis=1) if several else np.minimum(parts.sum(axis=1), 1)
+    return given
 
 
 def batches_by_length(lengths: Sequence[int]) -> list[npt.NDArray[np.int64]]:

@@ -144,6 +144,14 @@ def swap(client: Elasticsearch, alias: str, new: str) -> None:
     _move(client, alias, current.name if current else None, new)
 
 
+def rewrite_meta(client: Elasticsearch, name: str, changes: Mapping[str, Any]) -> None:
+    """Change what `_meta` says of an index; None takes a key out, the other keys stay."""
+    kept = {key: value for key, value in _described(client, name).meta.items() if key not in changes}
+    new = {key: value for key, value in changes.items() if value is not None}
+    with one_line(f"writing _meta of index {name}"):
+        client.indices.put_mapping(index=name, meta={"shelfwise": kept | new})
+
+
 @contextmanager
 def on_trial(client: Elasticsearch, alias: str, name: str) -> Iterator[str]:
     """Another alias for an index that is not live yet, so that it is searched as it would be; removed afterwards."""

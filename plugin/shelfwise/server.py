@@ -31,17 +31,25 @@ def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Ela
     :raises ServerError: nothing listens, it is no Elasticsearch, its version does not fit, or it wants a login.
     """
     env = os.environ if env is None else env
-    parts = _parts(url or env.get("ELASTICSEARCH_URL") or DEFAULT_URL)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    address = f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
-    client = Elasticsearch(address, request_timeout=REQUEST_TIMEOUT, **_login(parts, env))
-    version = _greeted(client, address)
+    parts, where = _parts(_wanted(url, env)), address(url, env)
+    client = Elasticsearch(where, request_timeout=REQUEST_TIMEOUT, **_login(parts, env))
+    version = _greeted(client, where)
     if version < LEAST_VERSION:
         raise ServerError(
-            f"{address} is Elasticsearch {_dotted(version)}, shelfwise needs {_dotted(LEAST_VERSION)} or later: "
+            f"{where} is Elasticsearch {_dotted(version)}, shelfwise needs {_dotted(LEAST_VERSION)} or later: "
             "upgrade it, or start one here with `shelfwise local start`"
         )
     return client
+
+
+def address(url: str | None, env: Mapping[str, str]) -> str:
+    """Where `connect` goes, with its port and without any login, to be shown.
+
+    :raises UsageError: the URL is not one.
+    """
+    parts = _parts(_wanted(url, env))
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
 
 
 def server_version(client: Elasticsearch) -> str:
@@ -92,6 +100,10 @@ def reason_of(body: Any) -> str:
     while isinstance(deepest.get("caused_by"), Mapping):
         deepest = deepest["caused_by"]
     return f"{deepest.get('type', 'error')}: {deepest.get('reason', 'no reason given')}"
+
+
+def _wanted(url: str | None, env: Mapping[str, str]) -> str:
+    return url or env.get("ELASTICSEARCH_URL") or DEFAULT_URL
 
 
 def _parts(url: str) -> SplitResult:

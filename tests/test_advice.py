@@ -1,0 +1,101 @@
+"""Advice that follows from findings."""
+
+from copy import deepcopy
+
+import pytest
+
+from shelfwise.advice import GIB, advise, table
+
+MACHINE = {
+    "processor": "AMD EPYC",
+    "cores_of_machine": 8,
+    "cores": 8.0,
+    "instruction_sets": ["avx2", "avx512"],
+    "memory_bytes": 16 * GIB,
+    "memory_available_bytes": 8 * GIB,
+    "memory_limit_bytes": None,
+    "gpus": {"torch": "2.9.0", "devices": [{"name": "H100", "memory_bytes": 80 * GIB}]},
+    "cache": "/cache",
+    "cache_free_bytes": 9 * GIB,
+}
+NODE = {"name": "n", "heap_bytes": 100, "heap_used_bytes": 50, "disk_bytes": 100 * GIB, "disk_free_bytes": 50 * GIB}
+PRECISION = {
+    "texts_per_second": {"f32": 1000.0, "bf16": 2000.0},
+    "largest_difference": 0.001,
+    "agreement": 1.0,
+    "speed_up": 2.0,
+    "recommended": "bf16",
+}
+FOUND = {
+    "machine": MACHINE,
+    "runtime": {"openvino": "2026.1", "capabilities": ["BF16", "FP32"], "problem": None},
+    "install": {"missing": []},
+    "server": {
+        "url": "http://localhost:9200", "reachable": True, "problem": None, "version": "9.4.3", "licence": "basic",
+        "status": "green", "nodes": [NODE],
+    },
+    "bundle": {"problem": None, "precision": PRECISION},
+}  # fmt: skip
+
+
+def found(*path, value):
+    """The findings above with one of them another."""
+    changed = deepcopy(FOUND)
+    part = changed
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    return changed
+
+
+def test_a_machine_that_lacks_nothing_only_hears_of_the_precision():
+    [only] = advise(FOUND)
+    assert only.startswith("bf16 is 2.0 times as fast as f32 here, and the largest difference in a vector is 1.0e-03")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("runtime", "problem"), "no CPU plug-in", "OpenVINO does not run here (no CPU plug-in)"),
+        (("bundle",), None, "Give --bundle"),
+        (("bundle", "problem"), "b is not a bundle", "The bundle cannot be used: b is not a bundle"),
+        (("bundle", "precision", "recommended"), "f32", "shelfwise computes with f32: bf16 is 2.0 times"),
+        (("server", "problem"), "the server forbids it (403)", "may not ask the server everything"),
+        (("server", "status"), "red", "health is red"),
+        (("server", "nodes"), [NODE | {"heap_used_bytes": 90}], "Node n has used most of its heap"),
+        (("server", "nodes"), [NODE | {"disk_free_bytes": 9 * GIB}], "Node n has 9.0 GiB of its disk left"),
+        (("server", "nodes"), None, "bf16"),
+        (("machine", "cores"), 1.5, "may use 1.5 of 8 cores"),
+        (("machine", "instruction_sets"), ["vnni"], "neither AVX2 nor NEON"),
+        (("machine", "gpus", "devices"), [], "torch finds no GPU"),
+        (("machine", "memory_limit_bytes"), GIB, "may use 1.0 GiB of memory"),
+        (("machine", "memory_bytes"), None, "bf16"),
+        (("install", "missing"), ["torch"], "the light install (no torch)"),
+    ],
+)
+def test_each_finding_has_its_sentence(path, value, words):
+    changed = found(*path, value=value)
+    advice = list(advise(changed))
+    assert any(words in sentence for sentence in advice)
+    assert all(sentence.endswith(".") for sentence in advice)
+    assert list(table(changed))
+
+
+def test_a_processor_without_bf16_is_not_told_to_use_it():
+    changed = found("runtime", "capabilities", value=["FP32"])
+    changed["bundle"]["precision"] = PRECISION | {"recommended": "f32", "speed_up": 0.9}
+    assert "this processor has no bf16;" in next(advise(changed))
+
+
+def test_without_a_server_the_table_and_the_advice_say_so():
+    server = {"url": "http://localhost:9200", "reachable": False, "problem": "nothing answers"}
+    changed = found("server", value=server)
+    assert "No server: nothing answers. Training, classify and encode work without one." in list(advise(changed))
+    assert "server        http://localhost:9200, not reached" in list(table(changed))
+
+
+def test_the_table_has_a_line_a_finding():
+    lines = list(table(FOUND))
+    assert "cores         8 of 8" in lines
+    assert "node n        heap 0.0 GiB of 0.0 GiB, disk 50.0 GiB free" in lines
+    assert lines[-1] == "bf16          2,000 texts/s (recommended)"
