@@ -153,3 +153,17 @@ def test_every_text_is_in_one_batch_and_no_batch_of_several_is_too_large(lengths
     for batch in batches:
         assert batch
         assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= BATCH_TOKENS
+
+
+def test_the_same_text_is_read_once_and_stands_where_it_stood(bundle, monkeypatch):
+    runs, told = [], []
+    run = bundle.encoder._run
+    monkeypatch.setattr(bundle.encoder, "_run", lambda tokens: runs.extend(tokens) or run(tokens))
+    texts = ["kettle", "phone", "kettle", "phone case", "phone"]
+    encoded = bundle.encoder.encode_documents(texts, told.append)
+    assert len(runs) == 3
+    assert sum(told) == 5
+    for row, text in enumerate(texts):
+        alone = bundle.encoder.encode_documents([text])
+        np.testing.assert_allclose(encoded.vectors[row], alone.vectors[0], atol=1e-6)
+        np.testing.assert_allclose(encoded.probabilities[row], alone.probabilities[0], atol=1e-6)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -91,6 +92,7 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
 @alias_option
 @url_option
 @click.option("--dead-letters", type=click.Path(path_type=Path), help="Default: CATALOGUE.dead-letters.jsonl, here.")
+@click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True)
 @click.option("--gate", metavar="FILE", help="Judgements, or figures.json of `evaluate search`: must not get worse.")
 @click.option("--gate-queries", metavar="FILE", help="The queries of --gate, where it holds TREC qrels.")
 @click.option("--live-bundle", type=click.Path(path_type=Path), help="For --gate: the live index's, if it is another.")
@@ -100,6 +102,7 @@ def index(
     alias: str,
     url: str | None,
     dead_letters: Path | None,
+    precision: Literal["auto", "f32", "bf16"],
     gate: str | None,
     gate_queries: str | None,
     live_bundle: Path | None,
@@ -122,7 +125,9 @@ def index(
         for bad in (*passing.judgements.bad_queries, *passing.judgements.rejected):
             click.echo(str(bad), err=True)
     try:
-        done = index_catalogue(catalogue, bundle, alias, url, dead_letters=dead_letters, gate=passing)
+        done = index_catalogue(
+            catalogue, bundle, alias, url, dead_letters=dead_letters, gate=passing, precision=precision
+        )
     except GateFailed as failed:
         emit(failed.to_json())
         click.echo(f"gate: {failed}", err=True)

@@ -3,14 +3,14 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,11 @@ from shelfwise.errors import ServerError
 from shelfwise.index import LiveIndex, check_alias, create_index, find, finish, on_trial, superseded, swap, unfinished
 from shelfwise.machine import cache_folder
 from shelfwise.search import ProductSearch
-from shelfwise.server import connect
+from shelfwise.server import connect, takes_packed_vectors
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer import bulk, neighbours
 from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Rejected, Row, dead_letters_path, file_hash, read
+from shelfwise_indexer.document_encoder import DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.enrich import Enricher, document, is_unchanged, keep_decision
 from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.spool import Entry, Spool
@@ -69,6 +70,7 @@ def index(
     client: Elasticsearch | None = None,
     dead_letters: str | os.PathLike[str] | None = None,
     gate: Gate | None = None,
+    precision: PrecisionChoice = "auto",
 ) -> Indexed:
     """Fill a new index from a catalogue, check it, and let the alias stand for it.
 
@@ -77,6 +79,7 @@ def index(
     it is called again with the same catalogue, bundle and alias. Until the last step, searches see the old index.
 
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
+    :param precision: arithmetic of the model; `auto`: bf16 where it is faster here and finds the same (see `measure`).
     :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
     :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
     :raises CatalogueError, InvalidBundle, ServerError, IncompatibleIndex: the alias is as it was.
@@ -91,7 +94,7 @@ def index(
         target = Path(dead_letters) if dead_letters else dead_letters_path(catalogue)
         run = Spool(cache_folder(os.environ, None) / "runs", digest, bundle.version, alias, live.name if live else None)
         with run as spool, DeadLetters(target, catalogue) as letters:
-            read_lines = _encode(catalogue, bundle, server, live, spool, letters)
+            read_lines = _encode(catalogue, DocumentEncoder(bundle, precision), server, live, spool, letters)
             if not spool.segments():
                 raise CatalogueError(
                     f"{catalogue}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
@@ -139,13 +142,14 @@ def _pass(
 
 def _encode(
     catalogue: str | os.PathLike[str],
-    bundle: Bundle,
+    encoder: DocumentEncoder,
     server: Elasticsearch,
     live: LiveIndex | None,
     spool: Spool,
     letters: DeadLetters,
 ) -> int:
     """Read and encode the whole catalogue into the spool; segments that are there already are not encoded again."""
+    bundle = encoder.bundle
     enricher = Enricher.of(bundle)
     done, lines, unknown = spool.segments(), 0, _UnknownCategories(bundle)
     if done:
@@ -170,15 +174,16 @@ def _encode(
             for row in segment:
                 unknown.look(row)
             if number >= done:
-                spool.write(number, *_encode_segment(segment, bundle, enricher, server, live))
+                spool.write(number, *_encode_segment(segment, encoder, enricher, server, live))
             bar.update(len(segment))
     unknown.say(catalogue)
     return lines
 
 
 def _encode_segment(
-    rows: Sequence[Row], bundle: Bundle, enricher: Enricher, server: Elasticsearch, live: LiveIndex | None
+    rows: Sequence[Row], encoder: DocumentEncoder, enricher: Enricher, server: Elasticsearch, live: LiveIndex | None
 ) -> tuple[list[Entry], npt.NDArray[np.float32]]:
+    bundle = encoder.bundle
     before = bulk.enrichments(server, live.name, [row.product.id for row in rows]) if live else {}
     texts = [bundle.text(row.product) for row in rows]
     changed = [
@@ -186,7 +191,7 @@ def _encode_segment(
         for place, (row, text) in enumerate(zip(rows, texts, strict=True))
         if not is_unchanged(before.get(row.product.id), row.product, text, bundle.version)
     ]
-    encoded = bundle.encoder.encode_documents([texts[place] for place in changed])
+    encoded = encoder.encode([texts[place] for place in changed])
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
     fresh = {
         place: enricher.enrichment(rows[place].product, texts[place], vector, probabilities, moment)
@@ -244,18 +249,23 @@ def _similar(spool: Spool, bundle: Bundle) -> _Similar:
 def _send(server: Elasticsearch, name: str, spool: Spool, similar: _Similar) -> dict[str, str]:
     """Send what was not sent yet; the refused ids of all segments, each with the server's reason."""
     done, start = spool.sent(name), 0
+    shape: Callable[[Any], Any] = bulk.packed if takes_packed_vectors(server) else _listed
     with tqdm(desc="index", total=len(similar.ids), unit="product", file=sys.stderr) as bar:
         for number, entries in spool:
             if number not in done:
                 documents = []
                 for place, (entry, vector) in enumerate(zip(entries, spool.vectors(number), strict=True), start=start):
-                    entry.document["shelfwise"] |= {"vector": vector.tolist(), "similar": similar.of(place)}
+                    entry.document["shelfwise"] |= {"vector": shape(vector), "similar": similar.of(place)}
                     documents.append(entry.document)
                 spool.mark_refused(name, bulk.send(server, name, documents))
                 spool.mark_sent(name, number)
             start += len(entries)
             bar.update(len(entries))
     return spool.refused(name)
+
+
+def _listed(vector: npt.NDArray[np.float32]) -> list[float]:
+    return cast(list[float], vector.tolist())
 
 
 def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str], letters: DeadLetters) -> None:

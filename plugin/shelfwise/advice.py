@@ -56,8 +56,8 @@ def _of_runtime(runtime: Mapping[str, Any], bundle: Mapping[str, Any] | None) ->
     differs = f"the largest difference in a vector is {precision['largest_difference']:.1e}"
     if precision["recommended"] == "bf16":
         yield (
-            f"bf16 is {precision['speed_up']:.1f} times as fast as f32 here, and {differs}: worth it for programs that "
-            'make both vectors and queries with Encoder(bundle, "bf16"); the commands compute with f32.'
+            f"bf16 is {precision['speed_up']:.1f} times as fast as f32 here, and {differs}: `shelfwise index` uses it "
+            "for catalogues of some size; queries are computed in f32, which is quicker for one short text."
         )
     elif "BF16" not in runtime["capabilities"]:
         yield "shelfwise computes with f32: this processor has no bf16; one with AVX-512 BF16 or AMX is faster."

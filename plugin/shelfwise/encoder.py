@@ -63,6 +63,14 @@ class Encoder:
         return self._encode(self._prompts.get("query", ""), texts, None)
 
     def _encode(self, prompt: str, texts: Sequence[str], progress: Callable[[int], object] | None) -> Encoded:
+        # The same text is read once, however often it stands in the catalogue.
+        number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        if len(number) < len(texts):
+            once = self._encode(prompt, list(number), progress)
+            rows = [number[text] for text in texts]
+            if progress is not None:
+                progress(len(texts) - len(number))
+            return Encoded(once.vectors[rows], once.probabilities[rows])
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         outputs = self._leaves if self._logit_leaves is None else len(self._logit_leaves)
         logits = np.empty((len(texts), outputs), dtype=np.float32)

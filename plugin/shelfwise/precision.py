@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 import numpy as np
+import openvino as ov
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded, Encoder, Precision
@@ -44,9 +45,14 @@ class Measured:
         return "bf16" if same and self.speed_up >= WORTH_IT else "f32"
 
 
-def measure(bundle: Bundle, round_seconds: float = ROUND_SECONDS) -> Measured:
-    """Measure on texts made of the bundle's own category names; takes some ROUNDS × 2 × `round_seconds`."""
-    texts = sample(bundle)
+def has_bf16() -> bool:
+    """Whether this processor computes in bf16 itself."""
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def measure(bundle: Bundle, round_seconds: float = ROUND_SECONDS, texts: Sequence[str] | None = None) -> Measured:
+    """Measure on texts, by default made of the bundle's own category names; takes some ROUNDS × 2 × `round_seconds`."""
+    texts = sample(bundle) if texts is None else texts
     kinds: tuple[Precision, ...] = ("f32", "bf16")
     encoders = {kind: Encoder(bundle, kind) for kind in kinds}
     exact, fast = (encoders[kind].encode_documents(texts) for kind in kinds)  # also the warm-up

@@ -9,14 +9,34 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from elastic_transport import ConnectionError as NothingListening
 from elastic_transport import ConnectionTimeout, SerializationError, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
+from elasticsearch.serializer import JsonSerializer, OrjsonSerializer
 
 from shelfwise.errors import ServerError, UsageError
 
 DEFAULT_URL = "http://localhost:9200"
 LEAST_VERSION = (8, 19)
+PACKED_FROM = (9, 3)
 REQUEST_TIMEOUT = 30.0  # seconds
 DEFAULT_PORTS = {"http": 9200, "https": 443}
 LOGIN_HINT = "set ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD"
+
+
+class Json(OrjsonSerializer):
+    """JSON by orjson, several times as fast; what that refuses (half a surrogate pair), by the standard library."""
+
+    def json_dumps(self, data: Any) -> bytes:
+        """See `OrjsonSerializer`."""
+        try:
+            return super().json_dumps(data)
+        except TypeError:
+            return JsonSerializer.json_dumps(self, data)
+
+    def json_loads(self, data: bytes) -> Any:
+        """See `OrjsonSerializer`."""
+        try:
+            return super().json_loads(data)
+        except ValueError:
+            return JsonSerializer.json_loads(self, data)
 
 
 def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Elasticsearch:
@@ -32,7 +52,7 @@ def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Ela
     """
     env = os.environ if env is None else env
     parts, where = _parts(_wanted(url, env)), address(url, env)
-    client = Elasticsearch(where, request_timeout=REQUEST_TIMEOUT, **_login(parts, env))
+    client = Elasticsearch(where, request_timeout=REQUEST_TIMEOUT, serializer=Json(), **_login(parts, env))
     version = _greeted(client, where)
     if version < LEAST_VERSION:
         raise ServerError(
@@ -50,6 +70,11 @@ def address(url: str | None, env: Mapping[str, str]) -> str:
     parts = _parts(_wanted(url, env))
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
+
+
+def takes_packed_vectors(client: Elasticsearch) -> bool:
+    """Whether a vector may be sent as base64 of big-endian float32, which the server reads twice as fast as a list."""
+    return tuple(map(int, server_version(client).split("-")[0].split(".")[:2])) >= PACKED_FROM
 
 
 def server_version(client: Elasticsearch) -> str:

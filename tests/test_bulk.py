@@ -1,0 +1,71 @@
+"""Bulk: what is sent fast is what would be sent slowly."""
+
+import numpy as np
+import orjson
+import pytest
+from elasticsearch.serializer import JsonSerializer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shelfwise.errors import ServerError
+from shelfwise.server import Json, takes_packed_vectors
+from shelfwise_indexer import bulk
+
+VECTORS = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
+
+
+def test_a_packed_vector_is_big_endian_float32():
+    assert bulk.packed(np.array([1.0, -2.0], np.float32)) == "P4AAAMAAAAA="
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(codec=None)),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=8,
+    )
+)  # fmt: skip
+def test_the_fast_json_says_what_the_standard_one_says(content):
+    fast, slow = Json(), JsonSerializer()
+    assert slow.loads(fast.dumps({"x": content})) == slow.loads(slow.dumps({"x": content}))
+    assert fast.loads(fast.dumps({"x": content})) == slow.loads(slow.dumps({"x": content}))
+
+
+@pytest.mark.es
+class TestOnAServer:
+    @pytest.fixture
+    def index(self, client, alias):
+        vector = {"type": "dense_vector", "dims": 4, "similarity": "dot_product"}
+        mappings = {"dynamic": "strict", "properties": {"id": {"type": "keyword"}, "shelfwise": {
+            "properties": {"vector": vector}}}}  # fmt: skip
+        client.indices.create(index=f"{alias}-bulk", mappings=mappings)
+        return f"{alias}-bulk"
+
+    @pytest.mark.parametrize("shape", [bulk.packed, np.ndarray.tolist])
+    def test_a_vector_comes_back_as_it_was_in_either_shape(self, client, index, shape):
+        if shape is bulk.packed and not takes_packed_vectors(client):
+            pytest.skip("this server takes lists only")
+        documents = [{"id": str(n), "shelfwise": {"vector": shape(vector)}} for n, vector in enumerate(VECTORS)]
+        assert bulk.send(client, index, documents) == {}
+        client.indices.refresh(index=index)
+        ids, held = bulk.vectors(client, index)
+        assert ids == sorted(str(n) for n in range(len(VECTORS)))
+        np.testing.assert_array_equal(held[[ids.index(str(n)) for n in range(len(VECTORS))]], VECTORS)
+
+    def test_what_is_refused_in_either_half_is_named(self, client, index):
+        documents = [{"id": str(n)} | ({"colour": "red"} if n in (0, 7) else {}) for n in range(8)]
+        refused = bulk.send(client, index, documents)
+        assert refused.keys() == {"0", "7"}
+        assert all("colour" in reason for reason in refused.values())
+        assert bulk.send(client, index, []) == {}
+
+    def test_a_server_that_goes_away_is_one_error(self, client, index, monkeypatch):
+        monkeypatch.setattr(bulk, "RETRIES", 0)
+        with pytest.raises(ServerError, match="filling index"):
+            bulk.send(type(client)("http://127.0.0.1:1"), index, [{"id": "1"}, {"id": "2"}])
+
+
+def test_numbers_of_numpy_are_written_as_json():
+    assert orjson.loads(Json().dumps({"v": VECTORS[0]}))["v"] == pytest.approx(VECTORS[0].tolist())
