@@ -109,7 +109,7 @@ def parts(
         return labelled.products, held_back
     products = labelled.products
     groups = duplicate_groups([product.text(fields) for product in products])
-    groups = union(groups, _same_title(products) + variant_pairs(products))
+    groups = union(groups, same_title(products) + variant_pairs(products))
     split = stratified_grouped(
         [product.categories[0] for product in products], groups, held_back=HELD_BACK_SHARE, seed=seed
     )
@@ -204,7 +204,7 @@ def _labels(products: Sequence[Product]) -> list[CategoryPath]:
     return [path for product in products for path in product.categories]
 
 
-def _same_title(products: Sequence[Product]) -> list[tuple[int, int]]:
+def same_title(products: Sequence[Product]) -> list[tuple[int, int]]:
     """Rows with equal or nearly equal titles, whatever their descriptions, each with the first of them."""
     first: dict[int, int] = {}
     by_title = duplicate_groups([product.title for product in products])

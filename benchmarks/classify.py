@@ -1,0 +1,147 @@
+"""A classifier on products that its training never saw: split, train, and measure on what was set aside.
+
+    python benchmarks/classify.py --catalogue products.jsonl.gz [--text-fields title,brand] [--epochs 4] [--seeds 0,1,2]
+        [--multi-label] [--several-paths] [--keep FOLDER] [--out FILE]
+
+A fifth of the products is set aside, stratified by category; variants and near-duplicates (by text and by title) are on
+one side together. `train` gets the rest, of which it holds back a part of its own to stop early and to calibrate.
+`--several-paths` keeps only products under more than one path. Of those, micro F1 and exact match compare the set of
+categories that a product is given with the set it stands under; a classifier of one label gives one category.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from figures import rows, tell
+from shelfwise import Bundle
+from shelfwise.product import Product
+from shelfwise_indexer import train
+from shelfwise_indexer.calibrate import PROMISED_PRECISION
+from shelfwise_indexer.clean import union
+from shelfwise_indexer.duplicates import duplicate_groups, variant_pairs
+from shelfwise_indexer.enrich import given_leaves
+from shelfwise_indexer.fit import FitSettings
+from shelfwise_indexer.loss import LossSettings
+from shelfwise_indexer.preparation import read_labelled, same_title
+from shelfwise_indexer.report import ReportData
+from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.split import stratified_grouped
+
+SET_ASIDE = 0.2
+
+
+def split(products: list[Product], fields: tuple[str, ...], seed: int) -> tuple[set[str], list[Product]]:
+    """The ids to train on, and the products set aside."""
+    groups = union(
+        duplicate_groups([product.text(fields) for product in products]), same_title(products) + variant_pairs(products)
+    )
+    parts = stratified_grouped([product.categories[0] for product in products], groups, SET_ASIDE, seed)
+    return {products[row].id for row in parts.train}, [products[row] for row in parts.held_back]
+
+
+def sets_of(bundle: Bundle, products: list[Product], probabilities: np.ndarray) -> dict[str, float]:
+    right = given = wanted = exact = 0
+    for product, row in zip(products, probabilities, strict=True):
+        got, want = set(given_leaves(bundle.taxonomy, row, bundle.label_thresholds)), set(product.categories)
+        right, given, wanted, exact = (
+            right + len(got & want),
+            given + len(got),
+            wanted + len(want),
+            exact + (got == want),
+        )
+    return {"products": len(products), "micro_f1": 2 * right / (given + wanted), "exact_match": exact / len(products)}
+
+
+def measured(bundle: Bundle, products: list[Product]) -> dict[str, Any]:
+    texts = [bundle.text(product) for product in products]
+    probabilities = bundle.encoder.encode_documents(texts).probabilities
+    report = ReportData(
+        title="",
+        taxonomy=bundle.taxonomy,
+        ids=[product.id for product in products],
+        texts=texts,
+        paths=[product.categories for product in products],
+        probabilities=probabilities,
+        thresholds=bundle.thresholds,
+        epochs=(),
+        preparation={},
+    )
+    figures: dict[str, Any] = {
+        **report.scores.to_json(),
+        "ece": round(report.calibration_error, 4),
+        "promised_precision": PROMISED_PRECISION,
+        "accepted": {"coverage": report.accepted.coverage, "precision": report.accepted.precision},
+    }
+    if several := [row for row, product in enumerate(products) if len(product.categories) > 1]:
+        figures["several_paths"] = sets_of(bundle, [products[row] for row in several], probabilities[several])
+    return figures
+
+
+def parameters(bundle: Bundle) -> int:
+    """Numbers in the exported model."""
+    return (bundle.path / "model.bin").stat().st_size // 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--catalogue", type=Path, required=True)
+    parser.add_argument("--text-fields", default="title,brand,description")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--multi-label", action="store_true")
+    parser.add_argument("--several-paths", action="store_true")
+    parser.add_argument("--keep", type=Path, help="Folder for the bundles; default: they are removed.")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    fields = tuple(options.text_fields.split(","))
+    products = [
+        product
+        for product in read_labelled(options.catalogue).products
+        if len(product.categories) > 1 or not options.several_paths
+    ]
+    runs = []
+    with tempfile.TemporaryDirectory() as scratch:
+        keep = options.keep or Path(scratch)
+        for seed in map(int, options.seeds.split(",")):
+            trained_on, aside = split(products, fields, seed)
+            part = Path(scratch, f"train-{seed}.jsonl")
+            with part.open("w", encoding="utf-8") as file:
+                file.writelines(
+                    json.dumps(record) + "\n" for record in rows(options.catalogue) if str(record["id"]) in trained_on
+                )
+            settings = TrainSettings(
+                text_fields=fields,
+                fit=FitSettings(epochs=options.epochs, seed=seed),
+                loss=LossSettings(multi_label=options.multi_label),
+            )
+            begun = time.perf_counter()
+            bundle = Bundle.load(train(part, keep / f"seed-{seed}", settings=settings).bundle)
+            seconds = round(time.perf_counter() - begun)
+            runs.append(
+                {"seed": seed, "version": bundle.version, "trained_on": len(trained_on), "train_seconds": seconds}
+                | {"parameters": parameters(bundle)}
+                | measured(bundle, aside)
+            )
+    figures = {
+        "benchmark": "classify",
+        "catalogue": options.catalogue.parent.name,
+        "text_fields": fields,
+        "epochs": options.epochs,
+        "multi_label": options.multi_label,
+        "machine": {"cores": 2, "processor": platform.processor()},
+        "mean_weighted_f1": statistics.mean(run["mean_weighted_f1"] for run in runs),
+        "runs": runs,
+    }
+    tell(figures, options.out)
+
+
+if __name__ == "__main__":
+    main()

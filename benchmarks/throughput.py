@@ -1,0 +1,173 @@
+"""How fast a catalogue becomes an index, beside what people write by hand, in one run.
+
+    python benchmarks/throughput.py --catalogue products.jsonl.gz --bundle BUNDLE [--products 4096] [--runs 5]
+        [--alias shelfwise-throughput] [--url URL] [--out FILE]
+
+By hand: sentence-transformers `encode` (batches of 32) and then a `transformers` text-classification pipeline (batches
+of 32) over the same trunk, both fp32, then `helpers.bulk` with vectors as lists of floats, default client. Shelfwise:
+what `shelfwise index` does. Each pair is run in turn, so that what else the machine does meets both; medians.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from elasticsearch import Elasticsearch, helpers
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from figures import tell
+from shelfwise import Bundle, connect
+from shelfwise.index import create_index, live
+from shelfwise.server import address
+from shelfwise_indexer import bulk, index
+from shelfwise_indexer.catalogue import Row, read
+from shelfwise_indexer.document_encoder import DocumentEncoder
+
+
+def by_hand(bundle: Bundle) -> Callable[[list[str]], Any]:
+    folder = str(bundle.path / "checkpoint")
+    trunk = SentenceTransformer(folder, device="cpu")
+    leaves = len(bundle.taxonomy.leaves)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=leaves)
+    classify = pipeline(
+        "text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu"
+    )
+
+    def run(texts: list[str]) -> np.ndarray:
+        vectors = trunk.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+        classify(texts, batch_size=32, truncation=True, max_length=bundle.max_tokens)
+        return np.asarray(vectors)
+
+    return run
+
+
+def timed(doing: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    doing()
+    return time.perf_counter() - begun
+
+
+def pair(count: int, runs: int, **doings: Callable[[], Any]) -> dict[str, Any]:
+    """Documents a second of each, medians over runs in turn, and how many times as fast the last is as the first."""
+    seconds: dict[str, list[float]] = {name: [] for name in doings}
+    for _ in range(runs):
+        for name, doing in doings.items():
+            seconds[name].append(timed(doing))
+    rates = {name: sorted(count / one for one in taken) for name, taken in seconds.items()}
+    found: dict[str, Any] = {
+        name: {
+            "docs_per_second": round(statistics.median(rate), 1),
+            "least": round(rate[0], 1),
+            "most": round(rate[-1], 1),
+        }
+        for name, rate in rates.items()
+    }
+    names = list(doings)
+    slow, fast = (statistics.median(rates[name]) for name in (names[0], names[-1]))
+    return found | {"times_as_fast": round(fast / slow, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--catalogue", type=Path, required=True)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--products", type=int, default=4096)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--alias", default="shelfwise-throughput")
+    parser.add_argument("--url")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    bundle = Bundle.load(options.bundle)
+    rows: list[Row] = [row for row in read(options.catalogue) if isinstance(row, Row)][: options.products]
+    texts = [bundle.text(row.product) for row in rows]
+    slowly, encoder = by_hand(bundle), DocumentEncoder(bundle)
+    encoder.encode(texts[:1000])  # measures, once a run of `index`
+    client = connect(options.url)
+    plain = Elasticsearch(address(options.url, os.environ), request_timeout=120)
+    vectors = bundle.encoder.encode_documents(texts).vectors
+    sources = [
+        {"id": row.product.id, "title": row.product.title, "shelfwise": {"bundle": bundle.version}} for row in rows
+    ]
+
+    def forget() -> None:
+        client.indices.delete(index=f"{options.alias}-*", ignore_unavailable=True)
+
+    def filled(
+        vectors: np.ndarray, send: Callable[[str, Iterator[dict[str, Any]]], Any], shape: Callable[..., Any]
+    ) -> None:
+        name = create_index(client, options.alias, bundle, "benchmark")
+        documents = (
+            source | {"shelfwise": source["shelfwise"] | {"vector": shape(vector)}}
+            for source, vector in zip(sources, vectors, strict=True)
+        )
+        send(name, documents)
+        client.indices.refresh(index=name)
+
+    def by_helpers(name: str, documents: Iterator[dict[str, Any]]) -> None:
+        helpers.bulk(plain, ({"_index": name, "_id": one["id"], "_source": one} for one in documents))
+
+    def by_shelfwise(name: str, documents: Iterator[dict[str, Any]]) -> None:
+        bulk.send(client, name, list(documents))
+
+    with tempfile.TemporaryDirectory() as scratch:
+        part = Path(scratch, "part.jsonl")
+        with part.open("wb") as file:
+            for row in rows:
+                file.write(orjson.dumps(row.record) + b"\n")
+
+        def whole() -> None:
+            forget()
+            os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(dir=scratch)
+            index(
+                part,
+                Bundle.load(options.bundle),
+                options.alias,
+                client=client,
+                dead_letters=Path(scratch, "dead.jsonl"),
+            )
+
+        figures = {
+            "benchmark": "throughput",
+            "catalogue": options.catalogue.parent.name,
+            "products": len(rows),
+            "runs": options.runs,
+            "mean_tokens": round(float(np.mean([len(ids) for ids in encoder.tokens(texts)])), 1),
+            "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+            "bundle": bundle.version,
+            "server": client.info()["version"]["number"],
+            "encode_and_classify": pair(
+                len(rows),
+                options.runs,
+                by_hand=lambda: slowly(texts),
+                f32=lambda: bundle.encoder.encode_documents(texts),
+                shelfwise=lambda: encoder.encode(texts),
+            ),
+            "fill": pair(
+                len(rows),
+                options.runs,
+                by_hand=lambda: filled(vectors, by_helpers, np.ndarray.tolist),
+                shelfwise=lambda: filled(vectors, by_shelfwise, bulk.packed),
+            ),
+            "whole": pair(
+                len(rows),
+                options.runs,
+                by_hand=lambda: filled(slowly(texts), by_helpers, np.ndarray.tolist),
+                shelfwise=whole,
+            ),
+        }
+        figures["documents"] = client.count(index=live(client, options.alias).name)["count"]
+    forget()
+    tell(figures, options.out)
+
+
+if __name__ == "__main__":
+    main()
