@@ -99,7 +99,9 @@ def main() -> None:
     ]
 
     def forget() -> None:
-        client.indices.delete(index=f"{options.alias}-*", ignore_unavailable=True)
+        made = list(client.indices.get(index=f"{options.alias}-*", features=["aliases"]))
+        if made:
+            client.indices.delete(index=",".join(made))
 
     def filled(
         vectors: np.ndarray, send: Callable[[str, Iterator[dict[str, Any]]], Any], shape: Callable[..., Any]
@@ -140,7 +142,6 @@ def main() -> None:
             "catalogue": options.catalogue.parent.name,
             "products": len(rows),
             "runs": options.runs,
-            "mean_tokens": round(float(np.mean([len(ids) for ids in encoder.tokens(texts)])), 1),
             "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
             "bundle": bundle.version,
             "server": client.info()["version"]["number"],

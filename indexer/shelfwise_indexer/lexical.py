@@ -36,7 +36,7 @@ class LexicalSettings:
 
     weights: Annotated[
         int, Field(ge=0, description="About so many numbers, but at least 4,096 for each category; 0: no such head.")
-    ] = 2_000_000
+    ] = 2_100_000
     products: Annotated[int, Field(ge=1, description="Training products that it is fitted to, at most.")] = 50_000
 
 
@@ -105,7 +105,7 @@ def fit_lexical(
     leaves = labels.shape[1]
     if settings.weights == 0:
         return None
-    buckets = min(max(1 << max(settings.weights // leaves, 1).bit_length() - 1, LEAST_BUCKETS), MOST_BUCKETS)
+    buckets = min(max(settings.weights // leaves, LEAST_BUCKETS), MOST_BUCKETS)
     head = LexicalHead(buckets, leaves, vocabulary)
     rows, _ = remembered(labels, settings.products, seed)
     views = list(dict.fromkeys((0, len(tokens) - 1)))
