@@ -8,9 +8,10 @@ from torch import nn
 
 from shelfwise.errors import UsageError
 from shelfwise.reranker import Reranker
-from shelfwise_indexer import cross_encoder
-from shelfwise_indexer.cross_encoder import CrossEncoderError, load_cross_encoder, write_reranker
+from shelfwise_indexer import reranker_export
+from shelfwise_indexer.cross_encoder import CrossEncoderError, load_cross_encoder
 from shelfwise_indexer.export import ExportError
+from shelfwise_indexer.reranker_export import write_reranker
 from tiny_cross_encoder import write_tiny_cross_encoder
 
 pytestmark = pytest.mark.model
@@ -60,7 +61,7 @@ def test_a_checkpoint_is_a_cross_encoder_to_go_on_from(tiny, written, tmp_path):
 
 
 def test_an_export_that_differs_is_refused_and_nothing_is_left(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(cross_encoder, "TOLERANCE", -1.0)
+    monkeypatch.setattr(reranker_export, "TOLERANCE", -1.0)
     with pytest.raises(ExportError, match="scores differ"):
         write_reranker(load_cross_encoder(str(tiny), 24), tmp_path / "r", INFO)
     assert not (tmp_path / "r").exists()

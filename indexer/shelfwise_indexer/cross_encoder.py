@@ -1,60 +1,82 @@
-"""The cross-encoder: loaded from a folder or a hub, written as the folder that the light runtime reads."""
+"""The cross-encoder: loaded from a folder or a hub, or begun from a backbone."""
 
-import shutil
-import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import openvino as ov
-import orjson
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
-from torch import Tensor, nn
+from sentence_transformers.base.modules import Transformer
 
 from shelfwise.errors import ShelfwiseError
-from shelfwise.reranker import FORMAT, Reranker, content_version
-from shelfwise.text import field_names
-from shelfwise_indexer.export import TOLERANCE, ExportError
-from shelfwise_indexer.packing import put_in_place
+from shelfwise_indexer.interaction import Interaction
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-# Of any kind: short and long, in words and in numbers, in other letters, and one that is cut.
-SAMPLES = (
-    ("kettle", "Gooseneck kettle 0.9 l for pour-over coffee"),
-    ("hp 74xl", "HP 74XL High Yield Black Ink Cartridge (CB336WN)"),
-    ("something to keep coffee hot on my commute", "Mug"),
-    ("茶壶", "不锈钢电热水壶"),
-    ("red dress", "long " * 600),
-    ("and so on " * 600, "a query longer than what is read"),
-)
+HEAD = "interaction.safetensors"  # of a checkpoint whose scores an `Interaction` gives
 
 
 class CrossEncoderError(ShelfwiseError):
     """A cross-encoder cannot be loaded or cannot be a reranker."""
 
 
-def load_cross_encoder(name: str, max_tokens: int | None = None, device: str | None = None) -> CrossEncoder:
+def load_cross_encoder(name: str, max_tokens: int | None = None) -> CrossEncoder:
     """A cross-encoder by folder or hub name, its weights from safetensors; no code of its own is run.
 
-    A model without an output for pairs, such as a backbone, gets one that training has to fit.
-
     :param max_tokens: of query and product together; default: what the model reads.
-    :raises CrossEncoderError: it cannot be loaded, has several outputs, or no fast tokenizer.
+    :raises CrossEncoderError: it cannot be loaded, does not give one score for a pair, or has no fast tokenizer.
     """
-    try:
-        model = CrossEncoder(
-            name, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}, max_length=max_tokens
+    model = _load(name, max_tokens)
+    if not _reads_pairs(model):
+        raise CrossEncoderError(
+            f"{name} was never trained to score pairs: give a cross-encoder, or `shelfwise rerank train` one from it"
         )
-    except (OSError, ValueError, KeyError) as error:
+    if model.num_labels != 1:
+        raise CrossEncoderError(f"{name} gives {model.num_labels} outputs for a pair, a reranker gives one score")
+    return model
+
+
+def begin_cross_encoder(name: str, max_tokens: int) -> CrossEncoder:
+    """A cross-encoder to train: that of the name, or a backbone with a new `Interaction`.
+
+    :raises CrossEncoderError: as `load_cross_encoder`.
+    """
+    model = _load(name, max_tokens)
+    if _reads_pairs(model):
+        return load_cross_encoder(name, max_tokens)
+    trunk = _trunk(name, max_tokens)
+    types = getattr(cast(Any, trunk).model.embeddings, "token_type_embeddings", None)
+    if types is not None and types.num_embeddings > 1:
+        with torch.no_grad():
+            types.weight[1] = types.weight[0]  # made for single texts, it has never seen the second kind
+    tokenizer = cast(Any, trunk).tokenizer
+    width = int(cast(Any, trunk).model.config.hidden_size)
+    return _with_head(trunk, Interaction(width, int(tokenizer.cls_token_id), int(tokenizer.sep_token_id)))
+
+
+def save_cross_encoder(model: CrossEncoder, folder: Path) -> None:
+    """A folder that `load_cross_encoder` reads; safetensors only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head = list(model.children())[-1]
+    if isinstance(head, Interaction):
+        cast(Transformer, model[0]).save(str(folder))
+        save_file(head.state_dict(), str(folder / HEAD))
+    else:
+        model.save_pretrained(str(folder), create_model_card=False)
+
+
+def _load(name: str, max_tokens: int | None) -> CrossEncoder:
+    try:
+        if (Path(name) / HEAD).is_file():
+            model = _checkpoint(name, max_tokens)
+        else:
+            options = {"use_safetensors": True}
+            model = CrossEncoder(name, trust_remote_code=False, model_kwargs=options, max_length=max_tokens)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise CrossEncoderError(
             f"cross-encoder {name} cannot be loaded ({reason}): give a folder with model.safetensors that "
             "sentence-transformers can read, or a model name where a hub is reached"
         ) from error
-    if model.num_labels != 1:
-        raise CrossEncoderError(f"{name} gives {model.num_labels} outputs for a pair, a reranker gives one score")
     if not getattr(model.tokenizer, "is_fast", False):
         raise CrossEncoderError(f"{name} has no fast tokenizer (tokenizer.json): choose a model that has")
     limit = int(getattr(cast(Any, model).config, "max_position_embeddings", None) or 0)
@@ -63,97 +85,29 @@ def load_cross_encoder(name: str, max_tokens: int | None = None, device: str | N
     return model
 
 
-class _Exported(nn.Module):
-    def __init__(self, model: CrossEncoder, names: Sequence[str]) -> None:
-        super().__init__()
-        self.model = model
-        self.names = names
-
-    def forward(self, *features: Tensor) -> Tensor:
-        scores: Tensor = self.model(dict(zip(self.names, features, strict=True)))["scores"]
-        return scores
+def _checkpoint(name: str, max_tokens: int | None) -> CrossEncoder:
+    trunk = _trunk(name, max_tokens)
+    state = load_file(str(Path(name) / HEAD))
+    tokenizer = cast(Any, trunk).tokenizer
+    head = Interaction(state["whole.weight"].shape[1], int(tokenizer.cls_token_id), int(tokenizer.sep_token_id))
+    head.load_state_dict(state)
+    return _with_head(trunk, head)
 
 
-def write_reranker(
-    model: CrossEncoder,
-    folder: Path,
-    info: Mapping[str, Any],
-    samples: Sequence[tuple[str, str]] = SAMPLES,
-    checkpoint: bool = False,
-) -> Reranker:
-    """Write a cross-encoder as a reranker folder, compare the two on pairs, and put it in place in one step.
-
-    :param info: what `reranker.json` says beside the runtime's own settings; `text_fields` and `blend` are needed.
-    :param checkpoint: keep the model itself too (safetensors), to go on from.
-    :raises CrossEncoderError: the folder holds something else, or cannot be written.
-    :raises ExportError: the exported model's scores differ by more than TOLERANCE.
-    """
-    field_names(info["text_fields"])
-    staging = folder.absolute().parent / f".{folder.name}.writing"
-    check_target(folder)
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    model = model.eval().float().cpu()
-    _export(model, staging)
-    whole = {
-        "format": FORMAT,
-        "max_tokens": int(cast(int, model.max_seq_length)),
-        "pad_token_id": int(model.tokenizer.pad_token_id or 0),
-        **info,
-    }
-    whole["version"] = content_version(staging, whole)
-    (staging / "reranker.json").write_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
-    _compare(model, Reranker(staging), samples)
-    if checkpoint:
-        model.save_pretrained(str(staging / "checkpoint"), create_model_card=False)
-    put_in_place(staging, folder)
-    return Reranker(folder)
+def _trunk(name: str, max_tokens: int | None) -> Transformer:
+    trunk: Transformer = Transformer(name, max_seq_length=max_tokens, model_kwargs={"use_safetensors": True})
+    cast(Any, trunk).model.config.num_labels = 1  # what sentence-transformers takes for the outputs of the whole
+    return trunk
 
 
-def check_target(folder: Path) -> None:
-    """:raises CrossEncoderError: the folder is no place for a reranker."""
-    if folder.exists() and not (folder / "reranker.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CrossEncoderError(f"{folder} is there and is not a reranker: give --out a new folder, or a reranker's")
-    try:
-        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CrossEncoderError(f"{folder} cannot be made ({error.strerror}): give --out a folder you may write") from None
+def _with_head(trunk: Transformer, head: Interaction) -> CrossEncoder:
+    model: CrossEncoder = CrossEncoder(modules=[trunk, head])
+    return model
 
 
-def _export(model: CrossEncoder, folder: Path) -> None:
-    encoded: Any = model.preprocess(list(SAMPLES[:2]))
-    names = [name for name in INPUTS if name in encoded]
-    batch = torch.export.Dim("batch", min=1)
-    length = torch.export.Dim("length", min=2, max=int(cast(int, model.max_seq_length)))
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of the libraries about each other
-        program = torch.export.export(
-            _Exported(model, names).eval(),
-            tuple(encoded[name] for name in names),
-            dynamic_shapes={"features": tuple({0: batch, 1: length} for _ in names)},
-            strict=False,
-        )
-        converted = ov.convert_model(program)
-    for port, name in zip(converted.inputs, names, strict=True):
-        port.get_tensor().set_names({name})
-    converted.outputs[0].get_tensor().set_names({"scores"})
-    converted.set_friendly_name("shelfwise")
-    for number, operation in enumerate(converted.get_ordered_ops()):
-        # The converter counts over the life of the process; the same model must give the same file.
-        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
-    ov.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
-    tokenizer = model.tokenizer.backend_tokenizer
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    tokenizer.save(str(folder / "tokenizer.json"))
-
-
-def _compare(model: CrossEncoder, written: Reranker, samples: Sequence[tuple[str, str]]) -> None:
-    """The whole way, tokens included: a model that wants a prompt or reads pairs in its own way is found out here."""
-    expected = model.predict(list(samples), activation_fn=nn.Identity(), show_progress_bar=False)
-    difference = float(np.abs(written.score(samples) - np.asarray(expected, dtype=np.float32)).max())
-    if not difference <= TOLERANCE:
-        raise ExportError(
-            f"the reranker's scores differ from the cross-encoder's by up to {difference:.1e}, at most {TOLERANCE:.0e} "
-            f"is allowed: report the model and the OpenVINO version ({ov.__version__})"
-        )
+def _reads_pairs(model: CrossEncoder) -> bool:
+    """Whether what was loaded had an output of its own, not one that loading made."""
+    made = cast(Any, model).config.architectures or ()
+    if any("CausalLM" in name for name in made):
+        return False
+    return len(list(model.children())) > 1 or any("SequenceClassification" in name for name in made)
