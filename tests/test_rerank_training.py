@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from shelfwise.reranker import Reranker
 from shelfwise_indexer.cross_encoder import begin_cross_encoder
 from shelfwise_indexer.judgements import JudgementError, read_judgements
-from shelfwise_indexer.rerank_fit import RerankFitSettings, fit_reranker, rerank_ndcg
-from shelfwise_indexer.rerank_lists import JudgedList, gains, hold_back, read_lists
+from shelfwise_indexer.rerank_fit import RerankFitSettings, fit_reranker, label_scale, rerank_ndcg
+from shelfwise_indexer.rerank_lists import JudgedList, hold_back, read_lists
 from shelfwise_indexer.rerank_training import RerankSettings, train_reranker
 from test_cli import refused_in_one_line, runner
 from tiny_backbone import write_tiny_backbone
@@ -68,9 +68,11 @@ def test_a_tenth_of_the_queries_is_held_back_by_the_seed():
     assert first == again != other
 
 
-def test_the_best_grade_is_one():
-    assert gains([0, 1, 4], most=4).tolist() == [0, 0.25, 1]
-    assert gains([0], most=0).tolist() == [0]
+def test_labels_are_shares_of_the_best_grade_or_aim_at_the_gain():
+    assert label_scale("bce", 4) == 0.25
+    aim = np.exp(label_scale("list", 4) * np.array([0, 1, 3]))
+    assert aim == pytest.approx([1, 2, 8])
+    assert label_scale("lambda", 4) == 1
 
 
 class TestLists:
@@ -136,7 +138,7 @@ def test_a_training_gives_a_reranker_that_is_the_same_again(files, backbone, tmp
     assert "held-back nDCG@10" in said.err
     reranker = Reranker(tmp_path / "one")
     assert reranker.info["data"]["sha256"] == judged.sha256
-    assert reranker.info["settings"]["fit"]["loss"] == "bce"
+    assert reranker.info["settings"]["fit"]["loss"] == "list"
     again = train_reranker(judged, files / "catalogue.jsonl", tmp_path / "two", settings)
     assert again.version == trained.version == reranker.version
     assert {path.name for path in tmp_path.iterdir()} >= {"one", "two"}

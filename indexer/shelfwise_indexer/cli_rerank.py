@@ -57,7 +57,7 @@ def export(model: str, out: Path, text_fields: str, max_tokens: int | None, blen
 @click.option("--queries", metavar="FILE", help="JSON lines: id, query. Needed with TREC qrels.")
 @_fields
 @click.option("--backbone", default="english", show_default=True, help="english, multilingual, a folder or hub name.")
-@click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 4]")
+@click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 3]")
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(8), help="Of query and product.")
 @_blend
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed: same reranker.")

@@ -1,5 +1,6 @@
 """Fitting a cross-encoder to judged lists: `transformers.Trainer`, stopped early by nDCG on queries held back."""
 
+import math
 import sys
 import tempfile
 import warnings
@@ -26,7 +27,7 @@ from transformers import (
 )
 
 from shelfwise_indexer.evaluate import ndcg
-from shelfwise_indexer.rerank_lists import JudgedList, gains
+from shelfwise_indexer.rerank_lists import JudgedList
 
 LossKind = Literal["bce", "list", "lambda"]
 PREDICTED_AT_ONCE = 128  # pairs
@@ -36,11 +37,11 @@ PREDICTED_AT_ONCE = 128  # pairs
 class RerankFitSettings:
     """How a cross-encoder is fitted."""
 
-    loss: Annotated[LossKind, Field(description="Binary cross-entropy of the grade, ListNet, or LambdaLoss.")] = "bce"
-    epochs: Annotated[int, Field(ge=1, description="At most; training stops early.")] = 4
+    loss: Annotated[LossKind, Field(description="Binary cross-entropy of the grade, ListNet, or LambdaLoss.")] = "list"
+    epochs: Annotated[int, Field(ge=1, description="At most; training stops early.")] = 3
     batch_size: Annotated[int, Field(ge=1, description="Lists of one step.")] = 4
     list_size: Annotated[int, Field(ge=2, description="Products of a query in one list, drawn anew each time.")] = 8
-    learning_rate: Annotated[float, Field(gt=0, description="At the end of the warm-up.")] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, description="At the end of the warm-up.")] = 3e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_share: Annotated[float, Field(ge=0, lt=1, description="Of all steps, in which the rate rises.")] = 0.1
     patience: Annotated[int, Field(ge=1, description="Epochs without a better held-back nDCG before it stops.")] = 2
@@ -60,7 +61,7 @@ def fit_reranker(
     """
     held_back = [one for one in held_back if any(one.grades)]
     most = max(max(one.grades) for one in train)
-    data = _Lists(train, settings.list_size, most)
+    data = _Lists(train, settings.list_size, label_scale(settings.loss, most))
     with tempfile.TemporaryDirectory(prefix="shelfwise-rerank-") as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
         trainer = _Trainer(
@@ -78,6 +79,21 @@ def fit_reranker(
         trainer.train()
         trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     return trainer.state.best_metric if held_back else None
+
+
+def label_scale(kind: LossKind, most: int) -> float:
+    """What a grade is multiplied by to be a label.
+
+    `bce` wants shares of the best grade, `most`; ListNet aims at the softmax of the labels, which by ln 2 is in
+    proportion to 2^grade, as the gain of nDCG is; LambdaLoss makes gains of grades itself.
+    """
+    match kind:
+        case "bce":
+            return 1.0 / max(most, 1)
+        case "list":
+            return math.log(2.0)
+        case "lambda":
+            return 1.0
 
 
 def rerank_ndcg(model: CrossEncoder, lists: Sequence[JudgedList]) -> float:
@@ -98,10 +114,10 @@ def rerank_ndcg(model: CrossEncoder, lists: Sequence[JudgedList]) -> float:
 class _Lists(Dataset[tuple[str, list[str], Tensor]]):
     """An epoch has each query as often as its products fill lists; which ones is drawn by torch's generator."""
 
-    def __init__(self, lists: Sequence[JudgedList], size: int, most: int) -> None:
+    def __init__(self, lists: Sequence[JudgedList], size: int, scale: float) -> None:
         self.lists = [one for one in lists for _ in range(-(-len(one.texts) // size))]
         self.size = size
-        self.most = most
+        self.scale = scale
 
     def __len__(self) -> int:
         return len(self.lists)
@@ -109,7 +125,7 @@ class _Lists(Dataset[tuple[str, list[str], Tensor]]):
     def __getitem__(self, place: int) -> tuple[str, list[str], Tensor]:
         one = self.lists[place]
         drawn = torch.randperm(len(one.texts))[: self.size].tolist()
-        labels = torch.from_numpy(gains([one.grades[at] for at in drawn], self.most))
+        labels = self.scale * torch.tensor([one.grades[at] for at in drawn], dtype=torch.float32)
         return one.query, [one.texts[at] for at in drawn], labels
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from shelfwise.text import TextRecipe, field_names
@@ -82,8 +81,3 @@ def hold_back(
         tuple(one for one in lists if one.query.casefold() not in held),
         tuple(one for one in lists if one.query.casefold() in held),
     )
-
-
-def gains(grades: Sequence[int], most: int) -> npt.NDArray[np.float32]:
-    """Grades as labels from 0 to 1, float32 [n]; `most` is 1."""
-    return (np.asarray(grades) / max(most, 1)).astype(np.float32)
