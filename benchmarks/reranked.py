@@ -1,14 +1,16 @@
 """Rerankers for judged queries, cross-validated: none sees the labels of a query that it is measured on."""
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shelfwise import ProductSearch, Reranker
+from shelfwise.encoder import Floats
 from shelfwise.errors import InvalidReranker
 from shelfwise.hit import Hit
 from shelfwise.search_settings import MAX_RERANK, SearchSettings
@@ -35,6 +37,7 @@ def train_folds(grades: Mapping[str, Mapping[str, int]], catalogue: Path, folder
         used = sum(len(query.grades) for query in others)
         judgements = Judgements(others, used, used, ())
         reranker = trained(judgements, catalogue, folder / f"fold-{number}")
+        reranker.score = remembered(reranker.score)  # type: ignore[method-assign]
         of_query |= dict.fromkeys(own, reranker)
     return of_query
 
@@ -42,13 +45,26 @@ def train_folds(grades: Mapping[str, Mapping[str, int]], catalogue: Path, folder
 def trained(judgements: Judgements, catalogue: Path, folder: Path) -> Reranker:
     try:
         found = Reranker(folder)
-        if found.info["data"]["sha256"] == judgements.sha256:
+        wanted = {"data": judgements.sha256, "settings": json.loads(json.dumps(asdict(RerankSettings())))}
+        if {"data": found.info["data"]["sha256"], "settings": found.info["settings"]} == wanted:
             return found
     except InvalidReranker:
         pass
     folder.parent.mkdir(parents=True, exist_ok=True)
     train_reranker(judgements, catalogue, folder, RerankSettings())
     return Reranker(folder)
+
+
+def remembered(score: Callable[[Sequence[tuple[str, str]]], Floats]) -> Callable[[Sequence[tuple[str, str]]], Floats]:
+    """The same scores; a pair that was read before, for another fusion or weight, is not read again."""
+    seen: dict[tuple[str, str], float] = {}
+
+    def asked(pairs: Sequence[tuple[str, str]]) -> Floats:
+        if new := [pair for pair in dict.fromkeys(pairs) if pair not in seen]:
+            seen.update(zip(new, score(new).tolist(), strict=True))
+        return np.array([seen[pair] for pair in pairs], dtype=np.float32)
+
+    return asked
 
 
 class CrossValidated:

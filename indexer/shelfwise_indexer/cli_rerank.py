@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,9 +25,9 @@ def rerank() -> None:
 
 _out = click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the reranker.")
 _fields = click.option("--text-fields", default="title", show_default=True, help="Fields or attributes, in order.")
-_blend = click.option(
+_blend = partial(
+    click.option,
     "--blend",
-    default=1.0,
     show_default=True,
     type=click.FloatRange(0, 1),
     help="Weight of its score against the search's own; 1: its score alone.",
@@ -38,7 +39,7 @@ _blend = click.option(
 @_out
 @_fields
 @click.option("--max-tokens", type=click.IntRange(8), help="Of query and product.  [default: 128, or the model's own]")
-@_blend
+@_blend(default=1.0)
 def export(model: str, out: Path, text_fields: str, max_tokens: int | None, blend: float) -> None:
     """Write MODEL, a cross-encoder's folder or hub name, as a folder that `search --reranker` reads.
 
@@ -59,7 +60,7 @@ def export(model: str, out: Path, text_fields: str, max_tokens: int | None, blen
 @click.option("--backbone", default="english", show_default=True, help="english, multilingual, a folder or hub name.")
 @click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 3]")
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(8), help="Of query and product.")
-@_blend
+@_blend(default=0.7)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed: same reranker.")
 def train(
     judgements: str,

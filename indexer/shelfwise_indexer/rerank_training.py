@@ -31,7 +31,7 @@ class RerankSettings:
     text_fields: tuple[str, ...] = ("title",)
     max_tokens: int = 64
     """Of query and product together."""
-    blend: float = 1.0
+    blend: float = 0.7
     """Weight of its score against the fused one."""
     held_back: float = 0.1
     """Share of the queries."""
