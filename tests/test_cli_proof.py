@@ -1,5 +1,6 @@
 """`shelfwise evaluate search` on a small shop of its own, on the real server."""
 
+import math
 import uuid
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
+from hand_reranker import write_hand_reranker
 from shelfwise.index import live
 from shelfwise_indexer import indexed
 from shelfwise_indexer.ablation import SHUFFLED, shuffled
@@ -132,6 +134,24 @@ def test_files_or_servers_that_are_not_there_are_one_line(evaluated):
 def test_an_oracle_needs_queries_that_name_their_category(evaluated, tmp_path):
     (tmp_path / "judged.jsonl").write_text('{"query": "boiler", "id": "k1", "grade": 2}\n')
     assert [line["system"] for line in evaluated(judgements="judged.jsonl", queries=None).lines][-1] == SHUFFLED
+
+
+def test_a_reranker_is_a_row_of_its_own_and_leaves_the_others_as_they_were(evaluated, tmp_path):
+    reranker = write_hand_reranker(tmp_path / "reranker", {"boiler": (1,), "leather": (9,)})
+    without = evaluated().lines
+    ran = evaluated("--rerank", "10", "--reranker", "reranker", "--out", "proof")
+    assert ran.status == 0, ran.err
+    *others, line = ran.lines
+    assert line["system"] == "hybrid + category + rerank"
+    assert [one["ndcg@10"] for one in others] == [one["ndcg@10"] for one in without]
+    # To `boiler` it puts a leather case (grade 0) before the two kettles (grade 2, gain 3).
+    boiler = (3 / math.log2(3) + 3 / 2) / (3 + 3 / math.log2(3))
+    assert line["ndcg@10"] == pytest.approx((2 + boiler) / 3, abs=1e-4)
+    assert line["minus"]["hybrid + category"]["mean"] < 0
+    assert "rerank minus hybrid + category" in (tmp_path / "proof" / "search.html").read_text("utf-8")
+    short = evaluated("--no-ablation", "--rerank", "10", "--reranker", reranker.path)
+    assert [one["system"] for one in short.lines] == ["BM25", "hybrid + category", "hybrid + category + rerank"]
+    assert refused_in_one_line(evaluated("--rerank", "10"), "needs --reranker FOLDER")
 
 
 def test_shuffling_keeps_how_sure_the_classifier_is_and_is_the_same_each_time(model):

@@ -17,8 +17,16 @@ BM25, SEMANTIC, HYBRID = "BM25", "semantic", "hybrid"
 CATEGORY = "hybrid + category"
 SHUFFLED = "hybrid + shuffled category"
 ORACLE = "hybrid + oracle category"
+RERANK = "hybrid + category + rerank"
 SHOWN = CATEGORY  # what `shelfwise search` does unless it is told otherwise
-STEPS = ((HYBRID, BM25), (HYBRID, SEMANTIC), (CATEGORY, HYBRID), (SHUFFLED, HYBRID), (ORACLE, HYBRID))
+STEPS = (
+    (HYBRID, BM25),
+    (HYBRID, SEMANTIC),
+    (CATEGORY, HYBRID),
+    (SHUFFLED, HYBRID),
+    (ORACLE, HYBRID),
+    (RERANK, CATEGORY),
+)
 """New and old: what each part has to add; the shuffled category only has to do no harm."""
 SEED = 0
 
@@ -30,12 +38,13 @@ def ablation(
 
     `shuffled` is the guard against harm: each query's probabilities go to leaves drawn at random (fixed seed). `oracle`
     is what a perfect classifier would give: only there when queries name their category; a query that does not keeps
-    the predicted one.
+    the predicted one. `rerank` is there when the settings have a reranker.
 
-    :param settings: of the whole search; its category boost is turned off where a system does without.
+    :param settings: of the whole search; its category boost and its reranker are left out where a system does without.
     """
-    whole = ProductSearch(client, alias, bundle, settings)
-    plain = ProductSearch(client, alias, bundle, replace(settings, category_boost=0.0))
+    as_fused = replace(settings, rerank=None, reranker=None)
+    whole = ProductSearch(client, alias, bundle, as_fused)
+    plain = ProductSearch(client, alias, bundle, replace(as_fused, category_boost=0.0))
     systems = {
         BM25: in_mode(plain, "lexical"),
         SEMANTIC: in_mode(plain, "semantic"),
@@ -44,7 +53,10 @@ def ablation(
         SHUFFLED: _believing(whole, shuffled(bundle, queries)),
     }
     known: dict[str, Probabilities] = {query.id: {query.category: 1.0} for query in queries if query.category}
-    return systems | ({ORACLE: _believing(whole, known)} if known else {})
+    systems |= {ORACLE: _believing(whole, known)} if known else {}
+    if settings.reranker is not None:
+        systems[RERANK] = in_mode(ProductSearch(client, alias, bundle, settings), "hybrid")
+    return systems
 
 
 def in_mode(searcher: ProductSearch, mode: Mode) -> System:

@@ -43,7 +43,7 @@ def resolve(name: str, texts: Iterable[str] = ()) -> Backbone:
     if name == "multilingual":
         folder = e5.convert(cache_folder(os.environ, None) / "backbones")
         return Backbone("multilingual-e5-small", str(folder), "MIT")
-    return Backbone(name, name, _licence(Path(name)))
+    return Backbone(name, name, licence_of(Path(name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _share_not_latin(texts: Iterable[str]) -> float:
     return foreign / max(seen, 1)
 
 
-def _licence(folder: Path) -> str:
+def licence_of(folder: Path) -> str:
     """The licence that a model folder's README names in its front matter, or its parent bundle's."""
     readme = folder / "README.md"
     if readme.is_file() and (found := re.search(r"^license:\s*(\S+)", readme.read_text("utf-8", "replace"), re.M)):

@@ -11,7 +11,15 @@ from typing import Any
 import click
 import orjson
 
-from shelfwise.console import REJECTED, alias_option, bundle_option, emit, url_option
+from shelfwise.console import (
+    REJECTED,
+    alias_option,
+    bundle_option,
+    emit,
+    rerank_options,
+    reranker_of,
+    url_option,
+)
 from shelfwise.errors import UsageError
 
 SAID = 20  # rejected lines that are named one by one
@@ -28,6 +36,7 @@ SAID = 20  # rejected lines that are named one by one
     "--relevant", default=1, show_default=True, type=click.IntRange(1), help="Least grade that recall and MRR count."
 )
 @click.option("--ablation/--no-ablation", default=True, show_default=True, help="All systems, or BM25 and the search.")
+@rerank_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for figures.json and the page search.html.")
 @click.option("--gate", metavar="FILE", help="An earlier figures.json: status 1 when the search got worse.")
 @click.option("--table", is_flag=True, help="For people, not programs.")
@@ -40,6 +49,8 @@ def search(
     k: int,
     relevant: int,
     ablation: bool,
+    rerank: int | None,
+    reranker: Path | None,
     out: Path | None,
     gate: str | None,
     table: bool,
@@ -52,6 +63,7 @@ def search(
     \b
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.jsonl --out proof
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.qrels --queries queries.jsonl --table
+    shelfwise evaluate search --alias products --bundle bundle --judgements judged.jsonl --rerank 50 --reranker reranker
     shelfwise evaluate search --alias products --bundle bundle --gate proof/figures.json
     """
     from shelfwise.bundle import Bundle
@@ -64,6 +76,7 @@ def search(
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.search_evaluation import evaluate_search
 
+    settings = SearchSettings(rerank=rerank, reranker=reranker_of(rerank, reranker))
     saved = read_figures(gate) if gate else None
     if gate and saved is None:
         raise UsageError(f"{gate} holds no figures: expected the figures.json of `shelfwise evaluate search --out`")
@@ -73,12 +86,13 @@ def search(
         judged = saved.judgements
     else:
         raise UsageError("give --judgements FILE, or an earlier figures.json as --gate, whose judgements are used then")
-    _say_what_was_read(judged)
+    say_what_was_read(judged)
     with closing(connect(url)) as client:
         live = status(client, alias)
-        systems = parts.ablation(client, alias, Bundle.load(bundle), SearchSettings(), judged.queries)
+        systems = parts.ablation(client, alias, Bundle.load(bundle), settings, judged.queries)
         if not ablation:
-            systems = {name: systems[name] for name in (parts.BM25, parts.SHOWN)}
+            kept = (parts.BM25, parts.SHOWN, parts.RERANK)
+            systems = {name: system for name, system in systems.items() if name in kept}
         evaluation = evaluate_search(systems, judged, live["products"], k, relevant)
     if out is not None:
         about = {
@@ -128,7 +142,8 @@ def similar(alias: str, url: str | None, k: int, sample: int) -> None:
         )
 
 
-def _say_what_was_read(judged: Any) -> None:
+def say_what_was_read(judged: Any) -> None:
+    """Counts of judgements and queries on stderr, with the first of the lines that were rejected."""
     bad = [*judged.bad_queries, *judged.rejected]
     for line in bad[:SAID]:
         click.echo(str(line), err=True)

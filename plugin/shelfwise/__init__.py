@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shelfwise.product import Product, parse_product
     from shelfwise.recommend import SimilarProducts
     from shelfwise.recommender import Recommender
+    from shelfwise.reranker import Reranker
     from shelfwise.search import ProductSearch
     from shelfwise.search_settings import SearchSettings
     from shelfwise.server import connect
@@ -20,6 +21,7 @@ __all__ = [
     "Product",
     "ProductSearch",
     "Recommender",
+    "Reranker",
     "SearchSettings",
     "ShelfwiseError",
     "SimilarProducts",
@@ -34,6 +36,7 @@ _ROOMS = {
     "ProductSearch": "shelfwise.search",
     "SearchSettings": "shelfwise.search_settings",
     "Recommender": "shelfwise.recommender",
+    "Reranker": "shelfwise.reranker",
     "SimilarProducts": "shelfwise.recommend",
     "connect": "shelfwise.server",
     "parse_product": "shelfwise.product",

@@ -168,17 +168,22 @@ def content_version(folder: Path, info: Mapping[str, Any]) -> str:
 
     :raises InvalidBundle: one of the files is missing.
     """
-    digest = hashlib.sha256(
-        orjson.dumps(
-            {name: info[name] for name in (*VERSIONED_SETTINGS, *OPTIONAL_SETTINGS) if name in info},
-            option=orjson.OPT_SORT_KEYS,
-        )
-    )
-    for name in MODEL_FILES:
-        try:
-            with (folder / name).open("rb") as file:
-                while block := file.read(_HASH_BLOCK):
-                    digest.update(block)
-        except FileNotFoundError:
-            raise InvalidBundle(f"{folder} is incomplete: {name} is missing; copy it again or train it again") from None
+    settings = {name: info[name] for name in (*VERSIONED_SETTINGS, *OPTIONAL_SETTINGS) if name in info}
+    try:
+        return content_hash(folder, settings, MODEL_FILES)
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise InvalidBundle(f"{folder} is incomplete: {missing} is missing; copy it again or train it again") from None
+
+
+def content_hash(folder: Path, settings: Mapping[str, Any], files: Sequence[str]) -> str:
+    """Hash of settings and of files in a folder, 12 hex digits.
+
+    :raises FileNotFoundError: one of the files is missing.
+    """
+    digest = hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS))
+    for name in files:
+        with (folder / name).open("rb") as file:
+            while block := file.read(_HASH_BLOCK):
+                digest.update(block)
     return digest.hexdigest()[:12]

@@ -6,7 +6,16 @@ from typing import Any, cast, get_args
 
 import click
 
-from shelfwise.console import alias_option, bundle_option, emit, read_queries, show, url_option
+from shelfwise.console import (
+    alias_option,
+    bundle_option,
+    emit,
+    read_queries,
+    rerank_options,
+    reranker_of,
+    show,
+    url_option,
+)
 from shelfwise.errors import UsageError
 
 
@@ -42,6 +51,7 @@ from shelfwise.errors import UsageError
 )
 @click.option("--all-variants", is_flag=True, help="Every variant of a product, not only the best.")
 @click.option("--any-stock", is_flag=True, help="What is out of stock keeps its place instead of coming last.")
+@rerank_options
 @click.option("--table", is_flag=True, help="For people, not programs.")
 def search(
     query: str | None,
@@ -65,6 +75,8 @@ def search(
     synonyms: Path | None,
     all_variants: bool,
     any_stock: bool,
+    rerank: int | None,
+    reranker: Path | None,
     table: bool,
 ) -> None:
     """Products for a query, best first.
@@ -75,6 +87,7 @@ def search(
         --category "Sports & Outdoor" --filter price=..50
     shelfwise search "red kettle" --alias products --bundle bundle --facets --explain --synonyms synonyms.txt
     shelfwise search --queries queries.jsonl --alias products --bundle bundle
+    shelfwise search "red kettle" --alias products --bundle bundle --rerank 50 --reranker reranker
     """
     from shelfwise.bundle import Bundle
     from shelfwise.query_weights import QueryWeights
@@ -96,6 +109,8 @@ def search(
         out_of_stock_last=not any_stock,
         collapse_variants=not all_variants,
         synonyms=None if synonyms is None else Synonyms(synonyms),
+        rerank=rerank,
+        reranker=reranker_of(rerank, reranker),
     )
     options = {"offset": offset, "sort": sort, "highlight": highlight, "explain": explain}
     with closing(connect(url)) as client:

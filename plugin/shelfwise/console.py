@@ -16,6 +16,7 @@ from shelfwise.table import hit_table
 
 if TYPE_CHECKING:
     from shelfwise.hit import Hit
+    from shelfwise.reranker import Reranker
 
 REJECTED, FAILED, INTERRUPTED = 1, 2, 130
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,6 +37,34 @@ def bundle_option(command: Command) -> Command:
     return click.option(
         "--bundle", required=True, type=click.Path(path_type=Path), help="The folder that `shelfwise train` wrote."
     )(command)
+
+
+def rerank_options(command: Command) -> Command:
+    """`--rerank` and `--reranker`; see `reranker_of`."""
+    count = click.option("--rerank", type=int, metavar="N", help="Put the first N hits (1-100) in order by --reranker.")
+    folder = click.option(
+        "--reranker",
+        type=click.Path(path_type=Path),
+        help="What `shelfwise rerank export` or `train` wrote.",
+    )
+    return count(folder(command))
+
+
+def reranker_of(rerank: int | None, folder: Path | None) -> "Reranker | None":
+    """The reranker that the options name.
+
+    :raises UsageError: one of them without the other.
+    :raises InvalidReranker: the folder is missing or damaged.
+    """
+    from shelfwise.reranker import Reranker
+
+    if rerank is not None and folder is None:
+        raise UsageError(
+            f"--rerank {rerank} needs --reranker FOLDER, which `shelfwise rerank export` or `train` writes"
+        )
+    if rerank is None and folder is not None:
+        raise UsageError(f"--reranker {folder} needs the number of hits that it puts in order, such as --rerank 50")
+    return None if folder is None else Reranker(folder)
 
 
 def emit(line: Any) -> None:

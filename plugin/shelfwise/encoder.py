@@ -85,15 +85,19 @@ class Encoder:
         return Encoded(vectors, probabilities)
 
     def _run(self, tokens: list[list[int]]) -> tuple[Floats, Floats]:
-        length = max(len(ids) for ids in tokens)
-        input_ids = np.full((len(tokens), length), self._pad, dtype=np.int64)
-        attention_mask = np.zeros((len(tokens), length), dtype=np.int64)
-        for row, ids in enumerate(tokens):
-            input_ids[row, : len(ids)] = ids
-            attention_mask[row, : len(ids)] = 1
+        input_ids = padded(tokens, self._pad)
+        attention_mask = padded([[1] * len(ids) for ids in tokens], 0)
         with self._lock:
             outputs = self._request.infer({"input_ids": input_ids, "attention_mask": attention_mask})
             return outputs["embedding"].copy(), outputs["logits"].copy()
+
+
+def padded(rows: Sequence[Sequence[int]], fill: int) -> npt.NDArray[np.int64]:
+    """Rows of like kind as one array, int64 [n, longest]."""
+    array = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
+    for place, row in enumerate(rows):
+        array[place, : len(row)] = row
+    return array
 
 
 def softmax(logits: Floats) -> Floats:

@@ -21,6 +21,10 @@ class InvalidBundle(ShelfwiseError):
     """A bundle folder is missing, incomplete or changed since it was written."""
 
 
+class InvalidReranker(ShelfwiseError):
+    """A reranker folder is missing, incomplete or changed since it was written."""
+
+
 class IncompatibleIndex(ShelfwiseError):
     """An index and a bundle, or an index and this version of shelfwise, do not belong together."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from shelfwise.belief import Belief
 from shelfwise.product import plain
-from shelfwise.ranking import Candidate, nodes_of
+from shelfwise.ranking import Candidate, Reranked, nodes_of
 from shelfwise.search_settings import Fusion
 from shelfwise.taxonomy import Path, parse_path
 
@@ -57,6 +57,8 @@ class Explanation:
     exact: bool
     """It came first for the query's model number or brand."""
     score: float
+    reranked: Reranked | None
+    """What the reranker made of it; None: it was not among those read."""
 
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
@@ -90,6 +92,7 @@ def explain(
         popularity_boost=candidate.popularity_boost,
         exact=candidate.exact,
         score=candidate.score,
+        reranked=candidate.reranked,
     )
 
 

@@ -49,6 +49,14 @@ class Order:
             last = self.out_of_stock_last and _out_of_stock(candidate)
             (self._last if last else self._first).append(candidate)
 
+    def first(self, count: int) -> list[Candidate]:
+        """The first `count`; with `out_of_stock_last`, of those that are not."""
+        return self._first[:count]
+
+    def rearrange(self, candidates: Sequence[Candidate]) -> None:
+        """Give the first products, as many as these, this order."""
+        self._first[: len(candidates)] = candidates
+
     def has(self, count: int) -> bool:
         """Whether the first `count` are known for good."""
         return self.exhausted or len(self._first) >= count

@@ -195,6 +195,11 @@ def holds_outside_title(word: str) -> Body:
     return {"multi_match": {"query": word, "fields": fields}}
 
 
+def with_fields(body: Body, names: Sequence[str]) -> Body:
+    """The same search, with further fields of each hit."""
+    return {**body, "_source": list(dict.fromkeys([*body["_source"], *names]))}
+
+
 def with_highlights(body: Body) -> Body:
     """The same search, and for each hit its title and its description with the words marked `<em>`.
 

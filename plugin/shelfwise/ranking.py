@@ -21,6 +21,18 @@ Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Reranked:
+    """What the reranker made of a product."""
+
+    rank: int
+    """Its rank before, 1 = best."""
+    score: float
+    """The reranker's, a logit."""
+    blended: float
+    """With the score so far, 0 to 1: what the new order is by."""
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One product that a retriever found, with all that its place depends on."""
 
@@ -41,6 +53,8 @@ class Candidate:
     category_boost: float
     popularity_boost: float
     exact: bool
+    reranked: Reranked | None = None
+    """None: it was not read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from shelfwise.query import (
     lexical,
     semantic,
     with_corrections,
+    with_fields,
     with_highlights,
 )
 from shelfwise.ranking import Found, Retrieved
@@ -51,6 +52,8 @@ class Request:
     highlight: bool
     count: bool = False
     """Ask for the facets too."""
+    fields: Sequence[str] = ()
+    """Of each hit, beside what a hit shows."""
 
 
 def retrieve(
@@ -91,9 +94,10 @@ def _bodies(asked: Asked, depth: int, request: Request) -> dict[str, Body]:
         body = _lexical(asked, depth, request, asked.others)
         bodies["lexical"] = with_corrections(body, asked.words) if request.spelling else body
     if asked.vector is not None:
-        bodies["semantic"] = semantic(asked.vector, depth, request.filters)
+        bodies["semantic"] = with_fields(semantic(asked.vector, depth, request.filters), request.fields)
         if asked.belief is not None and asked.belief.likely:
-            bodies["added"] = semantic(asked.vector, ADDED, [*request.filters, in_any_of(asked.belief.likely)])
+            filters = [*request.filters, in_any_of(asked.belief.likely)]
+            bodies["added"] = with_fields(semantic(asked.vector, ADDED, filters), request.fields)
     if request.count:
         words = None if request.mode == "semantic" else asked.words
         bodies["counted"] = counted(request.filters, words, asked.others)
@@ -101,7 +105,7 @@ def _bodies(asked: Asked, depth: int, request: Request) -> dict[str, Body]:
 
 
 def _lexical(asked: Asked, depth: int, request: Request, others: Sequence[str]) -> Body:
-    body = lexical(asked.words, depth, request.filters, others)
+    body = with_fields(lexical(asked.words, depth, request.filters, others), request.fields)
     return with_highlights(body) if request.highlight else body
 
 
@@ -141,6 +145,10 @@ def _complete(
     """Where the graph gave fewer than were asked for, compare with every product that passes the filters."""
     short = [place for place, lists in enumerate(found) if len(lists.get("semantic", ())) < depth]
     vectors: Iterable[tuple[int, Sequence[float] | None]] = ((place, asked[place].vector) for place in short)
-    bodies = {place: exact(vector, depth, request.filters) for place, vector in vectors if vector is not None}
+    bodies = {
+        place: with_fields(exact(vector, depth, request.filters), request.fields)
+        for place, vector in vectors
+        if vector is not None
+    }
     for place, answer in zip(bodies, alias.ask(index, list(bodies.values())), strict=True):
         found[place]["semantic"] = answer["hits"]["hits"]

@@ -23,6 +23,7 @@ from shelfwise.page import Page
 from shelfwise.product import plain
 from shelfwise.query import MAX_HITS
 from shelfwise.ranking import rank
+from shelfwise.rerank import rerank
 from shelfwise.retrieval import Asked, Request, count_all, retrieve
 from shelfwise.search_settings import Mode, SearchSettings, Sort
 from shelfwise.spelling import said
@@ -99,7 +100,8 @@ class ProductSearch:
     ) -> list[Hit]:
         """The k best products, best first; k whenever the filters leave k (in mode `lexical`: k that hold a word).
 
-        The order is that of the list: `score` is the retrievers' and boosts', and knows neither stock nor exact words.
+        The order is that of the list: `score` is the retrievers' and boosts', and knows neither stock, exact words nor
+        what a reranker made of it.
 
         :param category: a path (`"A > B"` or names, root first); finds everything below it too.
         :param filters: conditions as `Filter` or as its text, `brand=Sony`.
@@ -243,6 +245,7 @@ class ProductSearch:
             spelling=self._settings.spelling,
             highlight=wanted.highlight or wanted.explain,
             count=wanted.count,
+            fields=() if self._settings.reranker is None else self._settings.reranker.sources,
         )
         by_name = any(condition.field in ("id", "variant_of") for condition in wanted.conditions)
         collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
@@ -260,9 +263,14 @@ class ProductSearch:
                 orders[place].extend(ranked, all(len(given) < depth for given in retrieved.lists.values()))
                 if depth == WINDOWS[0]:
                     orders[place].corrections = retrieved.corrections
+                    self._rerank(orders[place], query.words, wanted)
                     self._count(index, orders[place], retrieved.counted, request)
             request = replace(request, count=False)
         return orders
+
+    def _rerank(self, order: Order, words: str, wanted: "_Wanted") -> None:
+        if self._settings.reranker is not None and self._settings.rerank is not None and wanted.sort is None:
+            rerank(order, words, self._settings.reranker, self._settings.rerank)
 
     def _count(self, index: LiveIndex, order: Order, counted: Mapping[str, Any] | None, request: Request) -> None:
         if counted is not None and not counted["hits"]["total"]["value"] and request.mode == "hybrid":

@@ -8,6 +8,7 @@ from shelfwise.errors import UnknownRetriever, UsageError
 from shelfwise.query_weights import QueryWeights
 
 if TYPE_CHECKING:
+    from shelfwise.reranker import Reranker
     from shelfwise.synonyms import Synonyms
 
 Mode = Literal["hybrid", "lexical", "semantic"]
@@ -15,6 +16,7 @@ Fusion = Literal["rank", "score", "query"]
 Sort = Literal["price", "-price", "created_at", "popularity"]
 RETRIEVERS = ("lexical", "semantic")
 MAX_BOOST = 10.0
+MAX_RERANK = 100  # hits: so many are known from the first window, whatever the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class SearchSettings:
     spelling: bool = True
     """A word that no title has is looked for in its nearest spelling as well."""
     synonyms: "Synonyms | None" = None
+    rerank: int | None = None
+    """So many of the first hits are put in order by the reranker; those behind them stay, as does a sorted search."""
+    reranker: "Reranker | None" = None
 
     def __post_init__(self) -> None:
         if self.fusion not in get_args(Fusion):
@@ -50,6 +55,10 @@ class SearchSettings:
         for name in ("category_boost", "popularity"):
             if not 0.0 <= getattr(self, name) <= MAX_BOOST:
                 raise UsageError(f"{name} must be from 0 (off) to {MAX_BOOST:g}, got {getattr(self, name)!r}")
+        if (self.rerank is None) != (self.reranker is None):
+            raise UsageError("rerank says how many hits the reranker puts in order: give both of them, or neither")
+        if self.rerank is not None and (isinstance(self.rerank, bool) or self.rerank not in range(1, MAX_RERANK + 1)):
+            raise UsageError(f"rerank must be a whole number of hits from 1 to {MAX_RERANK}, got {self.rerank!r}")
         weights = self.weights or {}
         if unknown := sorted(weights.keys() - set(RETRIEVERS)):
             raise UnknownRetriever(f"no retriever is named {', '.join(unknown)}: there are {', '.join(RETRIEVERS)}")
