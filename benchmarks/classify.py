@@ -23,7 +23,6 @@ import numpy as np
 from figures import rows, tell
 from shelfwise import Bundle
 from shelfwise.product import Product
-from shelfwise_indexer import train
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
 from shelfwise_indexer.clean import union
 from shelfwise_indexer.duplicates import duplicate_groups, variant_pairs
@@ -34,6 +33,7 @@ from shelfwise_indexer.preparation import read_labelled, same_title
 from shelfwise_indexer.report import ReportData
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.split import stratified_grouped
+from shelfwise_indexer.training import train
 
 SET_ASIDE = 0.2
 

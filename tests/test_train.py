@@ -24,7 +24,7 @@ from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.preparation import TrainingError
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.taxonomy_changes import Change, Changes
-from shelfwise_indexer.train import Trained, carry_over, train
+from shelfwise_indexer.training import Trained, carry_over, train
 from tiny_backbone import write_tiny_backbone
 
 pytestmark = pytest.mark.model
@@ -393,3 +393,12 @@ def test_grouped_logits_add_up_what_the_runtime_adds_up(multi_label):
     shape = sigmoid if multi_label else softmax
     expected = by_leaf(shape(own), groups.numpy(), 2, multi_label)
     np.testing.assert_allclose(shape(grouped.detach().numpy()), expected, atol=1e-5)
+
+
+def test_the_package_gives_the_functions_however_often_it_is_asked():
+    for _ in range(2):
+        from shelfwise_indexer import index as one
+        from shelfwise_indexer import train as other
+
+        assert callable(one)
+        assert other is train

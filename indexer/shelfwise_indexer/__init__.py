@@ -4,15 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shelfwise_indexer.ingest import index
-    from shelfwise_indexer.train import train
+    from shelfwise_indexer.training import train
 
 __all__ = ["index", "train"]
 
-_ROOMS = {"index": "shelfwise_indexer.ingest", "train": "shelfwise_indexer.train"}
+_ROOMS = {"index": "shelfwise_indexer.ingest", "train": "shelfwise_indexer.training"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a room when something of it is first asked for: the command line must not wait for torch."""
+    """Load a room when something of it is first asked for: the command line must not wait for torch.
+
+    No room has the name of what it gives: as the attribute of this package it would stand in its place.
+    """
     if name not in _ROOMS:
         raise AttributeError(f"module 'shelfwise_indexer' has no attribute {name!r}")
     from importlib import import_module

@@ -63,7 +63,7 @@ def train(
     """
     from shelfwise.bundle import Bundle
     from shelfwise_indexer.config import show_config as shown
-    from shelfwise_indexer.train import train as train_bundle
+    from shelfwise_indexer.training import train as train_bundle
 
     given = {"backbone": backbone, "max_tokens": max_tokens, "auto_accept_precision": auto_accept_precision}
     before = Bundle.load(start) if start else None

@@ -17,7 +17,7 @@ from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.split import folds
-from shelfwise_indexer.train import train
+from shelfwise_indexer.training import train
 
 
 @dataclass(frozen=True, slots=True)

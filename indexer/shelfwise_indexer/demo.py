@@ -30,7 +30,7 @@ from shelfwise_indexer.evaluate import ndcg
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.settings import TrainSettings
-from shelfwise_indexer.train import train
+from shelfwise_indexer.training import train
 
 ALIAS = "shelfwise-demo"
 SETTINGS = TrainSettings(backbone="multilingual", fit=FitSettings(epochs=8))

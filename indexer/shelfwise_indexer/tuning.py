@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from shelfwise_indexer.settings import TrainSettings
-from shelfwise_indexer.train import train
+from shelfwise_indexer.training import train
 
 STARTUP_TRIALS = 4  # that run to their end before others are compared with them
 
