@@ -29,6 +29,7 @@ COMMANDS = [
     "evaluate",
     "evaluate baselines",
     "evaluate classifier",
+    "evaluate fusion",
     "evaluate recommend",
     "evaluate search",
     "evaluate similar",

@@ -1,12 +1,16 @@
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
+import orjson
 import pytest
 
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
 from shelfwise.errors import UsageError
 from shelfwise.search import ProductSearch
-from shelfwise_indexer.learn_fusion import learn_fusion
+from shelfwise_indexer.learn_fusion import FOLDS, learn_and_measure, learn_fusion
 
 pytestmark = pytest.mark.es
 
@@ -28,3 +32,43 @@ def test_weights_are_learnt_from_judged_queries(client, alias, tmp_path):
     assert learnt.of("ink 74")["lexical"] > 0.5 > learnt.of("gift")["lexical"]
     with pytest.raises(UsageError, match="of at least one query"):
         learn_fusion(partial(ProductSearch, client, alias, bundle), {})
+
+
+JUDGED = {"ink 74": {"i74": 3}, "gift": {"p1": 3}, "gift warm": {"p1": 3}, "present": {"p1": 3}, "ink 75": {"i75": 3}}
+
+
+def test_what_was_learnt_is_measured_on_queries_it_was_not_learnt_from(client, alias, tmp_path):
+    bundle = write_hand_bundle(tmp_path / "bundle", WORDS, [("A",), ("B",)])
+    fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    search_with = partial(ProductSearch, client, alias, bundle)
+    learnt = learn_and_measure(search_with, JUDGED)
+    assert learnt.weights == learn_fusion(search_with, JUDGED)
+    assert learnt.gain.queries == len(JUDGED)
+    assert learnt.gain.mean == pytest.approx(learnt.unseen - learnt.default)
+    assert 0 < learnt.default <= 1
+    with pytest.raises(UsageError, match=f"at least {FOLDS} judged queries"):
+        learn_and_measure(search_with, {"gift": {"p1": 3}})
+
+
+def test_the_command_writes_weights_that_a_search_takes(client, alias, tmp_path, elasticsearch_url):
+    bundle = write_hand_bundle(tmp_path / "bundle", WORDS, [("A",), ("B",)])
+    fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    judged = tmp_path / "judged.jsonl"
+    judged.write_bytes(
+        b"".join(
+            orjson.dumps({"query": text, "id": id_, "grade": grade}) + b"\n"
+            for text, grades in JUDGED.items()
+            for id_, grade in grades.items()
+        )
+    )
+    program = [Path(sys.executable).parent / "shelfwise"]
+    where = ["--alias", alias, "--bundle", bundle.path, "--url", elasticsearch_url]
+    weights = tmp_path / "fusion.json"
+    learning = [*program, "evaluate", "fusion", *where, "--judgements", judged, "--out", weights]
+    ran = subprocess.run(learning, capture_output=True, check=True)
+    said = orjson.loads(ran.stdout)
+    assert said["weights"] == orjson.loads(weights.read_bytes())
+    assert said["minus"]["queries"] == len(JUDGED)
+    searching = [*program, "search", "gift", *where, "--fusion", weights]
+    found = subprocess.run(searching, capture_output=True, check=True).stdout.splitlines()
+    assert orjson.loads(found[0])["id"] == "p1"

@@ -23,6 +23,7 @@ def evaluate() -> None:
 
 
 evaluate.add_command(cli_proof.search)
+evaluate.add_command(cli_proof.fusion)
 evaluate.add_command(cli_proof.similar)
 evaluate.add_command(cli_proof_recommend.recommend)
 

@@ -1,16 +1,39 @@
 """Learning the fusion: the weights a query, from queries whose products were judged."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from shelfwise.errors import UsageError
 from shelfwise.query_weights import GRID, QueryWeights, learn
 from shelfwise.search import ProductSearch
 from shelfwise.search_settings import SearchSettings
 from shelfwise_indexer.evaluate import ndcg
+from shelfwise_indexer.significance import Difference, paired
 
 DEPTH = 10
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LearntFusion:
+    """The weights learnt from all judged queries; nDCG@10 of the default's, and of those learnt without each query."""
+
+    weights: QueryWeights
+    default: float
+    unseen: float
+    gain: Difference
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shelfwise evaluate fusion` prints."""
+        return {
+            "weights": asdict(self.weights),
+            "ndcg@10": {"default": round(self.default, 4), "learnt, on queries left out": round(self.unseen, 4)},
+            "minus": self.gain.to_json(),
+        }
 
 
 def learn_fusion(
@@ -29,8 +52,50 @@ def learn_fusion(
     :param queries: those to learn from; default all. Leave some out to measure on.
     :raises UsageError: no query.
     """
-    settings = replace(settings or SearchSettings(), fusion="score", collapse_variants=False, out_of_stock_last=False)
     texts = list(judged if queries is None else queries)
+    return learn(texts, _gains(search_with, judged, settings, texts))
+
+
+def learn_and_measure(
+    search_with: Callable[[SearchSettings], ProductSearch],
+    judged: Mapping[str, Mapping[str, int]],
+    settings: SearchSettings | None = None,
+) -> LearntFusion:
+    """`learn_fusion`, and its worth on queries that it was not learnt from (FOLDS folds, weights rounded to .05).
+
+    :raises UsageError: fewer than FOLDS queries.
+    """
+    texts = sorted(judged)
+    if len(texts) < FOLDS:
+        raise UsageError(f"expected at least {FOLDS} judged queries to learn from, got {len(texts)}: judge more")
+    gains = _gains(search_with, judged, settings, texts)
+    fold_of = np.random.default_rng(0).permutation(len(texts)) % FOLDS
+    unseen: dict[str, float] = {}
+    for fold in range(FOLDS):
+        known, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        weights = learn([texts[row] for row in known], gains[known])
+        unseen |= {texts[row]: _gain(weights, texts[row], gains[row]) for row in held_out}
+    default = {text: _gain(QueryWeights(), text, row) for text, row in zip(texts, gains, strict=True)}
+    return LearntFusion(
+        learn(texts, gains),
+        float(np.mean(list(default.values()))),
+        float(np.mean(list(unseen.values()))),
+        paired(unseen, default),
+    )
+
+
+def _gain(weights: QueryWeights, text: str, gains: npt.NDArray[np.float64]) -> float:
+    return float(gains[round(weights.of(text)["lexical"] * (len(GRID) - 1))])
+
+
+def _gains(
+    search_with: Callable[[SearchSettings], ProductSearch],
+    judged: Mapping[str, Mapping[str, int]],
+    settings: SearchSettings | None,
+    texts: Sequence[str],
+) -> npt.NDArray[np.float64]:
+    """NDCG@10 of each query with each weight of the grid, float64 [queries, len(GRID)]."""
+    settings = replace(settings or SearchSettings(), fusion="score", collapse_variants=False, out_of_stock_last=False)
     gains = np.zeros((len(texts), len(GRID)))
     for place, weight in enumerate(GRID if texts else ()):
         tried = replace(settings, weights={"lexical": weight, "semantic": 1.0 - weight})
@@ -38,4 +103,4 @@ def learn_fusion(
         gains[:, place] = [
             ndcg([hit.id for hit in hits], judged[text], DEPTH) for text, hits in zip(texts, found, strict=True)
         ]
-    return learn(texts, gains)
+    return gains
