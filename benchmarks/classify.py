@@ -5,12 +5,14 @@
 
 A fifth of the products is set aside, stratified by category; variants and near-duplicates (by text and by title) are on
 one side together. `train` gets the rest, of which it holds back a part of its own to stop early and to calibrate.
+`by_words` is TF-IDF of words and characters with a LinearSVC, fitted to all that `train` got and held back nothing of.
 `--several-paths` keeps only products under more than one path. Of those, micro F1 and exact match compare the set of
 categories that a product is given with the set it stands under; a classifier of one label gives one category.
 """
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import tempfile
@@ -23,10 +25,12 @@ import numpy as np
 from figures import rows, tell
 from shelfwise import Bundle
 from shelfwise.product import Product
+from shelfwise_indexer.baselines import Task, tf_idf_svc
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
 from shelfwise_indexer.clean import union
 from shelfwise_indexer.duplicates import duplicate_groups, variant_pairs
 from shelfwise_indexer.enrich import given_leaves
+from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.loss import LossSettings
 from shelfwise_indexer.preparation import read_labelled, same_title
@@ -34,6 +38,7 @@ from shelfwise_indexer.report import ReportData
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.split import stratified_grouped
 from shelfwise_indexer.training import train
+from shelfwise_indexer.words import Kind, is_ideographic
 
 SET_ASIDE = 0.2
 
@@ -85,6 +90,19 @@ def measured(bundle: Bundle, products: list[Product]) -> dict[str, Any]:
     return figures
 
 
+def by_words(bundle: Bundle, part: Path, products: list[Product], fields: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """TF-IDF of words and characters with a LinearSVC on the same products, all that training got."""
+    known, leaves = read_labelled(part).products, bundle.taxonomy
+    texts = [product.text(fields) for product in known]
+    labels = np.array([leaves.leaf_number[product.categories[0]] for product in known])
+    kind: Kind = "segments" if is_ideographic(texts) else "words"
+    task = Task(
+        texts, labels, [product.text(fields) for product in products], len(leaves.leaves), seed, is_ideographic(texts)
+    )
+    predicted = tf_idf_svc(kind, "characters")(task)
+    return score(leaves, predicted, [product.categories for product in products]).to_json()
+
+
 def parameters(bundle: Bundle) -> int:
     """Numbers in the exported model."""
     return (bundle.path / "model.bin").stat().st_size // 4
@@ -129,6 +147,7 @@ def main() -> None:
                 {"seed": seed, "version": bundle.version, "trained_on": len(trained_on), "train_seconds": seconds}
                 | {"parameters": parameters(bundle)}
                 | measured(bundle, aside)
+                | {"by_words": by_words(bundle, part, aside, fields, seed)}
             )
     figures = {
         "benchmark": "classify",
@@ -136,7 +155,7 @@ def main() -> None:
         "text_fields": fields,
         "epochs": options.epochs,
         "multi_label": options.multi_label,
-        "machine": {"cores": 2, "processor": platform.processor()},
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
         "mean_weighted_f1": statistics.mean(run["mean_weighted_f1"] for run in runs),
         "runs": runs,
     }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hand_bundle import write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
-from shelfwise.encoder import BATCH_TOKENS, batches_by_length, softmax
+from shelfwise.encoder import BATCH_TOKENS, Encoder, batches_by_length, softmax
 
 WORDS = {"kettle": (1, 0, 0), "case": (0, 1, 0), "phone": (0, 0.8, 0.6), "壶": (0.6, 0, 0.8)}
 KETTLE = 2  # its token: [PAD], [UNK], kettle
@@ -167,3 +167,26 @@ def test_the_same_text_is_read_once_and_stands_where_it_stood(bundle, monkeypatc
         alone = bundle.encoder.encode_documents([text])
         np.testing.assert_allclose(encoded.vectors[row], alone.vectors[0], atol=1e-6)
         np.testing.assert_allclose(encoded.probabilities[row], alone.probabilities[0], atol=1e-6)
+
+
+def test_a_query_is_read_once_and_answered_the_same_again(bundle, monkeypatch):
+    encoder, runs = Encoder(bundle), []
+    run = encoder._run
+    monkeypatch.setattr(encoder, "_run", lambda tokens: runs.extend(tokens) or run(tokens))
+    first = encoder.encode_queries(["kettle", "phone", "kettle"])
+    assert len(runs) == 2
+    first.vectors[:] = 0  # the caller's own
+    again = encoder.encode_queries(["phone", "case"])
+    assert len(runs) == 3
+    np.testing.assert_array_equal(again.vectors[0], Encoder(bundle).encode_queries(["phone"]).vectors[0])
+    assert encoder.encode_queries([]).vectors.shape == (0, bundle.dimension)
+
+
+def test_the_latest_queries_are_remembered_and_no_more(bundle, monkeypatch):
+    monkeypatch.setattr("shelfwise.encoder.REMEMBERED", 2)
+    encoder = Encoder(bundle)
+    for text in ("kettle", "phone", "kettle", "case"):
+        encoder.encode_queries([text])
+    assert list(encoder._remembered) == ["kettle", "case"]
+    assert len(encoder.encode_queries(["a", "b", "c", "a"]).vectors) == 4
+    assert len(encoder._remembered) == 2

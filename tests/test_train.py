@@ -148,7 +148,7 @@ def with_killer(self, *args, **kwargs):
     own(self, *args, **kwargs)
     self.add_callback(Killed())
 fit._Trainer.__init__ = with_killer
-train.train(sys.argv[1], sys.argv[2], settings=TypeAdapter(TrainSettings).validate_json(sys.argv[3]))
+train(sys.argv[1], sys.argv[2], settings=TypeAdapter(TrainSettings).validate_json(sys.argv[3]))
 """
     out = tmp_path / "bundle"
     arguments = [str(catalogue), str(out), orjson.dumps(settings).decode()]
@@ -176,6 +176,20 @@ def test_a_product_under_two_paths_counts_half_for_each(settings, tmp_path):
         write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=replace(settings, fit=FitSettings(epochs=1))
     )
     assert trained.trained_on + trained.scores.products == len(lines)
+
+
+def test_a_class_of_one_and_a_category_that_is_leaf_and_parent_are_learnt_as_they_are(settings, tmp_path):
+    """The one product is trained on, never held back; a product filed high up makes its node a leaf of its own."""
+    lines = [*records(), {"id": "alone", "title": "brass sextant", "category": ["Sailing"]}]
+    lines += [
+        {"id": f"k{n}", "title": f"{extra} kitchen thing", "category": ["Kitchen"]} for n, extra in enumerate(EXTRAS)
+    ]
+    given = replace(settings, fit=FitSettings(epochs=1))
+    bundle = Bundle.load(train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=given).bundle)
+    assert {("Sailing",), ("Kitchen",), ("Kitchen", "Mugs")} <= set(bundle.taxonomy.leaves)
+    probabilities = bundle.encoder.encode_documents(["brass sextant", ""]).probabilities
+    assert probabilities.sum(axis=1) == pytest.approx([1, 1], abs=1e-4)  # a text of nothing is answered too
+    assert bundle.thresholds[bundle.taxonomy.leaf_number["Sailing",]] >= bundle.threshold
 
 
 def test_a_catalogue_of_one_title_holds_nothing_back_and_says_so(settings, tmp_path, capsys):

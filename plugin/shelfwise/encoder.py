@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Precision = Literal["f32", "bf16"]
+REMEMBERED = 1_000  # queries; with 384 dimensions and 300 leaves some 3 MB
 BATCH_TOKENS = 2048  # tokens of one pass: enough to fill the cores, small enough for their caches
 
 
@@ -52,6 +53,7 @@ class Encoder:
             {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision},
         )
         self._request = compiled.create_infer_request()
+        self._remembered: dict[str, tuple[Floats, Floats]] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
 
     def encode_documents(self, texts: Sequence[str], progress: Callable[[int], object] | None = None) -> Encoded:
@@ -59,8 +61,22 @@ class Encoder:
         return self._encode(self._prompts.get("document", ""), texts, progress)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """Encode search queries, in input order; see `Encoded`."""
-        return self._encode(self._prompts.get("query", ""), texts, None)
+        """Encode search queries, in input order; see `Encoded`. The last REMEMBERED ones are not read again."""
+        with self._lock:
+            known = {text: self._remembered[text] for text in texts if text in self._remembered}
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            encoded = self._encode(self._prompts.get("query", ""), new, None)
+            rows = zip(encoded.vectors, encoded.probabilities, strict=True)
+            known |= {text: (vector.copy(), row.copy()) for text, (vector, row) in zip(new, rows, strict=True)}
+        with self._lock:
+            for text in dict.fromkeys(texts):
+                self._remembered.pop(text, None)
+                self._remembered[text] = known[text]  # the latest are last
+            while len(self._remembered) > REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+        vectors = [known[text][0] for text in texts] or np.empty((0, self._dimension))
+        probabilities = [known[text][1] for text in texts] or np.empty((0, self._leaves))
+        return Encoded(np.array(vectors, dtype=np.float32), np.array(probabilities, dtype=np.float32))
 
     def _encode(self, prompt: str, texts: Sequence[str], progress: Callable[[int], object] | None) -> Encoded:
         # The same text is read once, however often it stands in the catalogue.
