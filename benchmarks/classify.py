@@ -27,29 +27,17 @@ from shelfwise import Bundle
 from shelfwise.product import Product
 from shelfwise_indexer.baselines import Task, tf_idf_svc
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
-from shelfwise_indexer.clean import union
-from shelfwise_indexer.duplicates import duplicate_groups, variant_pairs
 from shelfwise_indexer.enrich import given_leaves
 from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.loss import LossSettings
-from shelfwise_indexer.preparation import read_labelled, same_title
+from shelfwise_indexer.preparation import read_labelled, split_apart
 from shelfwise_indexer.report import ReportData
 from shelfwise_indexer.settings import TrainSettings
-from shelfwise_indexer.split import stratified_grouped
 from shelfwise_indexer.training import train
 from shelfwise_indexer.words import Kind, is_ideographic
 
 SET_ASIDE = 0.2
-
-
-def split(products: list[Product], fields: tuple[str, ...], seed: int) -> tuple[set[str], list[Product]]:
-    """The ids to train on, and the products set aside."""
-    groups = union(
-        duplicate_groups([product.text(fields) for product in products]), same_title(products) + variant_pairs(products)
-    )
-    parts = stratified_grouped([product.categories[0] for product in products], groups, SET_ASIDE, seed)
-    return {products[row].id for row in parts.train}, [products[row] for row in parts.held_back]
 
 
 def sets_of(bundle: Bundle, products: list[Product], probabilities: np.ndarray) -> dict[str, float]:
@@ -129,7 +117,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         keep = options.keep or Path(scratch)
         for seed in map(int, options.seeds.split(",")):
-            trained_on, aside = split(products, fields, seed)
+            known, aside = split_apart(products, fields, SET_ASIDE, seed)
+            trained_on = {product.id for product in known}
             part = Path(scratch, f"train-{seed}.jsonl")
             with part.open("w", encoding="utf-8") as file:
                 file.writelines(

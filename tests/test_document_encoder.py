@@ -29,7 +29,7 @@ def measured(monkeypatch):
     def set_to(found):
         monkeypatch.setattr(document_encoder, "has_bf16", lambda: True)
         monkeypatch.setattr(
-            document_encoder, "measure", lambda bundle, seconds, texts: calls.append(len(texts)) or found
+            document_encoder, "measure", lambda encoders, texts, seconds: calls.append(len(texts)) or found
         )
         return calls
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hand_bundle import write_hand_bundle
-from shelfwise.encoder import Encoded
+from shelfwise.encoder import Encoded, Encoder
 from shelfwise.precision import TEXTS, WORDS, compare, measure, sample
 
 EXACT = Encoded(np.array([[1, 0], [0, 1]], np.float32), np.array([[0.9, 0.1], [0.4, 0.6]], np.float32))
@@ -36,7 +36,7 @@ def test_a_bundle_is_measured_on_the_names_of_its_own_categories(tmp_path):
     assert len(texts) == TEXTS
     assert {len(text.split()) for text in texts} == {WORDS}
     assert set(texts) == {" ".join(["Mugs"] * 12), " ".join(["Sports Big tents"] * 4)}
-    found = measure(bundle, round_seconds=0.01)
+    found = measure({"f32": bundle.encoder, "bf16": Encoder(bundle, "bf16")}, texts, round_seconds=0.01)
     assert min(found.texts_per_second.values()) > 0
     assert found.least_cosine > 0.99
     assert found.agreement == 1

@@ -5,6 +5,8 @@ import numpy.typing as npt
 import torch
 from scipy.stats import beta
 
+from shelfwise_indexer.least import cross_entropy, minimise
+
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 PROMISED_PRECISION = 0.95
@@ -23,19 +25,7 @@ def fit_temperature(logits: Floats, labels: Floats, multi_label: bool = False) -
         return 1.0
     log_temperature = torch.zeros((), requires_grad=True)
     scores, truth = torch.from_numpy(logits), torch.from_numpy(labels)
-    optimiser = torch.optim.LBFGS([log_temperature], max_iter=50, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        scaled = scores / log_temperature.exp()
-        if multi_label:
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(scaled, (truth > 0).float())
-        else:
-            loss = torch.nn.functional.cross_entropy(scaled, truth)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    minimise(lambda: cross_entropy(scores / log_temperature.exp(), truth, multi_label), log_temperature, steps=50)
     # A held-back part without a single error would ask for temperature 0: stay within a factor of ten.
     return float(log_temperature.detach().exp().clamp(0.1, 10.0))
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -96,14 +97,7 @@ def search(
             systems = {name: system for name, system in systems.items() if name in kept}
         evaluation = evaluate_search(systems, judged, live["products"], k, relevant)
     if out is not None:
-        about = {
-            "alias": alias,
-            "index": live["index"],
-            "bundle": live["bundle"],
-            "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-            "machine": machine(),
-            "Elasticsearch": live["server"],
-        }
+        about = about_run(live)
         write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
         write(out / "figures.json", orjson.dumps(evaluation.figures() | {"about": about}, option=orjson.OPT_INDENT_2))
     for line in evaluation.to_json():
@@ -203,9 +197,16 @@ def _row(line: dict[str, Any], k: int, baseline: str) -> str:
     )
 
 
-def machine() -> str:
-    """What the latencies were measured on."""
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+def about_run(live: Mapping[str, Any]) -> dict[str, str]:
+    """What was measured, when and where, for pages and figures; of an index's `status`."""
+    return {
+        "alias": live["alias"],
+        "index": live["index"],
+        "bundle": live["bundle"],
+        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "Elasticsearch": live["server"],
+    }
 
 
 def write(path: Path, content: bytes) -> None:

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 import orjson
 
 from shelfwise.console import REJECTED, alias_option, emit, url_option
-from shelfwise_indexer.cli_proof import machine, write
+from shelfwise_indexer.cli_proof import about_run, write
 
 
 @click.command()
@@ -66,14 +65,7 @@ def recommend(
     with closing(connect(url)) as client:
         live = status(client, alias)
         measured = measure(client, log, alias, loaded, k, folds, sample, consumable)
-    about = {
-        "alias": alias,
-        "index": live["index"],
-        "bundle": live["bundle"],
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "Elasticsearch": live["server"],
-    }
+    about = about_run(live)
     click.echo(measured.said, err=True)
     for line in measured.evaluation.to_json():
         click.echo(_row(line, measured.evaluation.named), err=not table)

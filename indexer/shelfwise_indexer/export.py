@@ -10,10 +10,11 @@ import openvino as ov
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import softmax
+from shelfwise.encoder import compiled, softmax
 from shelfwise.errors import ShelfwiseError
 from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import RnnHead
@@ -59,17 +60,21 @@ def export(model: ShelfModel, folder: Path, samples: Sequence[str]) -> None:
         converted = ov.convert_model(program)
     for node, name in zip(converted.outputs, ("embedding", "logits"), strict=True):
         node.get_tensor().set_names({name})
+    write_runtime(converted, model.trunk.tokenizer.backend_tokenizer, folder)
+    save_checkpoint(model, folder / "checkpoint")
+    _compare(folder, {name: tensor.numpy() for name, tensor in features.items()}, expected)
+
+
+def write_runtime(converted: ov.Model, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write `model.xml`, `model.bin` (fp32) and `tokenizer.json`; the same model gives the same files."""
     converted.set_friendly_name("shelfwise")
     for number, operation in enumerate(converted.get_ordered_ops()):
-        # The converter counts over the life of the process; the same training must give the same file.
+        # The converter counts over the life of the process.
         operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
     ov.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
-    save_checkpoint(model, folder / "checkpoint")
-    tokenizer = model.trunk.tokenizer.backend_tokenizer
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.save(str(folder / "tokenizer.json"))
-    _compare(folder, {name: tensor.numpy() for name, tensor in features.items()}, expected)
 
 
 def save_checkpoint(model: ShelfModel, folder: Path) -> None:
@@ -117,8 +122,7 @@ def _features(model: ShelfModel, texts: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _compare(folder: Path, inputs: dict[str, np.ndarray], expected: Sequence[np.ndarray]) -> None:
-    compiled = ov.Core().compile_model(str(folder / "model.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    outputs = compiled(inputs)
+    outputs = compiled(folder, "f32")(inputs)
     pairs = {
         "embedding": (outputs["embedding"], expected[0]),
         "probabilities": (softmax(outputs["logits"]), softmax(expected[1])),

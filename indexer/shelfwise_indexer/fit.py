@@ -18,19 +18,18 @@ from transformers import (
     EvalPrediction,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
+from shelfwise.encoder import padded as pad_rows
 from shelfwise.encoder import softmax
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.evaluate import Epoch, score
 from shelfwise_indexer.model import ShelfModel
+from shelfwise_indexer.training_bar import TrainingBar
 
 Floats = npt.NDArray[np.float32]
 FROZEN_FROM = 100_000  # word embeddings
@@ -211,13 +210,8 @@ class _Tokens(Dataset[dict[str, Any]]):
 
 def padded(tokens: Sequence[Sequence[int]], pad_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and attention mask, int64 [n, longest]."""
-    length = max(len(ids) for ids in tokens)
-    input_ids = torch.full((len(tokens), length), pad_token_id, dtype=torch.long)
-    attention_mask = torch.zeros((len(tokens), length), dtype=torch.long)
-    for place, ids in enumerate(tokens):
-        input_ids[place, : len(ids)] = torch.tensor(ids, dtype=torch.long)
-        attention_mask[place, : len(ids)] = 1
-    return input_ids, attention_mask
+    ids, mask = pad_rows(tokens, pad_token_id), pad_rows([[1] * len(ids) for ids in tokens], 0)
+    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 @dataclass(frozen=True)
@@ -243,48 +237,21 @@ class _Metrics:
         return {"mean_weighted_f1": scores.mean_weighted_f1, "leaf_accuracy": scores.levels[-1].accuracy}
 
 
-class _Progress(TrainerCallback):
-    """A bar on stderr; Trainer's own writes its figures to stdout, which belongs to the result."""
-
+class _Progress(TrainingBar):
     def __init__(self, on_epoch: Callable[[int, float], object] | None = None) -> None:
+        super().__init__("train")
         self.on_epoch = on_epoch
-        self.bar: tqdm[Any] | None = None
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="batch", file=sys.stderr)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if self.bar is None or not logs:
+    def evaluated(self, epoch: float, figures: Mapping[str, float]) -> None:
+        if "eval_mean_weighted_f1" not in figures:
             return
-        if "loss" in logs:
-            self.bar.set_postfix_str(f"loss {float(logs['loss']):.3f}", refresh=False)
-        elif "eval_mean_weighted_f1" in logs:
-            tqdm.write(
-                f"epoch {state.epoch:.0f}: held-back mean weighted F1 {logs['eval_mean_weighted_f1']:.4f}, "
-                f"leaf accuracy {logs['eval_leaf_accuracy']:.4f}",
-                file=sys.stderr,
-            )
-            if self.on_epoch is not None:
-                self.on_epoch(round(state.epoch or 0), logs["eval_mean_weighted_f1"])
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        tqdm.write(
+            f"epoch {epoch:.0f}: held-back mean weighted F1 {figures['eval_mean_weighted_f1']:.4f}, "
+            f"leaf accuracy {figures['eval_leaf_accuracy']:.4f}",
+            file=sys.stderr,
+        )
+        if self.on_epoch is not None:
+            self.on_epoch(round(epoch), figures["eval_mean_weighted_f1"])
 
 
 def _logits_only(outputs: tuple[torch.Tensor, ...] | torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # noqa: ARG001

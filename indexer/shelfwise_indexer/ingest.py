@@ -3,14 +3,14 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -249,23 +249,22 @@ def _similar(spool: Spool, bundle: Bundle) -> _Similar:
 def _send(server: Elasticsearch, name: str, spool: Spool, similar: _Similar) -> dict[str, str]:
     """Send what was not sent yet; the refused ids of all segments, each with the server's reason."""
     done, start = spool.sent(name), 0
-    shape: Callable[[Any], Any] = bulk.packed if takes_packed_vectors(server) else _listed
+    pack = takes_packed_vectors(server)
     with tqdm(desc="index", total=len(similar.ids), unit="product", file=sys.stderr) as bar:
         for number, entries in spool:
             if number not in done:
                 documents = []
                 for place, (entry, vector) in enumerate(zip(entries, spool.vectors(number), strict=True), start=start):
-                    entry.document["shelfwise"] |= {"vector": shape(vector), "similar": similar.of(place)}
+                    entry.document["shelfwise"] |= {
+                        "vector": bulk.packed(vector) if pack else vector.tolist(),
+                        "similar": similar.of(place),
+                    }
                     documents.append(entry.document)
                 spool.mark_refused(name, bulk.send(server, name, documents))
                 spool.mark_sent(name, number)
             start += len(entries)
             bar.update(len(entries))
     return spool.refused(name)
-
-
-def _listed(vector: npt.NDArray[np.float32]) -> list[float]:
-    return cast(list[float], vector.tolist())
 
 
 def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str], letters: DeadLetters) -> None:

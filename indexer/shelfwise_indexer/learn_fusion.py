@@ -74,18 +74,14 @@ def learn_and_measure(
     for fold in range(FOLDS):
         known, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         weights = learn([texts[row] for row in known], gains[known])
-        unseen |= {texts[row]: _gain(weights, texts[row], gains[row]) for row in held_out}
-    default = {text: _gain(QueryWeights(), text, row) for text, row in zip(texts, gains, strict=True)}
+        unseen |= {texts[row]: float(gains[row, weights.place_of(texts[row])]) for row in held_out}
+    default = {text: float(row[QueryWeights().place_of(text)]) for text, row in zip(texts, gains, strict=True)}
     return LearntFusion(
         learn(texts, gains),
         float(np.mean(list(default.values()))),
         float(np.mean(list(unseen.values()))),
         paired(unseen, default),
     )
-
-
-def _gain(weights: QueryWeights, text: str, gains: npt.NDArray[np.float64]) -> float:
-    return float(gains[round(weights.of(text)["lexical"] * (len(GRID) - 1))])
 
 
 def _gains(

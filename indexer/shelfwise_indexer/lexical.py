@@ -21,7 +21,8 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from shelfwise.encoder import batches_by_length
+from shelfwise.encoder import batches_by_length, padded
+from shelfwise_indexer.least import cross_entropy, minimise
 from shelfwise_indexer.memory import LEAST_HELD_BACK, remembered
 
 Floats = npt.NDArray[np.float32]
@@ -144,19 +145,7 @@ def fit_weight(head: LexicalHead, logits: Tensor, decisions: Tensor, labels: Ten
         return
     logits, decisions, labels = logits[known], decisions[known], labels[known]
     scales = torch.ones(2, device=logits.device, requires_grad=True)
-    optimiser = torch.optim.LBFGS([scales], max_iter=60, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        both = scales[0] * logits + scales[1] * decisions
-        if multi_label:
-            loss = nn.functional.binary_cross_entropy_with_logits(both, (labels > 0).float())
-        else:
-            loss = nn.functional.cross_entropy(both, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    minimise(lambda: cross_entropy(scales[0] * logits + scales[1] * decisions, labels, multi_label), scales, steps=60)
     of_logits, of_decisions = scales.detach().tolist()
     if of_logits > 0:
         cast(Tensor, head.weight).fill_(max(of_decisions / of_logits, 0.0))
@@ -166,13 +155,9 @@ def _frequencies(head: LexicalHead, texts: Sequence[Sequence[int]]) -> csr_matri
     """Sublinear frequencies, float64 [texts, buckets]."""
     rows, columns, values = [], [], []
     for batch in batches_by_length([len(ids) for ids in texts]):
-        length = max(len(texts[place]) for place in batch)
-        ids = torch.zeros((len(batch), length), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, place in enumerate(batch):
-            ids[row, : len(texts[place])] = torch.tensor(texts[place])
-            mask[row, : len(texts[place])] = 1
-        bucket, frequency, count = (part.numpy() for part in head.terms(ids, mask))
+        ids = padded([texts[place] for place in batch], 0)
+        mask = padded([[1] * len(texts[place]) for place in batch], 0)
+        bucket, frequency, count = (part.numpy() for part in head.terms(torch.from_numpy(ids), torch.from_numpy(mask)))
         there = frequency > 0
         rows.append(np.broadcast_to(batch[:, np.newaxis], bucket.shape)[there])
         columns.append(bucket[there])

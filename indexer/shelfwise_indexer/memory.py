@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from shelfwise.text import fair_shares
 from shelfwise_indexer.heads import LinearHead
+from shelfwise_indexer.least import cross_entropy, minimise
 
 Integers = npt.NDArray[np.int64]
 LEAST_HELD_BACK = 100  # products that set three numbers
@@ -123,22 +124,11 @@ def fit_mixing(head: MemoryHead, pooled: Tensor, labels: Tensor) -> None:
         share, sharpness, temperature = cast(Tensor, head.mixing).unbind()
         start = torch.stack([share.clamp(0.01, 0.99).logit(), sharpness.log(), temperature.log()])
     free = start.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS([free], max_iter=60, line_search_fn="strong_wolfe")
 
     def mixing() -> Tensor:
         return torch.stack([free[0].sigmoid(), free[1].exp(), free[2].exp()])
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        logits = head.mixed(pooled, own, mixing())
-        if head.multi_label:
-            loss = nn.functional.binary_cross_entropy_with_logits(logits, (labels > 0).float())
-        else:
-            loss = nn.functional.cross_entropy(logits, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    minimise(lambda: cross_entropy(head.mixed(pooled, own, mixing()), labels, head.multi_label), free, steps=60)
     with torch.no_grad():
         found = mixing()
         if torch.isfinite(found).all():

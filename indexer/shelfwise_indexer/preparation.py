@@ -107,12 +107,16 @@ def parts(
         if not held_back:
             raise TrainingError(f"{validation}: no product carries a category: {CATEGORY_HINT}")
         return labelled.products, held_back
-    products = labelled.products
+    return split_apart(labelled.products, fields, HELD_BACK_SHARE, seed)
+
+
+def split_apart(
+    products: Sequence[Product], fields: Sequence[str], share: float, seed: int
+) -> tuple[list[Product], list[Product]]:
+    """Hold back a share, stratified by category; variants and near-duplicates are on one side together."""
     groups = duplicate_groups([product.text(fields) for product in products])
-    groups = union(groups, same_title(products) + variant_pairs(products))
-    split = stratified_grouped(
-        [product.categories[0] for product in products], groups, held_back=HELD_BACK_SHARE, seed=seed
-    )
+    groups = union(groups, _same_title(products) + variant_pairs(products))
+    split = stratified_grouped([product.categories[0] for product in products], groups, held_back=share, seed=seed)
     return [products[place] for place in split.train], [products[place] for place in split.held_back]
 
 
@@ -204,7 +208,7 @@ def _labels(products: Sequence[Product]) -> list[CategoryPath]:
     return [path for product in products for path in product.categories]
 
 
-def same_title(products: Sequence[Product]) -> list[tuple[int, int]]:
+def _same_title(products: Sequence[Product]) -> list[tuple[int, int]]:
     """Rows with equal or nearly equal titles, whatever their descriptions, each with the first of them."""
     first: dict[int, int] = {}
     by_title = duplicate_groups([product.title for product in products])

@@ -99,27 +99,29 @@ def refit_head(
         model.head = MemoryHead(head, keys, their_labels, memory, standing, several).to(device).eval()
 
 
-def fit_memory(model: ShelfModel, held_back: Texts) -> None:
-    """Let held-back products say how far to trust the memory, where the model has one; see `fit_mixing`."""
-    if isinstance(model.head, MemoryHead) and len(held_back):
-        device = next(model.parameters()).device
-        pooled = _pooled(model, held_back.tokens[0]).to(device)
-        fit_mixing(model.head, pooled, torch.from_numpy(held_back.labels).to(device))
+def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalSettings, seed: int) -> None:
+    """Give the model a lexical head, and let held-back products, read once, weigh what it was given; in place.
 
-
-def add_lexical(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalSettings, seed: int) -> None:
-    """Give the model a lexical head, weighed on held-back products where there are some; in place."""
+    They say how far to trust the memory, where there is one, and then how much the lexical head counts beside the
+    rest; see `fit_mixing` and `fit_weight`.
+    """
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
     lexical = fit_lexical(texts.tokens, texts.labels, vocabulary, settings, seed)
-    if lexical is None:
-        return
-    lexical = lexical.to(next(model.parameters()).device).eval()
-    if len(held_back):
-        labels = torch.from_numpy(held_back.labels)
-        logits = _of_texts(model, held_back.tokens[0], partial(_logits, model))
-        decisions = _of_texts(model, held_back.tokens[0], lexical.decisions)
-        several = model.loss is not None and model.loss.settings.multi_label
-        fit_weight(lexical, logits, decisions, labels, several)
+    device = next(model.parameters()).device
+    if lexical is not None:
+        lexical = lexical.to(device).eval()
+    if len(held_back) and (lexical is not None or isinstance(model.head, MemoryHead)):
+        tokens, labels = held_back.tokens[0], torch.from_numpy(held_back.labels)
+        if isinstance(model.head, MemoryHead):
+            pooled = _pooled(model, tokens).to(device)
+            fit_mixing(model.head, pooled, labels.to(device))
+            with torch.no_grad():
+                logits = model.head(pooled, pooled, pooled).cpu()
+        else:
+            logits = _of_texts(model, tokens, partial(_logits, model))
+        if lexical is not None:
+            several = model.loss is not None and model.loss.settings.multi_label
+            fit_weight(lexical, logits, _of_texts(model, tokens, lexical.decisions), labels, several)
     model.lexical = lexical
 
 

@@ -20,14 +20,12 @@ from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 
 from shelfwise_indexer.evaluate import ndcg
 from shelfwise_indexer.rerank_lists import JudgedList
+from shelfwise_indexer.training_bar import TrainingBar
 
 LossKind = Literal["bce", "list", "lambda"]
 PREDICTED_AT_ONCE = 128  # pairs
@@ -70,7 +68,7 @@ def fit_reranker(
             data_collator=_columns,
             train_dataset=data,
             eval_dataset=data if held_back else None,  # what is measured is `held_back`
-            callbacks=[_Progress()],
+            callbacks=[_Progress("rerank train")],
         )
         trainer.held_back = held_back
         trainer.remove_callback(PrinterCallback)
@@ -195,35 +193,7 @@ def _arguments(settings: RerankFitSettings, held_back: bool, folder: str) -> Tra
     )
 
 
-class _Progress(TrainerCallback):
-    """A bar on stderr; Trainer's own writes its figures to stdout, which belongs to the result."""
-
-    bar: "tqdm[Any] | None" = None
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.bar = tqdm(total=state.max_steps, desc="rerank train", unit="batch", file=sys.stderr)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.bar is not None:
-            self.bar.update(state.global_step - self.bar.n)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if self.bar is not None and logs and "loss" in logs:
-            self.bar.set_postfix_str(f"loss {float(logs['loss']):.3f}", refresh=False)
-        if logs and "eval_ndcg" in logs:
-            tqdm.write(f"epoch {state.epoch:.0f}: held-back nDCG@10 {logs['eval_ndcg']:.4f}", file=sys.stderr)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.bar is not None:
-            self.bar.close()
+class _Progress(TrainingBar):
+    def evaluated(self, epoch: float, figures: Mapping[str, float]) -> None:
+        if "eval_ndcg" in figures:
+            tqdm.write(f"epoch {epoch:.0f}: held-back nDCG@10 {figures['eval_ndcg']:.4f}", file=sys.stderr)

@@ -17,7 +17,7 @@ from shelfwise.reranker import FORMAT, Reranker, content_version
 from shelfwise.text import field_names
 from shelfwise_indexer.backbone import licence_of
 from shelfwise_indexer.cross_encoder import CrossEncoderError, load_cross_encoder, save_cross_encoder
-from shelfwise_indexer.export import TOLERANCE, ExportError
+from shelfwise_indexer.export import TOLERANCE, ExportError, write_runtime
 from shelfwise_indexer.packing import put_in_place
 
 DEFAULT_TOKENS = 128  # of query and product together
@@ -130,15 +130,7 @@ def _export(model: CrossEncoder, folder: Path) -> None:
     for port, name in zip(converted.inputs, names, strict=True):
         port.get_tensor().set_names({name})
     converted.outputs[0].get_tensor().set_names({"scores"})
-    converted.set_friendly_name("shelfwise")
-    for number, operation in enumerate(converted.get_ordered_ops()):
-        # The converter counts over the life of the process; the same model must give the same file.
-        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
-    ov.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
-    tokenizer = model.tokenizer.backend_tokenizer
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    tokenizer.save(str(folder / "tokenizer.json"))
+    write_runtime(converted, model.tokenizer.backend_tokenizer, folder)
 
 
 def _compare(model: CrossEncoder, written: Reranker, samples: Sequence[tuple[str, str]]) -> None:

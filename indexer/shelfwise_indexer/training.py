@@ -38,7 +38,7 @@ from shelfwise_indexer.preparation import (
     warn_unknown,
 )
 from shelfwise_indexer.readings import read_texts
-from shelfwise_indexer.refit import add_lexical, fit_memory, move_back, refit_head, weights_of
+from shelfwise_indexer.refit import move_back, refit_head, settle, weights_of
 from shelfwise_indexer.settings import TrainSettings
 
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
@@ -130,8 +130,7 @@ def train(
             tell("learning the head again on the finished trunk")
             move_back(trunk, backbone_weights, settings.share_of_tuning)
             refit_head(model, loss, learned, settings.refit, settings.memory, settings.fit.seed)
-            fit_memory(model, unseen)
-        add_lexical(model, learned, unseen, settings.lexical, settings.fit.seed)
+        settle(model, learned, unseen, settings.lexical, settings.fit.seed)
         info = runtime_settings(trunk, settings) | {
             "backbone": {"name": backbone.name, "licence": backbone.licence},
             "taxonomy": taxonomy.hash,

@@ -15,9 +15,10 @@ from elasticsearch import Elasticsearch
 from shelfwise.advice import advise
 from shelfwise.bundle import Bundle
 from shelfwise.capacity import capacity, gpus
+from shelfwise.encoder import Encoder, Precision
 from shelfwise.errors import InvalidBundle, ServerError
 from shelfwise.machine import cache_folder
-from shelfwise.precision import measure
+from shelfwise.precision import capabilities, measure, sample
 from shelfwise.server import address, connect, one_line, server_version
 
 INDEXER_NEEDS = ("torch", "transformers", "sentence_transformers", "faiss", "sklearn")
@@ -65,13 +66,11 @@ def diagnose(bundle: Path | None, url: str | None, env: Mapping[str, str] | None
 def runtime() -> dict[str, Any]:
     """The inference runtime: its version, and what its processor plug-in can do."""
     try:
-        import openvino as ov
-
-        capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    except (ImportError, OSError, RuntimeError) as error:
+        can = capabilities()
+    except (OSError, RuntimeError) as error:
         return {"openvino": None, "capabilities": [], "problem": str(error).strip().split("\n")[0]}
     version = importlib.metadata.version("openvino")
-    return {"openvino": version, "capabilities": sorted(capabilities), "problem": None}
+    return {"openvino": version, "capabilities": can, "problem": None}
 
 
 def install() -> dict[str, Any]:
@@ -111,7 +110,8 @@ def bundle_found(path: Path, runs: bool) -> dict[str, Any]:
         "precision": None,
     }
     if runs:
-        measured = measure(bundle)
+        encoders: dict[Precision, Encoder] = {"f32": bundle.encoder, "bf16": Encoder(bundle, "bf16")}
+        measured = measure(encoders, sample(bundle))
         found["precision"] = asdict(measured) | {
             "speed_up": round(measured.speed_up, 2),
             "used": "f32",

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -47,12 +48,7 @@ class Encoder:
         self._leaves = len(bundle.taxonomy.leaves)
         self._logit_leaves = bundle.logit_leaves
         self._several = bundle.multi_label
-        compiled = ov.Core().compile_model(
-            str(bundle.path / "model.xml"),
-            "CPU",
-            {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision},
-        )
-        self._request = compiled.create_infer_request()
+        self._request = compiled(bundle.path, precision).create_infer_request()
         self._remembered: dict[str, tuple[Floats, Floats]] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
 
@@ -106,6 +102,12 @@ class Encoder:
         with self._lock:
             outputs = self._request.infer({"input_ids": input_ids, "attention_mask": attention_mask})
             return outputs["embedding"].copy(), outputs["logits"].copy()
+
+
+def compiled(folder: Path, precision: Precision) -> ov.CompiledModel:
+    """A folder's `model.xml`, made ready for this processor."""
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    return ov.Core().compile_model(str(folder / "model.xml"), "CPU", hints)
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int) -> npt.NDArray[np.int64]:

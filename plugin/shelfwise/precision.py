@@ -1,7 +1,7 @@
 """The precision: how much faster a bundle runs with bf16 arithmetic on this machine, and how much less exact."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 
@@ -47,19 +47,23 @@ class Measured:
 
 def has_bf16() -> bool:
     """Whether this processor computes in bf16 itself."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in capabilities()
 
 
-def measure(bundle: Bundle, round_seconds: float = ROUND_SECONDS, texts: Sequence[str] | None = None) -> Measured:
-    """Measure on texts, by default made of the bundle's own category names; takes some ROUNDS × 2 × `round_seconds`."""
-    texts = sample(bundle) if texts is None else texts
-    kinds: tuple[Precision, ...] = ("f32", "bf16")
-    encoders = {kind: Encoder(bundle, kind) for kind in kinds}
-    exact, fast = (encoders[kind].encode_documents(texts) for kind in kinds)  # also the warm-up
-    speeds = dict.fromkeys(kinds, 0.0)
+def capabilities() -> list[str]:
+    """What the runtime's plug-in for this processor can do, sorted."""
+    return sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def measure(
+    encoders: Mapping[Precision, Encoder], texts: Sequence[str], round_seconds: float = ROUND_SECONDS
+) -> Measured:
+    """Measure a bundle's encoders, `f32` and `bf16`, on texts; takes some ROUNDS × 2 × `round_seconds`."""
+    exact, fast = (encoders[kind].encode_documents(texts) for kind in ("f32", "bf16"))  # also the warm-up
+    speeds = dict.fromkeys(encoders, 0.0)
     for _ in range(ROUNDS):
-        for kind in kinds:
-            speeds[kind] = max(speeds[kind], _speed(encoders[kind], texts, round_seconds))
+        for kind, encoder in encoders.items():
+            speeds[kind] = max(speeds[kind], _speed(encoder, texts, round_seconds))
     return compare(exact, fast, speeds)
 
 

@@ -48,6 +48,10 @@ class QueryWeights:
         lexical = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, x))))
         return {"lexical": lexical, "semantic": 1.0 - lexical}
 
+    def place_of(self, query: str) -> int:
+        """The place in GRID of the weight of `lexical`, rounded."""
+        return round(self.of(query)["lexical"] * (len(GRID) - 1))
+
     def save(self, path: str | Path) -> None:
         """Write the coefficients as JSON."""
         Path(path).write_bytes(orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2) + b"\n")
@@ -86,7 +90,7 @@ def learn(queries: Sequence[str], gains: npt.NDArray[np.float64]) -> QueryWeight
     for bias, digits, length in product(_BIASES, _DIGITS, _LENGTHS):
         tried = QueryWeights(bias, digits, length)
         steps = sum(getattr(tried, name) != getattr(default, name) for name in ("bias", "digits", "length"))
-        at = [round(tried.of(query)["lexical"] * (len(GRID) - 1)) for query in queries]
+        at = [tried.place_of(query) for query in queries]
         gain = float(np.mean(gains[np.arange(len(queries)), at])) - _FARTHER * steps
         if gain > most:
             best, most = tried, gain

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import orjson
 from tokenizers import Encoding, Tokenizer
 
 from shelfwise.bundle import content_hash
-from shelfwise.encoder import Floats, Precision, batches_by_length, padded
+from shelfwise.encoder import Floats, Precision, batches_by_length, compiled, padded
 from shelfwise.errors import InvalidReranker
 from shelfwise.product import Product
 from shelfwise.text import TextRecipe, field_names
@@ -39,13 +38,9 @@ class Reranker:
         self._recipe = TextRecipe(self.text_fields, self._tokenizer, self.max_tokens)
         self._tokenizer.enable_truncation(self.max_tokens, strategy="longest_first")
         self._tokenizer.no_padding()
-        compiled = ov.Core().compile_model(
-            str(self.path / "model.xml"),
-            "CPU",
-            {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision},
-        )
-        self._inputs = {name for port in compiled.inputs for name in port.names}
-        self._request = compiled.create_infer_request()
+        model = compiled(self.path, precision)
+        self._inputs = {name for port in model.inputs for name in port.names}
+        self._request = model.create_infer_request()
         self._lock = threading.Lock()  # a request runs one batch at a time
 
     @property

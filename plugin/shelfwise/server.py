@@ -74,7 +74,7 @@ def address(url: str | None, env: Mapping[str, str]) -> str:
 
 def takes_packed_vectors(client: Elasticsearch) -> bool:
     """Whether a vector may be sent as base64 of big-endian float32, which the server reads twice as fast as a list."""
-    return tuple(map(int, server_version(client).split("-")[0].split(".")[:2])) >= PACKED_FROM
+    return _numbers(server_version(client)) >= PACKED_FROM
 
 
 def server_version(client: Elasticsearch) -> str:
@@ -127,6 +127,10 @@ def reason_of(body: Any) -> str:
     return f"{deepest.get('type', 'error')}: {deepest.get('reason', 'no reason given')}"
 
 
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-")[0].split("."))
+
+
 def _wanted(url: str | None, env: Mapping[str, str]) -> str:
     return url or env.get("ELASTICSEARCH_URL") or DEFAULT_URL
 
@@ -155,8 +159,7 @@ def _login(parts: SplitResult, env: Mapping[str, str]) -> dict[str, Any]:
 def _greeted(client: Elasticsearch, address: str) -> tuple[int, ...]:
     no_elasticsearch = ServerError(f"{address} answers, but is not an Elasticsearch: check the URL")
     try:
-        number = str(client.info()["version"]["number"])
-        return tuple(int(part) for part in number.split("-")[0].split("."))
+        return _numbers(str(client.info()["version"]["number"]))
     except ApiError as error:
         if "media_type_header_exception" in str(error.body):
             raise ServerError(
