@@ -22,6 +22,7 @@ SECRET = "tHe-SeCrEt-ThAt-Is-NoNsEnSe"
 COMMANDS = [
     "backbone",
     "classify",
+    "compact",
     "cross-validate",
     "demo",
     "doctor",
