@@ -16,7 +16,7 @@ from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import field_names
 from shelfwise_indexer.calibrate import accept_thresholds, fit_temperature, label_thresholds
 from shelfwise_indexer.enrich import MOST
-from shelfwise_indexer.evaluate import Epoch, score
+from shelfwise_indexer.evaluate import Epoch, Scores, score
 from shelfwise_indexer.export import export
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.preparation import Prepared, write_stages
@@ -24,6 +24,7 @@ from shelfwise_indexer.readings import document_prompt, label_shares
 from shelfwise_indexer.report import ReportData, write_report_page
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
+from shelfwise_indexer.student import against_teacher
 
 EXPORT_SAMPLES = 16
 
@@ -35,8 +36,12 @@ def stage(
     info: dict[str, Any],
     prepared: Prepared,
     epochs: Sequence[Epoch],
+    teacher: Bundle | None = None,
 ) -> Path:
-    """Write the whole bundle beside its place; `info` gets calibration, metrics and version."""
+    """Write the whole bundle beside its place; `info` gets calibration, metrics and version.
+
+    :param teacher: what it was distilled from, to measure against.
+    """
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     fields = field_names(info["text_fields"])
@@ -46,6 +51,9 @@ def stage(
     texts = [bundle.text(product) for product in held_back]
     encoded = _calibrate(bundle, info, held_back, texts)
     info["metrics"] = score(taxonomy, encoded.probabilities, [product.categories for product in held_back]).to_json()
+    if teacher:
+        f1 = Scores.from_json(info["metrics"]).mean_weighted_f1
+        info["distilled_from"] |= against_teacher(teacher, held_back, encoded, f1)
     info["version"] = content_version(staging, info)
     report = ReportData(
         title=f"Classifier of bundle {info['version']}",
