@@ -149,7 +149,9 @@ class TestCompact:
 
     @pytest.mark.parametrize("dimension", [0, 3, 4])
     def test_a_dimension_that_is_not_shorter_is_refused(self, bundle, catalogue, tmp_path, dimension):
-        with pytest.raises(UsageError, match=f"asked for {dimension}: give from 1 to 2"):
+        with pytest.raises(
+            UsageError, match=f"3 numbers an embedding, asked to cut it to {dimension}: give from 1 to 2"
+        ):
             compact(bundle, catalogue, dimension, tmp_path / "smaller")
         assert not (tmp_path / "smaller").exists()
 
