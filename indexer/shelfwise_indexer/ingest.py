@@ -24,15 +24,15 @@ from shelfwise.machine import cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect, takes_packed_vectors
 from shelfwise.taxonomy import path_text
-from shelfwise_indexer import bulk, neighbours
+from shelfwise_indexer import bulk
 from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Rejected, Row, dead_letters_path, file_hash, read
 from shelfwise_indexer.document_encoder import DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.enrich import Enricher, document, is_unchanged, keep_decision
 from shelfwise_indexer.gate import Gate, GateFailed
+from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Entry, Spool
 
 SEGMENT = 2048  # products encoded, kept and sent together
-SIMILAR = 20  # neighbours kept with each product
 SAID = 20  # rejected lines, or unknown categories, that are said on stderr one by one
 
 
@@ -100,11 +100,11 @@ def index(
                     f"{catalogue}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
                     f"see {letters.path}"
                 )
-            similar = _similar(spool, bundle)
+            similar = SimilarLists.of(spool, bundle)
             name = unfinished(server, alias, bundle, digest) or create_index(server, alias, bundle, digest)
             refused = _send(server, name, spool, similar)
             _write_refused(catalogue, refused, letters)
-            carried = len(similar.carried - refused.keys())
+            carried = int(similar.carried.sum()) - _carried_among(spool, refused)
             indexed = read_lines - letters.count - carried
             finish(server, name)
             _check(server, name, spool, indexed + carried, refused)
@@ -207,57 +207,18 @@ def _encode_segment(
     return entries, vectors
 
 
-@dataclass(frozen=True, slots=True)
-class _Similar:
-    """Every product of the spool, in its order: which were carried over, and their stored neighbours."""
-
-    ids: Sequence[str]
-    carried: frozenset[str]
-    found: neighbours.Neighbours
-
-    def of(self, place: int) -> list[dict[str, Any]]:
-        pairs = zip(self.found.ids[place], self.found.scores[place], strict=True)
-        return [
-            {"id": self.ids[row], "score": round(float(score), 4)} for row, score in pairs if row != neighbours.NONE
-        ]
-
-
-def _similar(spool: Spool, bundle: Bundle) -> _Similar:
-    leaf_number = {path_text(leaf): number for number, leaf in enumerate(bundle.taxonomy.leaves)}
-    number_of_group: dict[str, int] = {}
-    ids, carried, leaves, groups, available = [], set(), [], [], []
-    for _, entries in spool:
-        for entry in entries:
-            enrichment = entry.document["shelfwise"]
-            filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
-            ids.append(entry.document["id"])
-            if entry.carried:
-                carried.add(entry.document["id"])
-            leaves.append(leaf_number.setdefault(filed, len(leaf_number)))
-            groups.append(number_of_group.setdefault(enrichment["group"], len(number_of_group)))
-            available.append(entry.document.get("in_stock") is not False)
-    found = neighbours.similar(
-        spool.all_vectors(bundle.dimension),
-        np.array(leaves, dtype=np.int64),
-        np.array(groups, dtype=np.int64),
-        np.array(available, dtype=np.bool_),
-        SIMILAR,
-    )
-    return _Similar(ids, frozenset(carried), found)
-
-
-def _send(server: Elasticsearch, name: str, spool: Spool, similar: _Similar) -> dict[str, str]:
+def _send(server: Elasticsearch, name: str, spool: Spool, similar: SimilarLists) -> dict[str, str]:
     """Send what was not sent yet; the refused ids of all segments, each with the server's reason."""
     done, start = spool.sent(name), 0
     pack = takes_packed_vectors(server)
-    with tqdm(desc="index", total=len(similar.ids), unit="product", file=sys.stderr) as bar:
+    with tqdm(desc="index", total=len(similar), unit="product", file=sys.stderr) as bar:
         for number, entries in spool:
             if number not in done:
-                documents = []
-                for place, (entry, vector) in enumerate(zip(entries, spool.vectors(number), strict=True), start=start):
+                documents, lists = [], similar.between(start, start + len(entries))
+                for entry, vector, its in zip(entries, spool.vectors(number), lists, strict=True):
                     entry.document["shelfwise"] |= {
                         "vector": bulk.packed(vector) if pack else vector.tolist(),
-                        "similar": similar.of(place),
+                        "similar": its,
                     }
                     documents.append(entry.document)
                 spool.mark_refused(name, bulk.send(server, name, documents))
@@ -265,6 +226,12 @@ def _send(server: Elasticsearch, name: str, spool: Spool, similar: _Similar) -> 
             start += len(entries)
             bar.update(len(entries))
     return spool.refused(name)
+
+
+def _carried_among(spool: Spool, refused: Mapping[str, str]) -> int:
+    if not refused:
+        return 0
+    return sum(entry.carried and entry.document["id"] in refused for _, entries in spool for entry in entries)
 
 
 def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str], letters: DeadLetters) -> None:
