@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV := UV_PYTHON=$(PYTHON) UV_PYTHON_DOWNLOADS=never .uv/bin/uv
 TEST_ENV := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false SHELFWISE_REQUIRE_ES=1
 
-.PHONY: setup demo test test-8 quick lint bench-scale clean
+.PHONY: setup demo test test-8 quick lint clean
 
 setup: .venv/.synced
 
@@ -45,6 +45,7 @@ CATALOGUE ?= demo/catalogue.jsonl
 BUNDLE ?= bundles/demo
 SIZES ?= 10000,100000,1000000
 OUT ?= benchmarks/results/growth.json
+.PHONY: bench-scale
 bench-scale: setup
 	@test -f $(BUNDLE)/bundle.json || test '$(BUNDLE)' != bundles/demo || \
 	  HF_HUB_OFFLINE=1 $(BIN)/shelfwise train demo/catalogue.jsonl --backbone multilingual --epochs 8 --out bundles/demo
