@@ -149,7 +149,8 @@ def grow(options: argparse.Namespace, size: int, bundle: Bundle, client: Elastic
         sys.exit(f"`shelfwise index` of {size:,} products ended with {ran.status}:\n{ran.stderr[-3000:]}")
     done = orjson.loads(ran.stdout)
     name = live(client, options.alias).name
-    store = client.indices.stats(index=name, metric=["store", "segments"])["indices"][name]["primaries"]
+    store = client.indices.stats(index=name, metric=["store", "segments", "dense_vector"])["indices"][name]["primaries"]
+    off_heap = store["dense_vector"].get("off_heap", {})
     texts = queries(options.catalogue, options.queries)
     figures = {
         "products": size,
@@ -164,6 +165,8 @@ def grow(options: argparse.Namespace, size: int, bundle: Bundle, client: Elastic
         "peak_rss_bytes": ran.peak_rss_bytes,
         "index_bytes": store["store"]["size_in_bytes"],
         "segments": store["segments"]["count"],
+        # What should be in the file cache, as the server counts it (9.1 and later): quantised vectors, graph.
+        "off_heap_bytes": {name: off_heap.get(f"total_{name}_size_bytes") for name in ("veq", "vex")},
         "hybrid": latencies(ProductSearch(client, options.alias, bundle), texts),
         "knn_recall@10": recall(client, name, bundle.encoder.encode_queries(texts[: options.sample]).vectors),
     }
