@@ -60,7 +60,7 @@ def nearest(
     rows = np.arange(len(vectors), dtype=np.int64)
     leaf = np.zeros_like(rows) if within is None else within
     groups = rows if exclude_groups is None else exclude_groups
-    return _by_leaf(vectors, k, leaf, groups, rows, exact_up_to, distinct=False)
+    return _by_leaf(vectors, k, leaf, groups, rows, exact_up_to, False, rows)
 
 
 def similar(
@@ -70,6 +70,7 @@ def similar(
     available: npt.NDArray[np.bool_],
     k: int,
     exact_up_to: int = EXACT_UP_TO,
+    wanted: npt.NDArray[np.bool_] | None = None,
 ) -> Neighbours:
     """What a shop shows beside each product: first those of its leaf, nearest first, then of the whole catalogue.
 
@@ -79,11 +80,13 @@ def similar(
     :param leaf: int64 [n], -1 for a product without one (its neighbours come from anywhere).
     :param groups: int64 [n], the variant group of each product.
     :param available: bool [n].
+    :param wanted: bool [n], whose neighbours are searched for, the others find none; default: all.
     :raises UsageError: as `nearest`.
     """
-    _check(vectors, k, leaf=leaf, groups=groups, available=available)
-    found = _by_leaf(vectors, k, leaf, groups, np.flatnonzero(available), exact_up_to, distinct=True)
-    short = np.flatnonzero((found.ids == NONE).any(axis=1))
+    _check(vectors, k, leaf=leaf, groups=groups, available=available, wanted=wanted)
+    rows = np.arange(len(vectors)) if wanted is None else np.flatnonzero(wanted)
+    found = _by_leaf(vectors, k, leaf, groups, np.flatnonzero(available), exact_up_to, True, rows)
+    short = rows[(found.ids[rows] == NONE).any(axis=1)]
     if not len(short) or not available.any():
         return found
     index = _Index(vectors, np.flatnonzero(available), exact_up_to, k)
@@ -175,14 +178,15 @@ def _by_leaf(
     pool: Integers,
     exact_up_to: int,
     distinct: bool,
+    asking: Integers,
 ) -> Neighbours:
-    """Search each leaf by itself. Rows without a leaf find nothing."""
+    """Search each leaf by itself, for the rows that ask. Rows without a leaf find nothing."""
     n = len(vectors)
     found = Neighbours(np.full((n, k), NONE, dtype=np.int64), np.zeros((n, k), dtype=np.float32))
     recall = 1.0
     pools = dict(_members(leaf[pool], pool))
-    with tqdm(total=n, desc="neighbours", unit="product", delay=2) as bar:
-        for number, queries in _members(leaf, np.arange(n)):
+    with tqdm(total=len(asking), desc="neighbours", unit="product", delay=2) as bar:
+        for number, queries in _members(leaf[asking], asking):
             if number != NONE and number in pools:
                 index = _Index(vectors, pools[number], exact_up_to, k)
                 found.ids[queries], found.scores[queries] = _search(index, queries, k, groups, distinct, bar)

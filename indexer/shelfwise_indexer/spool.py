@@ -22,7 +22,7 @@ from shelfwise.errors import ShelfwiseError
 
 Floats = npt.NDArray[np.float32]
 
-
+FORMAT = "2"  # of the files; a spool of another one is not gone on with
 KEPT_SECONDS = 14 * 24 * 3600  # of a run that nobody goes on with
 
 
@@ -32,18 +32,22 @@ class SpoolError(ShelfwiseError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One product on its way: its line, its document without vector and neighbours, whether it was carried over."""
+    """One product on its way: its line, its document without vector and neighbours.
+
+    `carried`: it was not encoded, its enrichment comes from the live index. `same`: that holds this very document.
+    """
 
     line: int
     document: dict[str, Any]
     carried: bool
+    same: bool = False
 
 
 class Spool:
     """The folder of one run; a context manager that holds the run's lock."""
 
     def __init__(self, parent: Path, *identity: str | None) -> None:
-        digest = hashlib.sha256("\0".join(part or "" for part in identity).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\0".join(part or "" for part in (FORMAT, *identity)).encode()).hexdigest()[:16]
         self.folder = parent / digest
         self._lock: IO[str] | None = None
 
@@ -78,7 +82,9 @@ class Spool:
 
     def write(self, number: int, entries: Sequence[Entry], vectors: Floats) -> None:
         """Keep a segment: its entries and their vectors, float32 [entries, dimension]."""
-        lines = b"".join(orjson.dumps([entry.line, entry.carried, entry.document]) + b"\n" for entry in entries)
+        lines = b"".join(
+            orjson.dumps([entry.line, entry.carried, entry.same, entry.document]) + b"\n" for entry in entries
+        )
         with self._writing():
             self._whole(self._path(number, "npy"), vectors)
             self._whole(self._path(number, "jsonl"), lines)  # last: its presence says that the segment is whole
@@ -86,7 +92,7 @@ class Spool:
     def entries(self, number: int) -> list[Entry]:
         """The entries of a segment."""
         with self._path(number, "jsonl").open("rb") as file:
-            return [Entry(line, document, carried) for line, carried, document in map(orjson.loads, file)]
+            return [Entry(line, document, carried, same) for line, carried, same, document in map(orjson.loads, file)]
 
     def vectors(self, number: int) -> Floats:
         """The vectors of a segment, float32 [entries, dimension]."""
@@ -96,11 +102,18 @@ class Spool:
         """All vectors, float32 [n, dimension], mapped from disk."""
         parts = range(self.segments())
         count = sum(len(np.load(self._path(number, "npy"), mmap_mode="r")) for number in parts)
-        path = self.folder / "vectors.f32"
-        with self._writing(), path.open("wb") as file:  # not through the map: on a full disk that is a bus error
+        with (
+            self._writing(),
+            self.vectors_path.open("wb") as file,
+        ):  # not through the map: on a full disk that is a bus error
             for number in parts:
                 file.write(self.vectors(number).tobytes())
-        return np.memmap(path, np.float32, "r+", shape=(count, dimension))
+        return np.memmap(self.vectors_path, np.float32, "r+", shape=(count, dimension))
+
+    @property
+    def vectors_path(self) -> Path:
+        """The file behind `all_vectors`."""
+        return self.folder / "vectors.f32"
 
     def sent(self, index: str) -> set[int]:
         """Segments that were sent to an index, every document of them answered for."""

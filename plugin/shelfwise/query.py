@@ -154,6 +154,11 @@ def enriched_after(moment: str) -> Body:
     return {"range": {"shelfwise.enriched_at": {"gt": moment}}}
 
 
+def not_enriched_after(moment: str) -> Body:
+    """Products that were not enriched after a moment (ISO 8601)."""
+    return {"bool": {"must_not": [enriched_after(moment)]}}
+
+
 def one_a_group(body: Body) -> Body:
     """The same search with the best product of each variant group only."""
     return {**body, "collapse": {"field": "shelfwise.group"}}

@@ -119,7 +119,10 @@ class Taxonomy:
         last = {node[-1].lower(): node for node in reversed(self.nodes)}
         wanted = path_text(path).lower()
         found = [last[name] for name in difflib.get_close_matches(path[-1].lower(), last, n=n, cutoff=0.6)]
-        found += [texts[text] for text in difflib.get_close_matches(wanted, texts, n=n, cutoff=0.0)]
+        for cutoff in (0.6, 0.0):  # the higher one is quick, and finds enough most of the time
+            found += [texts[text] for text in difflib.get_close_matches(wanted, texts, n=n, cutoff=cutoff)]
+            if len(dict.fromkeys(found)) >= n:
+                break
         return list(dict.fromkeys(found))[:n]
 
     def to_json(self) -> dict[str, Any]:
