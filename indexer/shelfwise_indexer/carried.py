@@ -36,10 +36,11 @@ class Carried:
         found = bulk.enrichments(self.server, self.live.name, ids, vectors=False)
         its = {id_: one["shelfwise"] for id_, one in found.items() if one["shelfwise"].get("bundle") == self.bundle}
         rows = self.kept.find([str(enrichment.get("text_hash")) for enrichment in its.values()])
-        lacking = [id_ for id_, row in zip(its, rows, strict=True) if row < 0]
-        for enrichment, row in zip(its.values(), rows, strict=True):
-            if row >= 0:
-                enrichment["vector"] = self.kept.vectors[row]
+        kept = rows >= 0
+        lacking = [id_ for id_, known in zip(its, kept.tolist(), strict=True) if not known]
+        with_vector = [one for one, known in zip(its.values(), kept.tolist(), strict=True) if known]
+        for enrichment, vector in zip(with_vector, self.kept.at(rows[kept]), strict=True):
+            enrichment["vector"] = vector
         return found | bulk.enrichments(self.server, self.live.name, lacking)
 
 

@@ -17,7 +17,7 @@ from shelfwise.mapping import mapping_hash
 from shelfwise.query import VECTOR, enriched_after
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
-from shelfwise_indexer.spool import Spool
+from shelfwise_indexer.spooled import Spooled
 
 MOST_CHANGED = 0.25  # of the products; beyond it filling a new index takes hardly longer and leaves it tidier
 STALE = 0.2
@@ -44,30 +44,25 @@ class Delta:
         return f"{self.encoded} encoded, {self.rewritten} rewritten without encoding, {len(self.gone)} gone"
 
 
-def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, spool: Spool) -> Delta | None:
-    """What a run whose products are all in the spool has to change; None: it has to fill a new index.
+def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, products: Spooled) -> Delta | None:
+    """What a run whose products are all spooled has to change; None: it has to fill a new index.
 
     That is so without a live index of the same bundle and mapping in which every product has a vector, and where too
     much has changed, in this run or since the neighbours were computed for all.
     """
     if live is None or live.meta.get("bundle") != bundle.version or live.meta.get("mapping") != mapping_hash():
         return None
-    products, vectors, stale = _counts(server, live)
-    if vectors < products:
+    held, vectors, stale = _counts(server, live)
+    if vectors < held:
         return None
-    encoded = rewritten = 0
-    ids: list[str] = []
-    for _, entries in spool:
-        encoded += sum(not entry.carried for entry in entries)
-        rewritten += sum(entry.carried and not entry.same for entry in entries)
-        ids += [entry.document["id"] for entry in entries]
-    if encoded + rewritten > MOST_CHANGED * len(ids) or stale + encoded > STALE * len(ids):
+    encoded = int((~products.carried).sum())
+    rewritten = int((products.carried & ~products.same).sum())
+    if encoded + rewritten > MOST_CHANGED * len(products) or stale + encoded > STALE * len(products):
         return None
-    here = frozenset(ids)
-    gone = tuple(sorted(id_ for id_ in bulk.ids(server, live.name) if id_ not in here))
-    if len(gone) > MOST_CHANGED * products:
+    gone = products.lacks(bulk.ids(server, live.name))
+    if len(gone) > MOST_CHANGED * held:
         return None
-    return Delta(encoded, rewritten, gone)
+    return Delta(encoded, rewritten, tuple(gone))
 
 
 def _counts(server: Elasticsearch, live: LiveIndex) -> tuple[int, int, int]:

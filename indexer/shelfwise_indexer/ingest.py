@@ -36,8 +36,7 @@ from shelfwise.index import (
 from shelfwise.machine import cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect, takes_packed_vectors
-from shelfwise.taxonomy import path_text
-from shelfwise_indexer import bulk, neighbours
+from shelfwise_indexer import bulk
 from shelfwise_indexer.carried import Carried, is_same
 from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Rejected, Row, dead_letters_path, file_hash, read
 from shelfwise_indexer.delta import Delta, delta
@@ -45,11 +44,12 @@ from shelfwise_indexer.document_encoder import DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.enrich import Enricher, document, is_unchanged, keep_decision, text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.kept_vectors import keep
+from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Entry, Spool
+from shelfwise_indexer.spooled import Spooled
 from shelfwise_indexer.unknown_categories import UnknownCategories
 
 SEGMENT = 2048  # products encoded, kept and sent together
-SIMILAR = 20  # neighbours kept with each product
 SAID = 20  # rejected lines that are said on stderr one by one
 
 
@@ -128,13 +128,15 @@ def index(
                     f"{catalogue}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
                     f"see {letters.path}"
                 )
-            changes = delta(server, live, bundle, spool)
-            similar = _similar(spool, bundle, changes)
+            products = Spooled.of(spool, bundle)
+            changes = delta(server, live, bundle, products)
             if live is not None and changes is not None and not changes:
                 _say(f"nothing has changed: {alias} stays on index {live.name}")
                 rewrite_meta(server, live.name, {"catalogue": digest})
                 name, refused = live.name, {}
             else:
+                wanted = None if changes is None else ~products.carried
+                similar = SimilarLists.of(spool, products, bundle.dimension, wanted)
                 name = _target(server, alias, bundle, digest, live, changes)
                 refused = _send(server, name, spool, similar, changes)
                 _write_refused(catalogue, refused, letters)
@@ -143,17 +145,17 @@ def index(
                 if gate is not None:
                     _pass(gate, server, alias, name, bundle, before, live)
                 swap(server, alias, name)
-            keep(kept, similar.text_hashes, spool.vectors_path)
+                keep(kept, products.text_hashes, spool.vectors_path)
+            unchanged = int(products.carried.sum()) - _carried_among(spool, refused)
             spool.remove()
         if old := superseded(server, alias):
             _say(f"{len(old)} older indices of {alias} can be deleted: {', '.join(old)}")
-        unchanged = len(similar.carried - refused.keys())
         return Indexed(
             read=read_lines,
             indexed=read_lines - letters.count - unchanged,
             unchanged=unchanged,
             rejected=letters.count,
-            written=(len(similar.ids) if changes is None else changes.written) - len(refused),
+            written=(len(products) if changes is None else changes.written) - len(refused),
             index=name,
             seconds=time.monotonic() - started,
             dead_letters=letters.path if letters.count else None,
@@ -262,60 +264,19 @@ def _encode_segment(
     return entries, vectors
 
 
-@dataclass(frozen=True, slots=True)
-class _Similar:
-    """Every product of the spool, in its order: which were carried over, and their stored neighbours."""
-
-    ids: Sequence[str]
-    text_hashes: Sequence[str]
-    carried: frozenset[str]
-    found: neighbours.Neighbours
-
-    def of(self, place: int) -> list[dict[str, Any]]:
-        pairs = zip(self.found.ids[place], self.found.scores[place], strict=True)
-        return [
-            {"id": self.ids[row], "score": round(float(score), 4)} for row, score in pairs if row != neighbours.NONE
-        ]
-
-
-def _similar(spool: Spool, bundle: Bundle, changes: Delta | None) -> _Similar:
-    """Neighbours of all products, or, of a delta, of those that were encoded."""
-    leaf_number = {path_text(leaf): number for number, leaf in enumerate(bundle.taxonomy.leaves)}
-    number_of_group: dict[str, int] = {}
-    ids, text_hashes, carried, leaves, groups, available, encoded = [], [], set(), [], [], [], []
-    for _, entries in spool:
-        for entry in entries:
-            enrichment = entry.document["shelfwise"]
-            filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
-            ids.append(entry.document["id"])
-            text_hashes.append(enrichment["text_hash"])
-            encoded.append(not entry.carried)
-            if entry.carried:
-                carried.add(entry.document["id"])
-            leaves.append(leaf_number.setdefault(filed, len(leaf_number)))
-            groups.append(number_of_group.setdefault(enrichment["group"], len(number_of_group)))
-            available.append(entry.document.get("in_stock") is not False)
-    found = neighbours.similar(
-        spool.all_vectors(bundle.dimension),
-        np.array(leaves, dtype=np.int64),
-        np.array(groups, dtype=np.int64),
-        np.array(available, dtype=np.bool_),
-        SIMILAR,
-        wanted=None if changes is None else np.array(encoded, dtype=np.bool_),
-    )
-    return _Similar(ids, text_hashes, frozenset(carried), found)
-
-
-def _send(server: Elasticsearch, name: str, spool: Spool, similar: _Similar, changes: Delta | None) -> dict[str, str]:
+def _send(
+    server: Elasticsearch, name: str, spool: Spool, similar: SimilarLists, changes: Delta | None
+) -> dict[str, str]:
     """Send what was not sent yet; the refused ids of all segments, each with the server's reason."""
     done, start = spool.sent(name), 0
     packs = takes_packed_vectors(server)
     with tqdm(desc="index", total=len(similar.ids), unit="product", file=sys.stderr) as bar:
         for number, entries in spool:
             if number not in done:
+                lists = similar.between(start, start + len(entries))
                 own = [
-                    {"vector": bulk.packed(vector) if packs else vector.tolist(), "similar": similar.of(place)}
-                    for place, vector in enumerate(spool.vectors(number), start=start)
+                    {"vector": bulk.packed(vector) if packs else vector.tolist(), "similar": its}
+                    for vector, its in zip(spool.vectors(number), lists, strict=True)
                 ]
                 send = _send_whole if changes is None else _send_changed
                 spool.mark_refused(name, send(server, name, entries, own))
@@ -349,6 +310,12 @@ def _send_changed(
         if not entry.carried or entry.document["id"] in missing
     ]
     return refused | (_send_whole(server, name, *zip(*whole, strict=True)) if whole else {})
+
+
+def _carried_among(spool: Spool, refused: Mapping[str, str]) -> int:
+    if not refused:
+        return 0
+    return sum(entry.carried and entry.document["id"] in refused for _, entries in spool for entry in entries)
 
 
 def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str], letters: DeadLetters) -> None:

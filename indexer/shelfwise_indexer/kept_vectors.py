@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from shelfwise_indexer.row_file import RowFile
 from shelfwise_indexer.spool import KEPT_SECONDS
 
 Floats = npt.NDArray[np.float32]
@@ -23,24 +24,29 @@ _VECTORS, _HASHES = "vectors.f32", "hashes.npy"
 
 @dataclass(frozen=True, slots=True)
 class KeptVectors:
-    """Text hashes, uint64 [n], ascending, with the row of each in the vectors, float32 [rows, dimension]."""
+    """Text hashes, uint64 [n], ascending, with the row of each in the file of vectors; or nothing."""
 
     hashes: npt.NDArray[np.uint64]
     rows: npt.NDArray[np.int64]
-    vectors: Floats
+    _vectors: RowFile | None
 
     @classmethod
     def load(cls, folder: Path, dimension: int) -> "KeptVectors":
         """What was kept in a folder; nothing, if that cannot be read."""
         try:
             given = np.load(folder / _HASHES, allow_pickle=False)
-            vectors = np.memmap(folder / _VECTORS, np.float32, "r").reshape(-1, dimension)
+            vectors = RowFile(folder / _VECTORS, np.float32, dimension)
         except (OSError, ValueError, EOFError):
-            given, vectors = np.empty(0, np.uint64), np.empty((0, dimension), np.float32)
-        if given.dtype != np.uint64 or given.ndim != 1 or len(given) != len(vectors):
-            return cls(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty((0, dimension), np.float32))
+            return cls(np.empty(0, np.uint64), np.empty(0, np.int64), None)
+        size = (folder / _VECTORS).stat().st_size
+        if given.dtype != np.uint64 or given.ndim != 1 or size != 4 * dimension * len(given):
+            return cls(np.empty(0, np.uint64), np.empty(0, np.int64), None)
         rows = np.argsort(given, kind="stable")
         return cls(given[rows], rows, vectors)
+
+    def at(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """The vectors of rows that `find` gave, float32 [n, dimension]."""
+        return np.empty((0, 0), np.float32) if self._vectors is None else np.asarray(self._vectors[rows], np.float32)
 
     def find(self, text_hashes: Sequence[str]) -> npt.NDArray[np.int64]:
         """The rows of the vectors of these texts, int64 [n]; -1: it is not there."""
@@ -51,17 +57,18 @@ class KeptVectors:
         return np.where(self.hashes[places] == wanted, self.rows[places], -1).astype(np.int64)
 
 
-def keep(folder: Path, text_hashes: Sequence[str], vectors: Path) -> None:
+def keep(folder: Path, text_hashes: npt.NDArray[np.uint64], vectors: Path) -> None:
     """Keep the vectors of a run instead of those of the one before; `vectors` is moved.
 
     Where they cannot be kept nothing is: the next run reads the index.
 
+    :param text_hashes: uint64 [n]; see `as_numbers`.
     :param vectors: file of float32 [n, dimension], in the order of the hashes.
     """
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
-        np.save(folder / _HASHES, as_numbers(text_hashes), allow_pickle=False)
+        np.save(folder / _HASHES, text_hashes, allow_pickle=False)
         shutil.move(vectors, folder / _VECTORS)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)

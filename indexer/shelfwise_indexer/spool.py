@@ -19,6 +19,7 @@ import numpy.typing as npt
 import orjson
 
 from shelfwise.errors import ShelfwiseError
+from shelfwise_indexer.row_file import RowFile
 
 Floats = npt.NDArray[np.float32]
 
@@ -98,21 +99,16 @@ class Spool:
         """The vectors of a segment, float32 [entries, dimension]."""
         return np.asarray(np.load(self._path(number, "npy"), allow_pickle=False), dtype=np.float32)
 
-    def all_vectors(self, dimension: int) -> Floats:
-        """All vectors, float32 [n, dimension], mapped from disk."""
-        parts = range(self.segments())
-        count = sum(len(np.load(self._path(number, "npy"), mmap_mode="r")) for number in parts)
-        with (
-            self._writing(),
-            self.vectors_path.open("wb") as file,
-        ):  # not through the map: on a full disk that is a bus error
-            for number in parts:
+    def vector_file(self, dimension: int) -> RowFile:
+        """All vectors, float32 [n, dimension], on disk: only what is asked for is read into memory."""
+        with self._writing(), self.vectors_path.open("wb") as file:
+            for number in range(self.segments()):
                 file.write(self.vectors(number).tobytes())
-        return np.memmap(self.vectors_path, np.float32, "r+", shape=(count, dimension))
+        return RowFile(self.vectors_path, np.float32, dimension)
 
     @property
     def vectors_path(self) -> Path:
-        """The file behind `all_vectors`."""
+        """The file behind `vector_file`."""
         return self.folder / "vectors.f32"
 
     def sent(self, index: str) -> set[int]:
