@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV := UV_PYTHON=$(PYTHON) UV_PYTHON_DOWNLOADS=never .uv/bin/uv
 TEST_ENV := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false SHELFWISE_REQUIRE_ES=1
 
-.PHONY: setup demo test test-8 quick lint clean
+.PHONY: setup demo test test-8 quick lint bench clean
 
 setup: .venv/.synced
 
@@ -38,6 +38,29 @@ lint: setup
 	$(BIN)/ruff format -q --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
+
+# Throughput, latency and start-up on a server of its own, stopped again whatever happens. By default the demo's
+# catalogue, queries and bundle (trained unless it is there); or: make bench CATALOGUE=… BUNDLE=… QUERIES=…
+CATALOGUE ?= demo/catalogue.jsonl
+QUERIES ?= demo/queries.jsonl
+BUNDLE ?= bundles/demo
+RESULTS ?= benchmarks/results
+SECONDS_OF_LOAD ?= 60
+NAME = $(notdir $(patsubst %/,%,$(dir $(abspath $(CATALOGUE)))))
+
+bench: setup
+	@set -eu -o pipefail; export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PATH="$$PWD/$(BIN):$$PATH"; \
+	data=$$(mktemp -d); chmod 755 "$$data"; \
+	trap 'shelfwise local stop --data "$$data" >&2; rm -rf "$$data"' EXIT; trap 'exit 130' INT TERM; \
+	export ELASTICSEARCH_URL=$$(shelfwise local start --data "$$data" | \
+	  python -c 'import json, sys; print(json.load(sys.stdin)["url"])'); \
+	test "$(BUNDLE)" != bundles/demo || shelfwise demo > /dev/null; \
+	shelfwise index "$(CATALOGUE)" --bundle "$(BUNDLE)" --alias bench --dead-letters "$$data/dead.jsonl" >&2 || test $$? = 1; \
+	python benchmarks/startup.py --alias bench --bundle "$(BUNDLE)" --out $(RESULTS)/startup-$(NAME).json; \
+	python benchmarks/latency.py --alias bench --bundle "$(BUNDLE)" --queries "$(QUERIES)" \
+	  --seconds $(SECONDS_OF_LOAD) --out $(RESULTS)/latency-$(NAME).json; \
+	python benchmarks/throughput.py --catalogue "$(CATALOGUE)" --bundle "$(BUNDLE)" --runs 3 \
+	  --out $(RESULTS)/throughput-$(NAME).json
 
 clean:
 	rm -rf .venv .uv bundles dist

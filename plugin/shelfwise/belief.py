@@ -94,7 +94,13 @@ def _sums(probabilities: Mapping[Path, float]) -> tuple[dict[str, float], dict[s
     probability: dict[str, float] = {}
     steps: dict[str, float] = {}
     for path, value in probabilities.items():
-        for node in map(path_text, ancestors(path)):
+        for node in _nodes(path):
             probability[node] = probability.get(node, 0.0) + value
             steps[node] = steps.get(node, 0.0) + value / len(path)
     return probability, steps
+
+
+@lru_cache(maxsize=1 << 16)
+def _nodes(path: Path) -> tuple[str, ...]:
+    """The nodes of a path as text: a search adds up over all leaves of the taxonomy, each time the same ones."""
+    return tuple(map(path_text, ancestors(path)))
