@@ -20,7 +20,7 @@ _, status, used = os.wait4(pid, 0)
 with open(int(sys.argv[1]), "w") as out:
     json.dump([os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, used.ru_utime + used.ru_stime], out)
 """
-_BAR = re.compile(r"([a-z, ]+): +\d+%?[|p ]|([a-z, ]+): \d+product")
+_BAR = re.compile(r"([a-z, ]+): +\d+(?:%\||product)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,6 @@ def _watched(stderr: Any) -> tuple[str, dict[str, float]]:
         now = time.monotonic()
         for line in re.split(r"[\r\n]", piece.decode(errors="replace")):
             if found := _BAR.match(line):
-                name = found[1] or found[2]
-                first.setdefault(name, now)
-                last[name] = now
+                first.setdefault(found[1], now)
+                last[found[1]] = now
     return said.decode(errors="replace"), {name: round(last[name] - first[name], 1) for name in first}
