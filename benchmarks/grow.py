@@ -197,8 +197,8 @@ def main() -> None:
         draft = options.out.with_suffix(".partial")
         draft.write_bytes(orjson.dumps(figures | {"sizes": sizes}, option=orjson.OPT_INDENT_2) + b"\n")
         draft.replace(options.out)
+        options.out.with_suffix(".html").write_text(growth_page.page(figures | {"sizes": sizes}), encoding="utf-8")
         sys.stderr.write(growth_page.markdown(sizes[-1:]) + "\n")
-    options.out.with_suffix(".html").write_text(growth_page.page(figures | {"sizes": sizes}), encoding="utf-8")
     sys.stderr.write(f"{growth_page.markdown(sizes)}\n\n{needs.markdown(needs.needs(figures | {'sizes': sizes}))}\n")
 
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import compiled, softmax
+from shelfwise.encoder import compiled, network, softmax
 from shelfwise.errors import ShelfwiseError
 from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import RnnHead
@@ -122,7 +122,7 @@ def _features(model: ShelfModel, texts: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _compare(folder: Path, inputs: dict[str, np.ndarray], expected: Sequence[np.ndarray]) -> None:
-    outputs = compiled(folder, "f32")(inputs)
+    outputs = compiled(network(folder), "f32")(inputs)
     pairs = {
         "embedding": (outputs["embedding"], expected[0]),
         "probabilities": (softmax(outputs["logits"]), softmax(expected[1])),

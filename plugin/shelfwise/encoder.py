@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
-from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     from shelfwise.bundle import Bundle
@@ -41,14 +40,12 @@ class Encoder:
         self._temperature = float(bundle.info["temperature"])
         self._prompts: dict[str, str] = bundle.info["prompts"]
         self._pad = int(bundle.info["pad_token_id"])
-        self._tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
-        self._tokenizer.enable_truncation(bundle.max_tokens)
-        self._tokenizer.no_padding()
+        self._tokenizer = bundle.tokenizer
         self._dimension = bundle.dimension
         self._leaves = len(bundle.taxonomy.leaves)
         self._logit_leaves = bundle.logit_leaves
         self._several = bundle.multi_label
-        self._request = compiled(bundle.path, precision).create_infer_request()
+        self._request = compiled(bundle.network, precision).create_infer_request()
         self._remembered: dict[str, tuple[Floats, Floats]] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
 
@@ -106,10 +103,15 @@ class Encoder:
             return outputs["embedding"][:count].copy(), outputs["logits"][:count].copy()
 
 
-def compiled(folder: Path, precision: Precision) -> ov.CompiledModel:
-    """A folder's `model.xml`, made ready for this processor."""
+def network(folder: Path) -> ov.Model:
+    """A folder's `model.xml`; its weights stay on disk until they are asked for."""
+    return ov.Core().read_model(str(folder / "model.xml"))
+
+
+def compiled(model: ov.Model, precision: Precision) -> ov.CompiledModel:
+    """A model, made ready for this processor."""
     hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-    return ov.Core().compile_model(str(folder / "model.xml"), "CPU", hints)
+    return ov.Core().compile_model(model, "CPU", hints)
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int) -> npt.NDArray[np.int64]:
