@@ -649,7 +649,7 @@ class TestIndex:
         first = indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
         assert first.status == 0, first.err
         [done] = first.lines
-        assert tuple(done) == (*self.KEYS, "dead_letters")
+        assert tuple(done) == (*self.KEYS, "written", "dead_letters")
         assert {name: done[name] for name in self.KEYS[:4]} == {
             "read": 7,
             "indexed": 7,

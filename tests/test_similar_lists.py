@@ -6,16 +6,23 @@ import numpy as np
 import pytest
 
 from hand_bundle import write_hand_bundle
+from shelfwise_indexer.enrich import text_hash
+from shelfwise_indexer.kept_vectors import as_numbers
 from shelfwise_indexer.neighbours import similar
-from shelfwise_indexer.similar_lists import SIMILAR, SimilarLists, numbered
+from shelfwise_indexer.similar_lists import SIMILAR, SimilarLists
 from shelfwise_indexer.spool import Entry, Spool
+from shelfwise_indexer.spooled import Spooled, numbered
 
 LEAVES = [("Home", "Kettles"), ("Home", "Mugs")]
 
 
 def entry(number, generator):
     leaf = generator.integers(0, 3)
-    enrichment = {"group": f"g{generator.integers(0, 60)}", "candidates": [{"category": "Home > Mugs"}]}
+    enrichment = {
+        "text_hash": text_hash(f"text {number % 90}"),
+        "group": f"g{generator.integers(0, 60)}",
+        "candidates": [{"category": "Home > Mugs"}],
+    }
     if leaf < 2:
         enrichment["category"] = ["Home > Kettles" if leaf else "Elsewhere"]
     document = {"id": f"壶-{number}", "in_stock": bool(generator.random() < 0.8), "shelfwise": enrichment}
@@ -56,11 +63,23 @@ def test_the_lists_are_those_made_in_memory(filled):
         ]
         for rows, scores in zip(found.ids[:], found.scores[:], strict=True)
     ]
-    lists = SimilarLists.of(spool, bundle)
+    products = Spooled.of(spool, bundle)
+    lists = SimilarLists.of(spool, products, bundle.dimension)
     assert lists.between(0, 40) + lists.between(40, 80) + lists.between(80, 120) == wanted
     assert min(map(len, wanted)) == SIMILAR
-    assert len(lists) == 120
-    assert lists.carried.tolist() == [one.carried for one in entries]
+    assert len(products) == 120
+    assert products.carried.tolist() == [one.carried for one in entries]
+    assert products.same.tolist() == [one.same for one in entries]
+    assert products.text_hashes.tolist() == as_numbers([each["text_hash"] for each in own]).tolist()
+    assert products.lacks(["not there", "壶-3", "also not", "壶-119"]) == ["also not", "not there"]
+
+
+def test_lists_of_some_are_those_that_they_have_among_all(filled):
+    spool, bundle = filled
+    products = Spooled.of(spool, bundle)
+    every = SimilarLists.of(spool, products, bundle.dimension).between(0, 120)
+    some = SimilarLists.of(spool, products, bundle.dimension, ~products.carried).between(0, 120)
+    assert some == [[] if carried else list_ for list_, carried in zip(every, products.carried, strict=True)]
 
 
 def test_a_number_for_each_hash_is_the_same_for_the_same_only():

@@ -88,6 +88,35 @@ def test_what_is_held_back_and_what_is_trained_on_make_up_the_catalogue(trained)
     assert trained.trained_on + trained.scores.products == len(records())
 
 
+def test_in_the_end_the_head_learns_what_was_held_back_and_the_scores_are_those_from_before(
+    bundle, catalogue, settings, tmp_path
+):
+    without = train(catalogue, tmp_path / "without", settings=replace(settings, use_held_back=False))
+    before = Bundle.load(without.bundle)
+    assert bundle.info["metrics"] == before.info["metrics"]
+    assert (bundle.info["temperature"], bundle.info["thresholds"]) == (
+        before.info["temperature"],
+        before.info["thresholds"],
+    )
+    assert [one.info["data"]["used_held_back"] for one in (bundle, before)] == [True, False]
+    every, part = (load_checkpoint(one) for one in (bundle, before))
+    assert len(every.head.keys) == 2 * len(records())  # in both views
+    assert len(part.head.keys) == 2 * without.trained_on
+    assert torch.equal(every.head.mixing, part.head.mixing)
+    assert torch.equal(every.lexical.weight, part.lexical.weight)
+    texts = ["large steel kettle", "tall mug"]
+    vectors = [one.encoder.encode_documents(texts).vectors for one in (bundle, before)]
+    np.testing.assert_array_equal(*vectors)
+
+
+def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path):
+    validation = write(tmp_path / "validation.jsonl", records()[:40])
+    done = train(catalogue, tmp_path / "out", validation, replace(settings, fit=replace(settings.fit, epochs=1)))
+    bundle = Bundle.load(done.bundle)
+    assert not bundle.info["data"]["used_held_back"]
+    assert len(load_checkpoint(bundle).head.keys) == 2 * len(records())
+
+
 def test_the_exported_model_gives_what_the_trained_one_gives(bundle):
     texts = ["large steel kettle", "mug", "a dome tent and very many other unknown words that go on and on"]
     model = load_checkpoint(bundle).eval()

@@ -1,7 +1,7 @@
 """Packing: a trained model becomes a bundle, exported, calibrated, with its report, in place in one step."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +35,25 @@ def stage(
     info: dict[str, Any],
     prepared: Prepared,
     epochs: Sequence[Epoch],
+    complete: Callable[[], object] | None = None,
 ) -> Path:
-    """Write the whole bundle beside its place; `info` gets calibration, metrics and version."""
+    """Write the whole bundle beside its place; `info` gets calibration, metrics and version.
+
+    :param complete: lets the model learn the held-back part too, once that has measured it; the bundle gets that model.
+    """
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     fields = field_names(info["text_fields"])
-    export(model, staging, [product.text(fields) for product in prepared.train[:EXPORT_SAMPLES]])
+    samples = [product.text(fields) for product in prepared.train[:EXPORT_SAMPLES]]
+    export(model, staging, samples)
     (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
     bundle, held_back = Bundle(staging, info, taxonomy), prepared.held_back
     texts = [bundle.text(product) for product in held_back]
     probabilities = _calibrate(bundle, info, held_back, texts)
     info["metrics"] = score(taxonomy, probabilities, [product.categories for product in held_back]).to_json()
+    if complete is not None:
+        complete()
+        export(model, staging, samples)
     info["version"] = content_version(staging, info)
     report = ReportData(
         title=f"Classifier of bundle {info['version']}",

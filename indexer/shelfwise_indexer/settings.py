@@ -45,6 +45,10 @@ class TrainSettings:
     auto_accept_precision: Annotated[
         float, Field(gt=0, lt=1, description="Share of the categories accepted without a person that must be right.")
     ] = PROMISED_PRECISION
+    use_held_back: Annotated[
+        bool,
+        Field(description="Let head, memory and words learn the held-back part too, after it has measured."),
+    ] = True
     l1: Annotated[float, Field(ge=0, description="Weight of the sum of the head's absolute weights.")] = 0.0
     loss: LossSettings = field(default_factory=LossSettings)
     fit: FitSettings = field(default_factory=FitSettings)

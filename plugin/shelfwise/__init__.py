@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from shelfwise.errors import ShelfwiseError
 
 if TYPE_CHECKING:
+    from shelfwise.async_search import AsyncProductSearch
     from shelfwise.bundle import Bundle
     from shelfwise.filters import Filter
     from shelfwise.product import Product, parse_product
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from shelfwise.server import connect
 
 __all__ = [
+    "AsyncProductSearch",
     "Bundle",
     "Filter",
     "Product",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "AsyncProductSearch": "shelfwise.async_search",
     "Bundle": "shelfwise.bundle",
     "Filter": "shelfwise.filters",
     "Product": "shelfwise.product",
