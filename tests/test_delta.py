@@ -117,11 +117,14 @@ def test_what_did_not_change_is_not_sent_and_what_only_costs_another_price_not_e
     assert not any("vector" in orjson.dumps(a["script"]["params"]).decode() for a in sent if "script" in a)
 
 
-def test_a_catalogue_that_has_not_changed_leaves_the_alias_where_it_is(client, alias, bundle, tmp_path):
+def test_a_catalogue_that_has_not_changed_is_a_clone_that_nothing_was_sent_to(client, alias, bundle, tmp_path):
     catalogue = write(tmp_path / "c.jsonl", products())
     first = index(catalogue, bundle, alias, client=client)
+    before = held(client, alias)
     again = index(catalogue, bundle, alias, client=client)
-    assert (again.index, again.unchanged, again.written) == (first.index, 40, 0)
+    assert (again.unchanged, again.written) == (40, 0)
+    assert held(client, alias) == before
+    assert rollback(client, alias) == first.index
 
 
 def test_what_somebody_wrote_into_the_live_index_is_put_right(client, alias, bundle, tmp_path):

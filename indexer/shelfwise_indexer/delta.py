@@ -37,9 +37,6 @@ class Delta:
         """Documents to send."""
         return self.encoded + self.rewritten
 
-    def __bool__(self) -> bool:
-        return bool(self.written or self.gone)
-
     def __str__(self) -> str:
         return f"{self.encoded} encoded, {self.rewritten} rewritten without encoding, {len(self.gone)} gone"
 

@@ -28,7 +28,6 @@ from shelfwise.index import (
     find,
     finish,
     on_trial,
-    rewrite_meta,
     superseded,
     swap,
     unfinished,
@@ -130,22 +129,17 @@ def index(
                 )
             products = Spooled.of(spool, bundle)
             changes = delta(server, live, bundle, products)
-            if live is not None and changes is not None and not changes:
-                _say(f"nothing has changed: {alias} stays on index {live.name}")
-                rewrite_meta(server, live.name, {"catalogue": digest})
-                name, refused = live.name, {}
-            else:
-                wanted = None if changes is None else ~products.carried
-                similar = SimilarLists.of(spool, products, bundle.dimension, wanted)
-                name = _target(server, alias, bundle, digest, live, changes)
-                refused = _send(server, name, spool, similar, changes)
-                _write_refused(catalogue, refused, letters)
-                finish(server, name)
-                _check(server, name, spool, read_lines - letters.count, refused)
-                if gate is not None:
-                    _pass(gate, server, alias, name, bundle, before, live)
-                swap(server, alias, name)
-                keep(kept, products.text_hashes, spool.vectors_path)
+            wanted = None if changes is None else ~products.carried
+            similar = SimilarLists.of(spool, products, bundle.dimension, wanted)
+            name = _target(server, alias, bundle, digest, live, changes)
+            refused = _send(server, name, spool, similar, changes)
+            _write_refused(catalogue, refused, letters)
+            finish(server, name)
+            _check(server, name, spool, read_lines - letters.count, refused)
+            if gate is not None:
+                _pass(gate, server, alias, name, bundle, before, live)
+            swap(server, alias, name)
+            keep(kept, products.text_hashes, spool.vectors_path)
             unchanged = int(products.carried.sum()) - _carried_among(spool, refused)
             spool.remove()
         if old := superseded(server, alias):
