@@ -27,12 +27,14 @@ def write_hand_bundle(
     words: Mapping[str, Sequence[float]],
     leaves: Sequence[CategoryPath] = (("Things",),),
     threshold: float = 0.5,
+    label_thresholds: Sequence[float] | None = None,
 ) -> Bundle:
     """Write the bundle and load it.
 
     :param words: lower-case word, or one Chinese character, to its vector. Any other word stands for nothing: a text
         of such words only has the vector of all ones, normalised.
     :param leaves: the taxonomy; leaf number n is as probable as dimension n of the vector is large.
+    :param label_thresholds: of each leaf, for a bundle whose products may be in several.
     """
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {word: number for number, word in enumerate([PAD, UNKNOWN, *words])}
@@ -59,6 +61,8 @@ def write_hand_bundle(
         "temperature": 1.0,
         "threshold": threshold,
     }
+    if label_thresholds is not None:
+        info["label_thresholds"] = list(label_thresholds)
     info["version"] = content_version(folder, info)
     (folder / "bundle.json").write_bytes(orjson.dumps(info))
     return Bundle.load(folder)

@@ -17,6 +17,7 @@ from shelfwise.errors import UsageError
 from shelfwise.taxonomy import Path, Taxonomy, ancestors, path_text
 
 LIKELY = 0.3  # least probability of a leaf whose products are looked for on purpose: at most three leaves have it
+ROUNDING = 1e-3  # of a sum of float32 probabilities
 TRUST_DEPTH = 10  # best products of the fusion alone that a belief is held against
 TRUSTED = 0.2  # mean share of those products from which a belief counts whole
 
@@ -50,10 +51,12 @@ class Belief:
 def believe(taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32]) -> Belief:
     """The belief of the classifier.
 
-    :param probabilities: float32 [leaves], calibrated, adding up to 1.
+    :param probabilities: float32 [leaves], calibrated. Of a classifier of several labels they may add up to more than
+        1: the query then asks for each in proportion.
     """
     given = probabilities.astype(np.float64)
-    _check(given.tolist())
+    if given.sum() > 1.0 + ROUNDING:
+        given /= given.sum()
     walks = _walks(taxonomy)
     values = given[walks.leaf]  # added up in the order of `_sums`, so that both give the same to the last bit
     likely = sorted(np.flatnonzero(given >= LIKELY).tolist(), key=lambda leaf: (-given[leaf], taxonomy.leaves[leaf]))
@@ -77,7 +80,7 @@ def believe_paths(taxonomy: Taxonomy, probabilities: Mapping[Path, float]) -> Be
 
 
 def _check(probabilities: Sequence[float]) -> None:
-    if not all(0.0 <= one <= 1.0 for one in probabilities) or sum(probabilities) > 1.0 + 1e-3:
+    if not all(0.0 <= one <= 1.0 for one in probabilities) or sum(probabilities) > 1.0 + ROUNDING:
         raise UsageError("category probabilities must each be from 0 to 1 and add up to at most 1")
 
 
