@@ -302,6 +302,7 @@ class TestDoctor:
         assert min(precision["texts_per_second"].values()) > 0
         assert precision["used"] == "f32"
         assert precision["recommended"] in ("f32", "bf16")
+        assert precision["compared"].keys() == {"bf16"}
 
     def test_a_bundle_that_cannot_be_used_is_in_the_report_and_the_status(self, shelfwise):
         ran = shelfwise("doctor", "--bundle", "none", "--url", NOWHERE)

@@ -79,7 +79,7 @@ def index(
     it is called again with the same catalogue, bundle and alias. Until the last step, searches see the old index.
 
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
-    :param precision: arithmetic of the model; `auto`: bf16 where it is faster here and finds the same (see `measure`).
+    :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
     :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
     :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
     :raises CatalogueError, InvalidBundle, ServerError, IncompatibleIndex: the alias is as it was.

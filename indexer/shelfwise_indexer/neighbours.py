@@ -63,6 +63,22 @@ def nearest(
     return _by_leaf(vectors, k, leaf, groups, rows, exact_up_to, distinct=False)
 
 
+def recall(fast: Vectors, exact: Vectors, k: int) -> float:
+    """Share of the k nearest others by exact vectors that are among the k nearest by fast ones, mean over the rows.
+
+    Of fewer than k others all are nearest, and none is missed.
+
+    :param fast: float32 [n, dim], L2-normalised, as `exact`; the same products.
+    """
+    true, found = nearest(exact, k), nearest(fast, k)
+    there = found.ids != NONE
+    cosines = np.einsum("ijk,ik->ij", exact[found.ids], exact)
+    # by cosine and not by row: equal ones are equally near
+    last = np.where(true.ids != NONE, true.scores, np.inf).min(axis=1, keepdims=True)
+    hits = there & (cosines >= last - _ROUNDING)
+    return float(hits.sum() / there.sum()) if there.any() else 1.0
+
+
 def similar(
     vectors: Vectors,
     leaf: Integers,

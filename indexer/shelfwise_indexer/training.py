@@ -139,7 +139,7 @@ def train(
             "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        staging = stage(work / "bundle", model, taxonomy, info, prepared, epochs)
+        staging = stage(work / "bundle", model, taxonomy, info, prepared, epochs, settings)
         put_in_place(staging, folder)
         shutil.rmtree(work, ignore_errors=True)
     processes.wait_for_everyone()
