@@ -82,11 +82,13 @@ def index(
     :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
     :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
     :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
+    :raises UsageError: the bundle has no model of that precision.
     :raises CatalogueError, InvalidBundle, ServerError, IncompatibleIndex: the alias is as it was.
     """
     started = time.monotonic()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     check_alias(alias)
+    encoder = DocumentEncoder(bundle, precision)
     with closing(connect(url)) if client is None else nullcontext(client) as server:
         live = find(server, alias)
         before = gate.opponent(partial(ProductSearch, server, alias), live, bundle) if gate and live else None
@@ -94,7 +96,7 @@ def index(
         target = Path(dead_letters) if dead_letters else dead_letters_path(catalogue)
         run = Spool(cache_folder(os.environ, None) / "runs", digest, bundle.version, alias, live.name if live else None)
         with run as spool, DeadLetters(target, catalogue) as letters:
-            read_lines = _encode(catalogue, DocumentEncoder(bundle, precision), server, live, spool, letters)
+            read_lines = _encode(catalogue, encoder, server, live, spool, letters)
             if not spool.segments():
                 raise CatalogueError(
                     f"{catalogue}: all {read_lines} lines were rejected, alias {alias} is left as it was: "

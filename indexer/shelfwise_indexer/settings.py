@@ -70,5 +70,5 @@ class TrainSettings:
 
 
 def uncompressed(settings: TrainSettings) -> TrainSettings:
-    """The settings without a compressed model: of trainings that are only scored."""
+    """The settings without a compressed model: of trainings that are only scored, or serve few products."""
     return replace(settings, compress=replace(settings.compress, int8=False))
