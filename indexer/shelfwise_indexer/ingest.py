@@ -101,14 +101,16 @@ def index(
     it is called again with the same catalogue, bundle and alias. Until the last step, searches see the old index.
 
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
-    :param precision: arithmetic of the model; `auto`: bf16 where it is faster here and finds the same (see `measure`).
+    :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
     :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
     :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
+    :raises UsageError: the bundle has no model of that precision.
     :raises CatalogueError, InvalidBundle, ServerError, IncompatibleIndex: the alias is as it was.
     """
     started = time.monotonic()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     check_alias(alias)
+    encoder = DocumentEncoder(bundle, precision)
     with closing(connect(url)) if client is None else nullcontext(client) as server:
         live = find(server, alias)
         if live is not None:
@@ -121,7 +123,7 @@ def index(
         run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
         with run as spool, DeadLetters(target, catalogue) as letters:
             carried = Carried.of(server, live, bundle, kept)
-            read_lines = _encode(catalogue, DocumentEncoder(bundle, precision), carried, spool, letters)
+            read_lines = _encode(catalogue, encoder, carried, spool, letters)
             if not spool.segments():
                 raise CatalogueError(
                     f"{catalogue}: all {read_lines} lines were rejected, alias {alias} is left as it was: "

@@ -21,6 +21,7 @@ EXACT_UP_TO = 200_000  # products of a leaf; beyond it an exact search of all ag
 _BLOCK_CELLS = 2_000_000  # results held at once
 _RANGE_BLOCK = 1_024
 _UNIT_TOLERANCE = 1e-3
+_ROUNDING = 1e-6  # of a float32 inner product
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,22 @@ def nearest(
     found = Neighbours.none_yet(len(vectors), k, None)
     recall, _ = _by_leaf(vectors, leaf, groups, rows, rows, exact_up_to, False, found)
     return Neighbours(found.ids, found.scores, recall)
+
+
+def recall(fast: Vectors, exact: Vectors, k: int) -> float:
+    """Share of the k nearest others by exact vectors that are among the k nearest by fast ones, mean over the rows.
+
+    Of fewer than k others all are nearest, and none is missed.
+
+    :param fast: float32 [n, dim], L2-normalised, as `exact`; the same products.
+    """
+    true, near = nearest(exact, k), nearest(fast, k).ids[:]
+    there = near != NONE
+    cosines = np.einsum("ijk,ik->ij", exact[near], exact)
+    # By cosine and not by row: equal ones are equally near.
+    last = np.where(true.ids[:] != NONE, true.scores[:], np.inf).min(axis=1, keepdims=True)
+    hits = there & (cosines >= last - _ROUNDING)
+    return float(hits.sum() / there.sum()) if there.any() else 1.0
 
 
 def similar(

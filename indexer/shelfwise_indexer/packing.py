@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 from sentence_transformers import SentenceTransformer
 
 from shelfwise.bundle import FORMAT, Bundle, content_version
-from shelfwise.encoder import Encoder, sigmoid, softmax
+from shelfwise.encoder import Encoded, Encoder, sigmoid, softmax
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import field_names
 from shelfwise_indexer.calibrate import accept_thresholds, fit_temperature, label_thresholds
+from shelfwise_indexer.compress import compress, compress_again
 from shelfwise_indexer.enrich import MOST
 from shelfwise_indexer.evaluate import Epoch, score
 from shelfwise_indexer.export import export
@@ -35,6 +35,7 @@ def stage(
     info: dict[str, Any],
     prepared: Prepared,
     epochs: Sequence[Epoch],
+    settings: TrainSettings,
     complete: Callable[[], object] | None = None,
 ) -> Path:
     """Write the whole bundle beside its place; `info` gets calibration, metrics and version.
@@ -49,11 +50,14 @@ def stage(
     (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
     bundle, held_back = Bundle(staging, info, taxonomy), prepared.held_back
     texts = [bundle.text(product) for product in held_back]
-    probabilities = _calibrate(bundle, info, held_back, texts)
-    info["metrics"] = score(taxonomy, probabilities, [product.categories for product in held_back]).to_json()
+    encoded = _calibrate(bundle, info, held_back, texts)
+    info["metrics"] = score(taxonomy, encoded.probabilities, [product.categories for product in held_back]).to_json()
+    info["compressed"] = compress(bundle, prepared.train, held_back, encoded, settings.compress, settings.fit.seed)
     if complete is not None:
         complete()
         export(model, staging, samples)
+        final = Bundle(staging, info, taxonomy)
+        info["compressed"] = compress_again(final, prepared.train, settings.compress, settings.fit.seed)
     info["version"] = content_version(staging, info)
     report = ReportData(
         title=f"Classifier of bundle {info['version']}",
@@ -61,7 +65,7 @@ def stage(
         ids=[product.id for product in held_back],
         texts=texts,
         paths=[product.categories for product in held_back],
-        probabilities=probabilities,
+        probabilities=encoded.probabilities,
         thresholds=np.asarray(info["thresholds"], dtype=np.float32),
         epochs=epochs,
         preparation=prepared.stages,
@@ -86,12 +90,10 @@ def runtime_settings(trunk: SentenceTransformer, settings: TrainSettings) -> dic
     } | ({"label_thresholds": []} if settings.loss.multi_label else {})
 
 
-def _calibrate(
-    bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product], texts: Sequence[str]
-) -> npt.NDArray[np.float32]:
+def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product], texts: Sequence[str]) -> Encoded:
     """Set temperature and thresholds in `info` by the exported model, on the held-back part.
 
-    :returns: its calibrated probabilities there, float32 [n, leaves].
+    :returns: what it gives there, its probabilities calibrated.
     """
     taxonomy, truths = bundle.taxonomy, [product.categories for product in held_back]
     encoded = Encoder(bundle).encode_documents(texts)
@@ -117,7 +119,7 @@ def _calibrate(
         info["settings"]["auto_accept_precision"],
     )
     info["thresholds"] = thresholds.tolist()
-    return np.asarray(probabilities, dtype=np.float32)
+    return Encoded(encoded.vectors, np.asarray(probabilities, dtype=np.float32))
 
 
 def put_in_place(staging: Path, folder: Path) -> None:

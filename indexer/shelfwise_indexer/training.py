@@ -150,7 +150,9 @@ def train(
             parts = settings.refit, settings.memory, settings.lexical, settings.fit.seed
             learn_all(model, loss, learned.and_also(also), *parts)
 
-        staging = stage(work / "bundle", model, taxonomy, info, prepared, epochs, complete if everything else None)
+        staging = stage(
+            work / "bundle", model, taxonomy, info, prepared, epochs, settings, complete if everything else None
+        )
         put_in_place(staging, folder)
         shutil.rmtree(work, ignore_errors=True)
     processes.wait_for_everyone()
