@@ -23,6 +23,7 @@ SECRET = "tHe-SeCrEt-ThAt-Is-NoNsEnSe"
 COMMANDS = [
     "backbone",
     "classify",
+    "compact",
     "cross-validate",
     "demo",
     "doctor",

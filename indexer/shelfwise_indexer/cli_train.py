@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--text-fields", help="Fields or attributes, in order.  [default: title,description]")
 @click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 4]")
 @click.option("--max-tokens", type=click.IntRange(4), help="Of a text; the rest is cut.  [default: 64]")
+@click.option("--dimension", type=click.IntRange(1), help="Cut embeddings to so many numbers.  [default: all]")
 @click.option(
     "--auto-accept-precision",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -48,6 +49,7 @@ def train(
     text_fields: str | None,
     epochs: int | None,
     max_tokens: int | None,
+    dimension: int | None,
     auto_accept_precision: float | None,
     multi_label: bool,
     seed: int | None,
@@ -65,7 +67,12 @@ def train(
     from shelfwise_indexer.config import show_config as shown
     from shelfwise_indexer.training import train as train_bundle
 
-    given = {"backbone": backbone, "max_tokens": max_tokens, "auto_accept_precision": auto_accept_precision}
+    given = {
+        "backbone": backbone,
+        "max_tokens": max_tokens,
+        "dimension": dimension,
+        "auto_accept_precision": auto_accept_precision,
+    }
     before = Bundle.load(start) if start else None
     settings = _settings(config, before, text_fields, epochs, seed, multi_label, given)
     if show_config:

@@ -24,6 +24,7 @@ from shelfwise_indexer.preparation import Prepared, write_stages
 from shelfwise_indexer.readings import document_prompt, label_shares
 from shelfwise_indexer.report import ReportData, write_report_page
 from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.smaller import losses_of
 
 EXPORT_SAMPLES = 16
 
@@ -69,6 +70,7 @@ def stage(
         thresholds=np.asarray(info["thresholds"], dtype=np.float32),
         epochs=epochs,
         preparation=prepared.stages,
+        losses=losses_of(info),
     )
     write_stages(staging / "report", prepared.stages)
     write_report_page(staging / "report", report)

@@ -118,10 +118,10 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
             with torch.no_grad():
                 logits = model.head(pooled, pooled, pooled).cpu()
         else:
-            logits = _of_texts(model, tokens, partial(_logits, model))
+            logits = of_texts(model, tokens, partial(_logits, model))
         if lexical is not None:
             several = model.loss is not None and model.loss.settings.multi_label
-            fit_weight(lexical, logits, _of_texts(model, tokens, lexical.decisions), labels, several)
+            fit_weight(lexical, logits, of_texts(model, tokens, lexical.decisions), labels, several)
     model.lexical = lexical
 
 
@@ -169,11 +169,11 @@ def _logits(model: ShelfModel, input_ids: Tensor, attention_mask: Tensor) -> Ten
 
 def _pooled(model: ShelfModel, tokens: Sequence[Sequence[int]]) -> Tensor:
     """What the head reads of each text, float32 [n, width]."""
-    return _of_texts(model, tokens, lambda ids, mask: model.read(ids, mask)[1])
+    return of_texts(model, tokens, lambda ids, mask: model.read(ids, mask)[1])
 
 
 @torch.no_grad()
-def _of_texts(model: ShelfModel, tokens: Sequence[Sequence[int]], look: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def of_texts(model: ShelfModel, tokens: Sequence[Sequence[int]], look: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """What `look` gives of padded token ids and their mask, float32 [n, …], on the CPU."""
     device = next(model.parameters()).device
     pad = int(model.trunk.tokenizer.pad_token_id)

@@ -22,6 +22,7 @@ from shelfwise_indexer.reliability import (
     reliability,
     risk_coverage,
 )
+from shelfwise_indexer.smaller import figures_of
 from shelfwise_indexer.suspects import Suspect, suspected_label_errors
 
 Floats = npt.NDArray[np.float32]
@@ -36,7 +37,8 @@ class ReportData:
 
     `ids`, `texts` and `paths` are of the products it is measured on, and `probabilities` float32 [n, leaves],
     calibrated. `thresholds` is one probability or float32 [leaves]: from which a predicted leaf needs no person.
-    `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines` prints.
+    `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines` prints,
+    `losses` what `bundle.json` says of a smaller bundle.
     """
 
     title: str
@@ -49,6 +51,7 @@ class ReportData:
     epochs: Sequence[Epoch] = ()
     preparation: Mapping[str, Any] = field(default_factory=dict)
     baselines: Mapping[str, Any] = field(default_factory=dict)
+    losses: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def scores(self) -> Scores:
@@ -110,6 +113,7 @@ def report_page(data: ReportData) -> str:
     return page.page(
         data.title,
         _overview(data),
+        *_losses(data),
         _levels(data),
         *_baselines(data),
         _curves(data),
@@ -134,6 +138,15 @@ def _overview(data: ReportData) -> str:
             ("of those right", f"{data.accepted.precision:.1%}"),
         ]
     )
+
+
+def _losses(data: ReportData) -> Iterator[str]:
+    if data.losses:
+        yield page.section(
+            "Smaller than what it was made of",
+            page.note("Measured on products held back, against what it was made of, before the cut or by the teacher."),
+            page.figures(figures_of(data.losses)),
+        )
 
 
 def _levels(data: ReportData) -> str:

@@ -50,6 +50,10 @@ class TrainSettings:
         bool,
         Field(description="Let head, memory and words learn the held-back part too, after it has measured."),
     ] = True
+    dimension: Annotated[
+        int | None,
+        Field(ge=1, description="Numbers that an embedding is cut to once it is trained; default: all of them."),
+    ] = None
     l1: Annotated[float, Field(ge=0, description="Weight of the sum of the head's absolute weights.")] = 0.0
     loss: LossSettings = field(default_factory=LossSettings)
     fit: FitSettings = field(default_factory=FitSettings)

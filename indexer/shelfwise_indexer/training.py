@@ -4,8 +4,8 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from shelfwise.text import field_names
 from shelfwise_indexer.augment import views
 from shelfwise_indexer.backbone import Backbone, resolve
 from shelfwise_indexer.catalogue import Rejected, file_hash
+from shelfwise_indexer.cut import check_dimension, cut_model
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import fit, last_checkpoint
@@ -40,6 +41,7 @@ from shelfwise_indexer.preparation import (
 from shelfwise_indexer.readings import read_texts
 from shelfwise_indexer.refit import learn_all, move_back, refit_head, settle, weights_of
 from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.smaller import losses_of
 
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
 
@@ -54,6 +56,8 @@ class Trained:
     trained_on: int
     unlabelled: int
     rejected: tuple[Rejected, ...]
+    losses: Mapping[str, Any] = field(default_factory=dict)
+    """What a smaller bundle lost, as `bundle.json` has it."""
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise train` prints."""
@@ -64,6 +68,7 @@ class Trained:
             "unlabelled": self.unlabelled,
             "rejected": len(self.rejected),
             **self.scores.to_json(),
+            **self.losses,
         }
 
 
@@ -108,6 +113,8 @@ def train(
     backbone = _going_on(start) if start else resolve(settings.backbone, (product.title for product in train_part))
     processes = PartialState(cpu=not torch.cuda.is_available())  # one, or those of `accelerate launch`
     trunk = load_trunk(backbone.source, settings.max_tokens, device=str(processes.device))
+    full = int(trunk.get_embedding_dimension() or 0)
+    check_dimension(settings.dimension, full, f"backbone {backbone.name}")
     tell(
         f"training on {len(train_part)} products in {len(taxonomy.leaves)} categories, "
         f"{len(held_back)} held back, backbone {backbone.name}"
@@ -133,6 +140,9 @@ def train(
             move_back(trunk, backbone_weights, settings.share_of_tuning)
             refit_head(model, loss, learned, settings.refit, settings.memory, settings.fit.seed)
         settle(model, learned, unseen, settings.lexical, settings.fit.seed)
+        smaller: dict[str, Any] = {}
+        if settings.dimension not in (None, full):
+            smaller["embedding"] = cut_model(model, learned, unseen, settings.dimension).to_json()
         info = runtime_settings(trunk, settings) | {
             "backbone": {"name": backbone.name, "licence": backbone.licence},
             "taxonomy": taxonomy.hash,
@@ -140,6 +150,7 @@ def train(
             "settings": asdict(settings),
             "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            **smaller,
         }
         everything = validation is None and settings.use_held_back and bool(held_back)
         info["data"]["used_held_back"] = everything
@@ -158,7 +169,8 @@ def train(
     processes.wait_for_everyone()
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
-    return Trained(folder, written.version, scores, len(train_part), labelled.unlabelled, labelled.rejected)
+    products, losses = (len(train_part), labelled.unlabelled), losses_of(written.info)
+    return Trained(folder, written.version, scores, *products, labelled.rejected, losses)
 
 
 def _going_on(start: Bundle) -> Backbone:

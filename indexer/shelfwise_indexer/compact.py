@@ -1,0 +1,120 @@
+"""Compacting: a bundle with shorter embeddings, made without training; categories and thresholds stay as they were."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import orjson
+from openvino import opset13 as ops
+from tokenizers import Tokenizer
+from transformers.utils import logging as transformers_logging
+
+from shelfwise.bundle import MODEL_FILES, Bundle, content_version
+from shelfwise.errors import UsageError
+from shelfwise.machine import tell
+from shelfwise.product import Product
+from shelfwise_indexer.catalogue import Rejected, read
+from shelfwise_indexer.cut import (
+    LEARNT_FROM,
+    MEASURED_ON,
+    Floats,
+    check_dimension,
+    cut_loss,
+    cut_trunk,
+    rotation,
+)
+from shelfwise_indexer.export import write_runtime
+from shelfwise_indexer.model import load_trunk
+
+MEASURED_SHARE = 0.2
+KEPT = ("taxonomy.json", "checkpoint", "report")
+
+
+def compact(bundle: Bundle, catalogue: str | os.PathLike[str], dimension: int, out: Path) -> Bundle:
+    """Write the bundle with embeddings of `dimension` numbers into a new folder, whole or not at all.
+
+    The axes come from products of the catalogue, and what is lost is measured on others of it; no category is needed.
+    The same layers give the same logits as before: only what the model gives as the embedding goes on through a matrix.
+
+    :raises UsageError: the dimension cannot be, or the folder is there or cannot be written.
+    :raises CatalogueError: the catalogue cannot be read. :raises BackboneError: the checkpoint cannot be read.
+    """
+    check_dimension(dimension, bundle.dimension - 1, f"bundle {bundle.path}, cut shorter,")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is there and is not an empty folder: give --out a new one; nothing was changed")
+    texts = [bundle.text(product) for product in _some(catalogue)]
+    measured = min(MEASURED_ON, max(1, int(len(texts) * MEASURED_SHARE)))
+    if len(texts) - measured < 2:
+        raise UsageError(f"{catalogue}: {len(texts)} products cannot say how to cut: give a catalogue of some hundreds")
+    tell(f"turning the embeddings by {len(texts) - measured} products, measuring on {measured}")
+    vectors = bundle.encoder.encode_documents(texts).vectors
+    axes = rotation(vectors[measured:], dimension)
+    info: dict[str, Any] = dict(bundle.info) | {
+        "dimension": dimension,
+        "embedding": cut_loss(vectors[:measured], axes).to_json() | {"cut_from": bundle.version},
+    }
+    if "settings" in info:
+        info["settings"] = {**info["settings"], "dimension": dimension}
+    info.pop("compressed", None)  # made of the longer embedding
+    staging = out.absolute().parent / f".{out.name}.compacting"
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        _write(bundle, axes, staging)
+        info["version"] = content_version(staging, info)
+        (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
+        if out.exists():
+            out.rmdir()
+        staging.rename(out)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written ({error.strerror}): give --out a folder you may write") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Bundle.load(out)
+
+
+def _some(catalogue: str | os.PathLike[str]) -> Sequence[Product]:
+    """Products of a catalogue, drawn evenly whatever its length, in a random order that is always the same."""
+    rng = np.random.default_rng(0)
+    drawn: list[Product] = []
+    seen = 0
+    for row in read(catalogue):
+        if isinstance(row, Rejected):
+            tell(f"{catalogue}, line {row.line}: {row.reason}")
+            continue
+        seen += 1
+        if len(drawn) < LEARNT_FROM + MEASURED_ON:
+            drawn.append(row.product)
+        elif (place := int(rng.integers(seen))) < len(drawn):
+            drawn[place] = row.product
+    return [drawn[place] for place in rng.permutation(len(drawn))]
+
+
+def _write(bundle: Bundle, axes: Floats, staging: Path) -> None:
+    for name in KEPT:
+        if (source := bundle.path / name).is_dir():
+            shutil.copytree(source, staging / name)
+        elif source.exists():
+            shutil.copy2(source, staging / name)
+    graph = ov.Core().read_model(str(bundle.path / MODEL_FILES[0]))
+    write_runtime(shorter(graph, axes), Tokenizer.from_file(str(bundle.path / "tokenizer.json")), staging)
+    if (checkpoint := staging / "checkpoint").is_dir():
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        trunk = load_trunk(str(checkpoint), bundle.max_tokens, device="cpu")
+        cut_trunk(trunk, axes)
+        trunk.save(str(checkpoint), create_model_card=False)
+
+
+def shorter(graph: ov.Model, axes: Floats) -> ov.Model:
+    """An exported model whose embedding goes on through the axes, float32 [full, dimension], and is normalised."""
+    embedding = graph.output("embedding").get_node().input_value(0)
+    logits = graph.output("logits").get_node().input_value(0)
+    embedding.get_tensor().set_names(set())
+    turned = ops.matmul(embedding, ops.constant(axes), transpose_a=False, transpose_b=False)
+    cut = ops.normalize_l2(turned, np.array([1]), eps=1e-12, eps_mode="max")
+    cut.output(0).get_tensor().set_names({"embedding"})
+    return ov.Model([cut.output(0), logits], graph.get_parameters(), "shelfwise")
