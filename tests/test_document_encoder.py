@@ -78,6 +78,14 @@ def test_few_texts_are_not_worth_a_measurement(bundle, measured, tmp_path):
     assert encoder.precision == "f32"
 
 
+def test_what_was_found_best_before_is_used_for_few_texts_too(bundle, measured, tmp_path):
+    calls = measured(found())
+    DocumentEncoder(bundle, choices=tmp_path).encode(TEXTS)
+    again = DocumentEncoder(bundle, choices=tmp_path)
+    again.encode(TEXTS[:3])
+    assert (len(calls), again.precision) == (1, "int8")
+
+
 def test_int8_of_a_bundle_without_it_is_refused(tmp_path):
     bare = write_hand_bundle(tmp_path / "bare", {"kettle": (1, 0)})
     with pytest.raises(UsageError, match="has no int8 model"):

@@ -19,8 +19,8 @@ ROUND_SECONDS = 0.05
 class DocumentEncoder:
     """Encodes documents in f32, or in the precision that was asked for, or that was found faster and as good.
 
-    :param precision: `auto` measures at the first call with ENOUGH texts, on some of them, unless this machine has
-        measured this bundle before.
+    :param precision: `auto` is what this machine found best for this bundle before; where it has not measured yet, it
+        does at the first call with ENOUGH texts, on some of them.
     :param choices: folder of what was measured before; default: in the cache folder.
     :raises UsageError: int8 was asked for, and the bundle has no such model.
     """
@@ -30,15 +30,15 @@ class DocumentEncoder:
         self.precision: Precision = "f32" if precision == "auto" else precision
         self._undecided = precision == "auto"
         self._choices = choices
+        self._choice: Choice | None = None
         self._encoders: dict[Precision, Encoder] = {}
         if not self._undecided:
             self._encoder(self.precision)  # one that cannot be had is said before anything else is done
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """See `Encoder.encode_documents`."""
-        if self._undecided and len(texts) >= ENOUGH:
-            self._undecided = False
-            self._choose(texts)
+        if self._undecided and texts:
+            self._decide(texts)
         return self._encoder(self.precision).encode_documents(texts)
 
     def _encoder(self, precision: Precision) -> Encoder:
@@ -48,14 +48,19 @@ class DocumentEncoder:
             self._encoders[precision] = Encoder(self.bundle, precision)
         return self._encoders[precision]
 
-    def _choose(self, texts: Sequence[str]) -> None:
+    def _decide(self, texts: Sequence[str]) -> None:
+        if self._choice is None:
+            self._choice = Choice(self.bundle, precisions(self.bundle), self._choices)
+            if (chosen := self._choice.read()) is not None:
+                self.precision, self._undecided = chosen, False
+                tell(f"encoding in {chosen}, as was measured here before")
+        if self._undecided and len(texts) >= ENOUGH:
+            self._undecided = False
+            self._measure(texts, self._choice)
+
+    def _measure(self, texts: Sequence[str], choice: Choice) -> None:
         kinds = precisions(self.bundle)
         if len(kinds) == 1:
-            return
-        choice = Choice(self.bundle, kinds, self._choices)
-        if (chosen := choice.read()) is not None:
-            self.precision = chosen
-            tell(f"encoding in {chosen}, as was measured here before")
             return
         encoders = {kind: self._encoder(kind) for kind in kinds}
         found = measure(encoders, texts[:: max(1, len(texts) // SAMPLE)], ROUND_SECONDS)
