@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hand_bundle import add_hand_int8, write_hand_bundle
+from shelfwise import encoder
 from shelfwise.bundle import Bundle
 from shelfwise.compressed import FILES, has_int8
 from shelfwise.encoder import Encoder
@@ -48,3 +49,17 @@ def test_one_that_was_changed_or_is_missing_is_not_run(bare, file):
     (bundle.path / file).unlink()
     with pytest.raises(InvalidBundle, match=f"{file} is missing"):
         Encoder(Bundle.load(bundle.path), "int8")
+
+
+@pytest.mark.parametrize(
+    ("spared", "bf16", "arithmetic"), [(False, True, "f32"), (True, True, "bf16"), (True, False, "f32")]
+)
+def test_what_was_spared_is_computed_in_bf16_where_the_processor_has_it(bare, monkeypatch, spared, bf16, arithmetic):
+    bundle = add_hand_int8(bare)
+    bundle.info["compressed"]["int8"]["spared"] = spared
+    used: list[str] = []
+    monkeypatch.setattr(encoder, "has_bf16", lambda: bf16)
+    compiled = encoder.compiled
+    monkeypatch.setattr(encoder, "compiled", lambda model, floats: used.append(floats) or compiled(model, floats))
+    Encoder(bundle, "int8")
+    assert used == [arithmetic]

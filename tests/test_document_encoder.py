@@ -5,7 +5,8 @@ import pytest
 
 from hand_bundle import add_hand_int8, write_hand_bundle
 from shelfwise.errors import UsageError
-from shelfwise.precision import Compared, Measured, has_bf16
+from shelfwise.precision import Compared, Measured
+from shelfwise.processor import has_bf16
 from shelfwise_indexer import document_encoder
 from shelfwise_indexer.document_encoder import ENOUGH, DocumentEncoder
 

@@ -96,7 +96,7 @@ def compress(
         except CompressionError as error:
             reason = str(error)
             break
-        loss = measure_loss(bundle, held_back, more, exact)
+        loss = measure_loss(bundle, spared, held_back, more, exact)
         found, reason = {"spared": spared, **asdict(loss)}, loss.reason
         if reason is None:
             tell(
@@ -123,7 +123,9 @@ def compress_again(bundle: Bundle, train: Sequence[Product], settings: CompressS
     return {"int8": {**before, "hash": content_hash(bundle.path, {}, FILES)}}
 
 
-def measure_loss(bundle: Bundle, held_back: Sequence[Product], more: Sequence[Product], exact: Encoded) -> Loss:
+def measure_loss(
+    bundle: Bundle, spared: bool, held_back: Sequence[Product], more: Sequence[Product], exact: Encoded
+) -> Loss:
     """Run the compressed model on the held-back products, and on more where those are few.
 
     :param exact: the held-back products as the exact model encodes them.
@@ -134,7 +136,7 @@ def measure_loss(bundle: Bundle, held_back: Sequence[Product], more: Sequence[Pr
             np.concatenate([exact.vectors, other.vectors]), np.concatenate([exact.probabilities, other.probabilities])
         )
     products = [*held_back, *more]
-    fast = Encoder(_with_int8(bundle), "int8").encode_documents([bundle.text(product) for product in products])
+    fast = Encoder(_with_int8(bundle, spared), "int8").encode_documents([bundle.text(product) for product in products])
     truths = [product.categories for product in products]
     f1 = score(bundle.taxonomy, fast.probabilities, truths).mean_weighted_f1
     found = compare(exact, fast)
@@ -168,7 +170,7 @@ def _remove(bundle: Bundle) -> None:
         (bundle.path / name).unlink(missing_ok=True)
 
 
-def _with_int8(bundle: Bundle) -> Bundle:
+def _with_int8(bundle: Bundle, spared: bool) -> Bundle:
     """The bundle as if its compressed model were kept."""
-    kept = {"kept": True, "hash": content_hash(bundle.path, {}, FILES)}
+    kept = {"kept": True, "spared": spared, "hash": content_hash(bundle.path, {}, FILES)}
     return Bundle(bundle.path, {**bundle.info, "compressed": {"int8": kept}}, bundle.taxonomy)

@@ -23,6 +23,11 @@ def has_int8(bundle: "Bundle") -> bool:
     return bool(entry(bundle).get("kept"))
 
 
+def is_spared(bundle: "Bundle") -> bool:
+    """Whether a part of the trunk stayed in floats, as the whole in integers lost too much."""
+    return bool(entry(bundle).get("spared"))
+
+
 def checked_model(bundle: "Bundle") -> str:
     """The name of its file.
 

@@ -19,7 +19,8 @@ from shelfwise.compressed import has_int8
 from shelfwise.encoder import Encoder, Precision
 from shelfwise.errors import InvalidBundle, ServerError
 from shelfwise.machine import cache_folder
-from shelfwise.precision import capabilities, measure, sample
+from shelfwise.precision import measure, sample
+from shelfwise.processor import capabilities
 from shelfwise.server import address, connect, one_line, server_version
 
 INDEXER_NEEDS = ("torch", "transformers", "sentence_transformers", "faiss", "sklearn")

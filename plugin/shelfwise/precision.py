@@ -7,14 +7,14 @@ from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from shelfwise.bundle import Bundle
 from shelfwise.compressed import has_int8
 from shelfwise.encoder import Encoded, Encoder, Precision
+from shelfwise.processor import has_bf16
 
 TEXTS = 128
-TOGETHER = 32  # texts of one call, so that a slow machine is not measured longer than asked
+TOGETHER = 16  # texts of one call, so that a slow machine is not measured longer than asked
 WORDS = 12  # of a text, about as many as a title and the start of a description
 ROUND_SECONDS = 1.0  # of one measurement; each precision has ROUNDS, in turn, and the best counts
 ROUNDS = 2
@@ -87,16 +87,6 @@ class Measured:
             },
             "recommended": self.recommended,
         }
-
-
-def has_bf16() -> bool:
-    """Whether this processor computes in bf16 itself."""
-    return "BF16" in capabilities()
-
-
-def capabilities() -> list[str]:
-    """What the runtime's plug-in for this processor can do, sorted."""
-    return sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def precisions(bundle: Bundle) -> list[Precision]:
