@@ -1,4 +1,4 @@
-"""A BERT small enough for unit tests, built from a config: 2 layers, 32 dimensions, random weights, its own words."""
+"""A BERT small enough for unit tests, built from a config: two layers, 32 dimensions, random weights, its own words."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +16,17 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def write_tiny_backbone(folder: Path, texts: Iterable[str], prompts: dict[str, str] | None = None) -> Path:
-    """Write a sentence-transformers folder whose vocabulary is the words of the texts."""
+def write_tiny_backbone(
+    folder: Path,
+    texts: Iterable[str],
+    prompts: dict[str, str] | None = None,
+    layers: int = 2,
+    deviation: float = 0.02,
+) -> Path:
+    """Write a sentence-transformers folder whose vocabulary is the words of the texts.
+
+    :param deviation: of the random weights; of BERT's own a layer hardly changes what it is given.
+    """
     words = sorted({word for text in texts for word in text.lower().split()} | {"query", "passage", ":"})
     vocabulary = {word: number for number, word in enumerate([*SPECIAL, *words])}
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
@@ -29,10 +38,11 @@ def write_tiny_backbone(folder: Path, texts: Iterable[str], prompts: dict[str, s
         BertConfig(
             vocab_size=len(vocabulary),
             hidden_size=32,
-            num_hidden_layers=2,
+            num_hidden_layers=layers,
             num_attention_heads=2,
             intermediate_size=64,
             max_position_embeddings=64,
+            initializer_range=deviation,
         )
     )
     bare = folder.with_name(folder.name + "-bert")

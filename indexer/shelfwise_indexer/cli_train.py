@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--from", "start", type=click.Path(path_type=Path), help="A bundle to go on from, after categories were added."
 )
+@click.option("--distil", type=click.Path(path_type=Path), help="A bundle whose student this is to be: fewer layers.")
+@click.option("--layers", type=click.IntRange(1), help="Of the student.  [default: half of the teacher's]")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings; options given here win.")
 @click.option("--show-config", is_flag=True, help="Print every setting with its default and a line of help, and end.")
 @click.option("--backbone", help="english, multilingual, a folder or a hub name.  [default: auto]")
@@ -43,6 +45,8 @@ def train(
     out: Path | None,
     validation: str | None,
     start: Path | None,
+    distil: Path | None,
+    layers: int | None,
     config: Path | None,
     show_config: bool,
     backbone: str | None,
@@ -62,6 +66,8 @@ def train(
     shelfwise train --show-config > train.toml
     shelfwise train catalogue.jsonl --out bundle --config train.toml
     shelfwise train catalogue.jsonl --out next --from bundle
+    shelfwise train catalogue.jsonl --out student --distil bundle --layers 3
+    shelfwise train catalogue.jsonl --out short --dimension 128
     """
     from shelfwise.bundle import Bundle
     from shelfwise_indexer.config import show_config as shown
@@ -73,8 +79,15 @@ def train(
         "dimension": dimension,
         "auto_accept_precision": auto_accept_precision,
     }
+    if distil and (start or backbone):
+        raise UsageError("--distil goes without --from and --backbone: a student starts from its teacher's own layers")
+    if layers and not distil:
+        raise UsageError("--layers is of a student: give --distil BUNDLE with it")
     before = Bundle.load(start) if start else None
-    settings = _settings(config, before, text_fields, epochs, seed, multi_label, given)
+    teacher = Bundle.load(distil) if distil else None
+    settings = _settings(config, before or teacher, text_fields, epochs, seed, multi_label, given)
+    if layers:
+        settings = replace(settings, distil=replace(settings.distil, layers=layers))
     if show_config:
         click.echo(shown(settings), nl=False)
         return
@@ -82,7 +95,7 @@ def train(
         raise UsageError(
             "give a catalogue and a folder for the bundle, as `shelfwise train catalogue.jsonl --out bundle`"
         )
-    trained = train_bundle(catalogue, out, validation, settings, start=before)
+    trained = train_bundle(catalogue, out, validation, settings, start=before, teacher=teacher)
     if os.environ.get("RANK", "0") == "0":  # `accelerate launch` runs this in every process
         emit(trained.to_json())
     if trained.rejected:

@@ -82,7 +82,9 @@ class Texts:
     shares: Sequence[float] = (1.0,)
     """How often each view is read; sums to 1."""
     original: Sequence[Floats] | None = None
-    """Of each view the backbone's embeddings before training, float32 [n, dimension], L2-normalised."""
+    """Of each view the backbone's embeddings before training, or a teacher's, float32 [n, dimension], L2-normalised."""
+    taught: Sequence[Floats] | None = None
+    """Of each view a teacher's logits, float32 [n, leaves]."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -214,6 +216,8 @@ class _Tokens(Dataset[dict[str, Any]]):
         row = {"input_ids": self.texts.tokens[view][place], "labels": self.texts.labels[place]}
         if self.texts.original is not None:
             row["original"] = self.texts.original[view][place]
+        if self.texts.taught is not None:
+            row["taught"] = self.texts.taught[view][place]
         return row
 
 
@@ -230,7 +234,7 @@ class _Padding:
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         input_ids, attention_mask = padded([row["input_ids"] for row in rows], self.pad_token_id)
         batch = {"input_ids": input_ids, "attention_mask": attention_mask}
-        for name in ("labels", "original"):
+        for name in ("labels", "original", "taught"):
             if name in rows[0]:
                 batch[name] = torch.from_numpy(np.stack([row[name] for row in rows]))
         return batch

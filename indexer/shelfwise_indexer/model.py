@@ -2,12 +2,14 @@
 
 from typing import Any, cast
 
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.distillation import DistilSettings, mixed_loss
 from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import HEADS, Head, HeadKind
 from shelfwise_indexer.lexical import LexicalHead
@@ -21,7 +23,7 @@ class BackboneError(ShelfwiseError):
 
 class ShelfModel(nn.Module):
     """Trunk and heads. The loss is the classification's + `retention` × `retention_loss`, which keeps the embedding
-    fit for search.
+    fit for search. Where a teacher says something too, the classification's is `mixed_loss`.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class ShelfModel(nn.Module):
         dropout: float = 0.1,
         retention: float = 1.0,
         l1: float = 0.0,
+        distil: DistilSettings | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -43,6 +46,7 @@ class ShelfModel(nn.Module):
         self.loss = loss
         self.retention = retention
         self.l1 = l1
+        self.distil = distil or DistilSettings()
 
     def forward(
         self,
@@ -50,11 +54,13 @@ class ShelfModel(nn.Module):
         attention_mask: Tensor,
         labels: Tensor | None = None,
         original: Tensor | None = None,
+        taught: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One pass.
 
         :param labels: float [n, leaves], the share of each leaf (one-hot, or split over several paths).
-        :param original: float [n, dimension], the backbone's embedding before training, L2-normalised.
+        :param original: float [n, dimension], the backbone's embedding before training, or a teacher's, L2-normalised.
+        :param taught: float [n, leaves], a teacher's logits.
         :returns: `embedding` float [n, dimension] L2-normalised, `logits` float [n, leaves], with labels also `loss`.
         """
         embedding, pooled, tokens = self.read(input_ids, attention_mask)
@@ -66,6 +72,8 @@ class ShelfModel(nn.Module):
         if labels is None or self.loss is None:
             return {"embedding": embedding, "logits": logits}
         loss = self.loss(logits.float(), labels)
+        if taught is not None:
+            loss = mixed_loss(loss, logits.float(), taught, self.distil, self.loss.settings.multi_label)
         if original is not None and self.retention > 0:
             loss = loss + self.retention * retention_loss(embedding.float(), original)
         if self.l1 > 0:
@@ -93,7 +101,7 @@ def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> Sen
     """
     try:
         trunk = SentenceTransformer(backbone, device=device, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise BackboneError(
             f"backbone {backbone} cannot be loaded ({reason}): give a folder that sentence-transformers can read, a "

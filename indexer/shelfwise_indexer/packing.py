@@ -17,7 +17,7 @@ from shelfwise.text import field_names
 from shelfwise_indexer.calibrate import accept_thresholds, fit_temperature, label_thresholds
 from shelfwise_indexer.compress import compress, compress_again
 from shelfwise_indexer.enrich import MOST
-from shelfwise_indexer.evaluate import Epoch, score
+from shelfwise_indexer.evaluate import Epoch, Scores, score
 from shelfwise_indexer.export import export
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.preparation import Prepared, write_stages
@@ -25,6 +25,7 @@ from shelfwise_indexer.readings import document_prompt, label_shares
 from shelfwise_indexer.report import ReportData, write_report_page
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
+from shelfwise_indexer.student import against_teacher
 
 EXPORT_SAMPLES = 16
 
@@ -37,10 +38,12 @@ def stage(
     prepared: Prepared,
     epochs: Sequence[Epoch],
     settings: TrainSettings,
+    teacher: Bundle | None = None,
     complete: Callable[[], object] | None = None,
 ) -> Path:
     """Write the whole bundle beside its place; `info` gets calibration, metrics and version.
 
+    :param teacher: what it was distilled from, to measure against.
     :param complete: lets the model learn the held-back part too, once that has measured it; the bundle gets that model.
     """
     shutil.rmtree(staging, ignore_errors=True)
@@ -53,6 +56,9 @@ def stage(
     texts = [bundle.text(product) for product in held_back]
     encoded = _calibrate(bundle, info, held_back, texts)
     info["metrics"] = score(taxonomy, encoded.probabilities, [product.categories for product in held_back]).to_json()
+    if teacher:
+        f1 = Scores.from_json(info["metrics"]).mean_weighted_f1
+        info["distilled_from"] |= against_teacher(teacher, held_back, encoded, f1)
     info["compressed"] = compress(bundle, prepared.train, held_back, encoded, settings.compress, settings.fit.seed)
     if complete is not None:
         complete()

@@ -9,6 +9,7 @@ from shelfwise.errors import UsageError
 from shelfwise.product import DEFAULT_TEXT_FIELDS
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
 from shelfwise_indexer.compress import CompressSettings
+from shelfwise_indexer.distillation import DistilSettings
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.heads import HeadKind
 from shelfwise_indexer.lexical import LexicalSettings
@@ -60,6 +61,7 @@ class TrainSettings:
     refit: RefitSettings = field(default_factory=RefitSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
     lexical: LexicalSettings = field(default_factory=LexicalSettings)
+    distil: DistilSettings = field(default_factory=DistilSettings)
     preparation: PreparationSettings = field(default_factory=PreparationSettings)
     compress: CompressSettings = field(default_factory=CompressSettings)
 

@@ -5,7 +5,7 @@ import importlib.metadata
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import Bundle
+from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names
@@ -42,6 +43,7 @@ from shelfwise_indexer.readings import read_texts
 from shelfwise_indexer.refit import learn_all, move_back, refit_head, settle, weights_of
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
+from shelfwise_indexer.student import Thinned, check_words, layers_of, taught, taxonomy_of, thin
 
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
 
@@ -79,6 +81,7 @@ def train(
     settings: TrainSettings | None = None,
     on_epoch: Callable[[int, float], object] | None = None,
     start: Bundle | None = None,
+    teacher: Bundle | None = None,
 ) -> Trained:
     """Train on a catalogue and write a bundle.
 
@@ -92,10 +95,14 @@ def train(
 
     :param start: a bundle to go on from, when categories or products have been added: its trunk is the backbone, and
         its head is the start for the leaves that both know. The retention loss holds the embedding to that bundle's.
+    :param teacher: a bundle to distil instead: its trunk with layers left out is the backbone, its taxonomy is kept,
+        and the retention loss holds the embedding to the teacher's.
     :param on_epoch: told the epoch (1 = first) and its held-back mean weighted F1; what it raises ends the training.
-    :raises CatalogueError, BackboneError, TrainingError: before anything is written to `out`.
+    :raises CatalogueError, BackboneError, TrainingError, UsageError: before anything is written to `out`.
     """
     settings = settings or TrainSettings()
+    if start and teacher:
+        raise UsageError("a bundle cannot both be gone on from and be distilled: give one of --from and --distil")
     folder = Path(out)
     _check_target(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -110,9 +117,17 @@ def train(
         raise TrainingError(
             f"{catalogue}: all products are in {path_text(taxonomy.leaves[0])}: a classifier needs two categories"
         )
-    backbone = _going_on(start) if start else resolve(settings.backbone, (product.title for product in train_part))
+    if teacher:
+        taxonomy = taxonomy_of(teacher, taxonomy)
+    before = start or teacher
+    backbone = _going_on(before) if before else resolve(settings.backbone, (product.title for product in train_part))
     processes = PartialState(cpu=not torch.cuda.is_available())  # one, or those of `accelerate launch`
     trunk = load_trunk(backbone.source, settings.max_tokens, device=str(processes.device))
+    thinned: Thinned | None = None
+    if teacher:
+        check_words(teacher, trunk)
+        thinned = thin(trunk, layers_of(trunk, settings.distil.layers))
+        backbone = replace(backbone, name=f"{backbone.name}, {len(thinned.kept)} layers")
     full = int(trunk.get_embedding_dimension() or 0)
     check_dimension(settings.dimension, full, f"backbone {backbone.name}")
     tell(
@@ -127,20 +142,29 @@ def train(
     work = _work_folder(folder, digest, validation, settings, backbone)
     backbone_weights = weights_of(trunk)
     readings = views(settings.text_fields, settings.field_dropout)
-    learned = read_texts(trunk, taxonomy, train_part, settings, readings, with_original=settings.retention > 0)
+    learned = read_texts(
+        trunk, taxonomy, train_part, settings, readings, with_original=settings.retention > 0 and not teacher
+    )
+    if teacher:
+        learned = taught(teacher, learned, str(processes.device))
     loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
-    model = ShelfModel(trunk, taxonomy, loss, settings.head, settings.dropout, settings.retention, settings.l1)
-    if start:
-        carry_over(load_checkpoint(start).output, start.taxonomy, model.output, taxonomy)
+    model = ShelfModel(
+        trunk, taxonomy, loss, settings.head, settings.dropout, settings.retention, settings.l1, settings.distil
+    )
+    if before:
+        carry_over(load_checkpoint(before).output, before.taxonomy, model.output, taxonomy)
     unseen = read_texts(trunk, taxonomy, held_back, settings, readings[:1])
     epochs = fit(model, taxonomy, learned, unseen, settings.fit, work / "fit", on_epoch)
     if processes.is_main_process:
         if settings.head == "linear":
             tell("learning the head again on the finished trunk")
-            move_back(trunk, backbone_weights, settings.share_of_tuning)
+            if not teacher:  # a trunk with layers left out is nothing to go back to
+                move_back(trunk, backbone_weights, settings.share_of_tuning)
             refit_head(model, loss, learned, settings.refit, settings.memory, settings.fit.seed)
         settle(model, learned, unseen, settings.lexical, settings.fit.seed)
         smaller: dict[str, Any] = {}
+        if teacher and thinned:
+            smaller["distilled_from"] = thinned.to_json(teacher, trunk, digest)
         if settings.dimension not in (None, full):
             smaller["embedding"] = cut_model(model, learned, unseen, settings.dimension).to_json()
         info = runtime_settings(trunk, settings) | {
@@ -161,9 +185,8 @@ def train(
             parts = settings.refit, settings.memory, settings.lexical, settings.fit.seed
             learn_all(model, loss, learned.and_also(also), *parts)
 
-        staging = stage(
-            work / "bundle", model, taxonomy, info, prepared, epochs, settings, complete if everything else None
-        )
+        finish = complete if everything else None
+        staging = stage(work / "bundle", model, taxonomy, info, prepared, epochs, settings, teacher, finish)
         put_in_place(staging, folder)
         shutil.rmtree(work, ignore_errors=True)
     processes.wait_for_everyone()
