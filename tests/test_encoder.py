@@ -1,5 +1,7 @@
 import math
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import orjson
@@ -209,3 +211,13 @@ def test_the_latest_queries_are_remembered_and_no_more(bundle, monkeypatch):
     assert list(encoder._remembered) == ["kettle", "case"]
     assert len(encoder.encode_queries(["a", "b", "c", "a"]).vectors) == 4
     assert len(encoder._remembered) == 2
+
+
+@pytest.mark.parametrize("module", ["shelfwise.encoder", "shelfwise_indexer.quantization"])
+def test_the_runtime_tells_nobody_that_it_is_used(module):
+    program = (
+        f"import {module}, openvino.tools.ovc.telemetry_utils as t, sys\n"
+        "print(t.tm.__name__, sys.modules['openvino_telemetry'])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["openvino.tools.ovc.telemetry_stub", "None"]

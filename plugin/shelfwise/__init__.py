@@ -1,8 +1,12 @@
 """shelfwise: search and recommendations that know a shop's categories, on Elasticsearch's free licence."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from shelfwise.errors import ShelfwiseError
+
+# OpenVINO tells its maker of every import and conversion; without the package that sends it, it does not.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     from shelfwise.async_search import AsyncProductSearch
