@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV := UV_PYTHON=$(PYTHON) UV_PYTHON_DOWNLOADS=never .uv/bin/uv
 TEST_ENV := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false SHELFWISE_REQUIRE_ES=1
 
-.PHONY: setup demo test test-8 quick lint clean
+.PHONY: setup demo test test-8 quick lint bench bench-scale clean
 
 setup: .venv/.synced
 
@@ -38,6 +38,43 @@ lint: setup
 	$(BIN)/ruff format -q --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
+
+# Throughput, latency and start-up on a server of its own, stopped again whatever happens. By default the demo's
+# catalogue, queries and bundle (trained unless it is there); or: make bench CATALOGUE=… BUNDLE=… QUERIES=…
+CATALOGUE ?= demo/catalogue.jsonl
+QUERIES ?= demo/queries.jsonl
+BUNDLE ?= bundles/demo
+RESULTS ?= benchmarks/results
+SECONDS_OF_LOAD ?= 60
+NAME = $(notdir $(patsubst %/,%,$(dir $(abspath $(CATALOGUE)))))
+
+bench: setup
+	@set -eu -o pipefail; export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PATH="$$PWD/$(BIN):$$PATH"; \
+	data=$$(mktemp -d); chmod 755 "$$data"; \
+	trap 'shelfwise local stop --data "$$data" >&2; rm -rf "$$data"' EXIT; trap 'exit 130' INT TERM; \
+	export ELASTICSEARCH_URL=$$(shelfwise local start --data "$$data" | \
+	  python -c 'import json, sys; print(json.load(sys.stdin)["url"])'); \
+	test "$(BUNDLE)" != bundles/demo || shelfwise demo > /dev/null; \
+	shelfwise index "$(CATALOGUE)" --bundle "$(BUNDLE)" --alias bench --dead-letters "$$data/dead.jsonl" >&2 || test $$? = 1; \
+	python benchmarks/startup.py --alias bench --bundle "$(BUNDLE)" --out $(RESULTS)/startup-$(NAME).json; \
+	python benchmarks/latency.py --alias bench --bundle "$(BUNDLE)" --queries "$(QUERIES)" \
+	  --seconds $(SECONDS_OF_LOAD) --out $(RESULTS)/latency-$(NAME).json; \
+	python benchmarks/throughput.py --catalogue "$(CATALOGUE)" --bundle "$(BUNDLE)" --runs 3 \
+	  --out $(RESULTS)/throughput-$(NAME).json
+
+# How `index` and searches grow with the catalogue. Takes hours at the default sizes and some 20 GB of disk below TMPDIR;
+# goes on with the sizes that OUT lacks. Server and data are gone afterwards.
+SIZES ?= 10000,100000,1000000
+OUT ?= benchmarks/results/growth.json
+bench-scale: setup
+	@test -f $(BUNDLE)/bundle.json || test '$(BUNDLE)' != bundles/demo || \
+	  HF_HUB_OFFLINE=1 $(BIN)/shelfwise train demo/catalogue.jsonl --backbone multilingual --epochs 8 --out bundles/demo
+	@work=$$(mktemp -d) && chmod 755 $$work && \
+	  trap '$(BIN)/shelfwise local stop --data '$$work'/server > /dev/null; rm -rf '$$work EXIT && \
+	  url=$$(SHELFWISE_ES_HEAP=$${SHELFWISE_ES_HEAP:-2g} $(BIN)/shelfwise local start --data $$work/server | \
+	    $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["url"])') && \
+	  HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python benchmarks/grow.py --catalogue $(CATALOGUE) \
+	    --bundle $(BUNDLE) --sizes $(SIZES) --out $(OUT) --url $$url --work $$work
 
 clean:
 	rm -rf .venv .uv bundles dist

@@ -3,6 +3,7 @@
 It is a real bundle (OpenVINO model, tokenizer, taxonomy, version) that runs through the real encoder.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from shelfwise.bundle import FORMAT, Bundle, content_version
+from shelfwise.bundle import FORMAT, Bundle, content_hash, content_version
+from shelfwise.compressed import FILES
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy
 
@@ -27,12 +29,14 @@ def write_hand_bundle(
     words: Mapping[str, Sequence[float]],
     leaves: Sequence[CategoryPath] = (("Things",),),
     threshold: float = 0.5,
+    label_thresholds: Sequence[float] | None = None,
 ) -> Bundle:
     """Write the bundle and load it.
 
     :param words: lower-case word, or one Chinese character, to its vector. Any other word stands for nothing: a text
         of such words only has the vector of all ones, normalised.
     :param leaves: the taxonomy; leaf number n is as probable as dimension n of the vector is large.
+    :param label_thresholds: of each leaf, for a bundle whose products may be in several.
     """
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {word: number for number, word in enumerate([PAD, UNKNOWN, *words])}
@@ -59,6 +63,8 @@ def write_hand_bundle(
         "temperature": 1.0,
         "threshold": threshold,
     }
+    if label_thresholds is not None:
+        info["label_thresholds"] = list(label_thresholds)
     info["version"] = content_version(folder, info)
     (folder / "bundle.json").write_bytes(orjson.dumps(info))
     return Bundle.load(folder)
@@ -78,3 +84,14 @@ def _model(table: np.ndarray, leaves: int) -> ov.Model:
     for node, name in ((embedding, "embedding"), (logits, "logits")):
         node.output(0).get_tensor().set_names({name})
     return ov.Model([embedding, logits], [input_ids, attention_mask], "by_hand")
+
+
+def add_hand_int8(bundle: Bundle) -> Bundle:
+    """Give the bundle a compressed model, which computes what the exact one does, and load it again."""
+    for exact, compressed in zip(("model.xml", "model.bin"), FILES, strict=True):
+        shutil.copy(bundle.path / exact, bundle.path / compressed)
+    loss = {"weighted_f1_lost": 0.0, "recall_at_10": 1.0, "products": 100}
+    entry = {"kept": True, "hash": content_hash(bundle.path, {}, FILES), **loss}
+    info = {**bundle.info, "compressed": {"int8": entry}}
+    (bundle.path / "bundle.json").write_bytes(orjson.dumps(info))
+    return Bundle.load(bundle.path)

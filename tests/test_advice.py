@@ -21,11 +21,10 @@ MACHINE = {
 NODE = {"name": "n", "heap_bytes": 100, "heap_used_bytes": 50, "disk_bytes": 100 * GIB, "disk_free_bytes": 50 * GIB}
 PRECISION = {
     "texts_per_second": {"f32": 1000.0, "bf16": 2000.0},
-    "largest_difference": 0.001,
-    "agreement": 1.0,
-    "speed_up": 2.0,
+    "compared": {"bf16": {"speed_up": 2.0, "mean_cosine": 0.9999, "agreement": 1.0}},
     "recommended": "bf16",
 }
+INT8 = {"kept": True, "weighted_f1_lost": 0.001, "recall_at_10": 0.96, "products": 3000}
 FOUND = {
     "machine": MACHINE,
     "runtime": {"openvino": "2026.1", "capabilities": ["BF16", "FP32"], "problem": None},
@@ -34,7 +33,7 @@ FOUND = {
         "url": "http://localhost:9200", "reachable": True, "problem": None, "version": "9.4.3", "licence": "basic",
         "status": "green", "nodes": [NODE],
     },
-    "bundle": {"problem": None, "precision": PRECISION},
+    "bundle": {"problem": None, "precision": PRECISION, "compressed": {"int8": INT8}},
 }  # fmt: skip
 
 
@@ -49,8 +48,11 @@ def found(*path, value):
 
 
 def test_a_machine_that_lacks_nothing_only_hears_of_the_precision():
-    [only] = advise(FOUND)
-    assert only.startswith("bf16 is 2.0 times as fast as f32 here, and the largest difference in a vector is 1.0e-03")
+    speed, loss = advise(FOUND)
+    assert speed.startswith(
+        "bf16 is 2.0 times as fast as f32 here, the mean cosine of its vectors with f32's is 0.9999"
+    )
+    assert "lost 0.0010 of weighted F1, and of the ten nearest products by f32 it found 96.0%, on 3000 products" in loss
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,9 @@ def test_a_machine_that_lacks_nothing_only_hears_of_the_precision():
         (("runtime", "problem"), "no CPU plug-in", "OpenVINO does not run here (no CPU plug-in)"),
         (("bundle",), None, "Give --bundle"),
         (("bundle", "problem"), "b is not a bundle", "The bundle cannot be used: b is not a bundle"),
-        (("bundle", "precision", "recommended"), "f32", "shelfwise computes with f32: bf16 is 2.0 times"),
+        (("bundle", "precision", "recommended"), "f32", "and finds the same: bf16 is 2.0 times"),
+        (("bundle", "compressed"), {}, "has no int8 model: `shelfwise train` makes one"),
+        (("bundle", "compressed"), {"int8": {"kept": False, "reason": "it is bad"}}, "no int8 model: it is bad."),
         (("server", "problem"), "the server forbids it (403)", "may not ask the server everything"),
         (("server", "status"), "red", "health is red"),
         (("server", "nodes"), [NODE | {"heap_used_bytes": 90}], "Node n has used most of its heap"),
@@ -83,7 +87,7 @@ def test_each_finding_has_its_sentence(path, value, words):
 
 def test_a_processor_without_bf16_is_not_told_to_use_it():
     changed = found("runtime", "capabilities", value=["FP32"])
-    changed["bundle"]["precision"] = PRECISION | {"recommended": "f32", "speed_up": 0.9}
+    changed["bundle"]["precision"] = PRECISION | {"recommended": "f32"}
     assert "this processor has no bf16;" in next(advise(changed))
 
 

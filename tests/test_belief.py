@@ -89,3 +89,14 @@ def test_a_belief_that_no_good_hit_shares_is_not_trusted():
 def test_a_share_is_from_0_to_1(row, paths):
     belief = believe(TAXONOMY, np.array(row, dtype=np.float32) / np.float32(sum(row)))
     assert 0.0 <= belief.share(nodes(*paths)) <= 1.0
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4).filter(lambda row: sum(row) > 1e-3))
+def test_the_classifier_is_believed_as_a_caller_who_names_its_leaves(row):
+    probabilities = np.array(row, dtype=np.float32) / np.float32(sum(row))
+    named = zip(TAXONOMY.leaves, probabilities.tolist(), strict=True)
+    assert believe(TAXONOMY, probabilities) == believe_paths(TAXONOMY, {leaf: p for leaf, p in named if p > 0.0})
+
+
+def test_a_classifier_of_several_labels_is_believed_in_proportion():
+    assert believed(lamps=0.9, mugs=0.9) == believed(lamps=0.5, mugs=0.5)

@@ -6,9 +6,9 @@ import numpy as np
 import orjson
 import pytest
 
-from hand_bundle import write_hand_bundle
+from hand_bundle import add_hand_int8, write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
-from shelfwise.encoder import by_leaf
+from shelfwise.encoder import Encoder, by_leaf
 from shelfwise.errors import UsageError
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.taxonomy_changes import Change, Changes
@@ -46,6 +46,14 @@ MOVE = ("moved", (("Sports",),), (("Home", "Outdoor"),))
 MERGE = ("merged", (CUPS, MUGS), (("Home", "Drinking"),))
 SPLIT = ("split", (KETTLES,), (("Home", "Kettles", "Electric"), ("Home", "Kettles", "Hob")))
 SPLIT_UP = ("split", (KETTLES,), (("Home", "Electric"), ("Home", "Hob")))
+
+
+def test_the_compressed_model_goes_with_it(bundle):
+    before = add_hand_int8(bundle)
+    after = migrated(before, RENAME)
+    assert after.info["compressed"] == before.info["compressed"]
+    vectors = [Encoder(one, "int8").encode_documents(TEXTS).vectors.tobytes() for one in (before, after)]
+    assert vectors[0] == vectors[1]
 
 
 def test_what_was_renamed_or_moved_keeps_vectors_and_scores_bit_for_bit(bundle):

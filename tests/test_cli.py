@@ -13,8 +13,9 @@ import orjson
 import pytest
 
 from conftest import delete_indices
-from hand_bundle import write_hand_bundle
-from shelfwise.bundle import content_version
+from hand_bundle import add_hand_int8, write_hand_bundle
+from shelfwise.bundle import Bundle, content_version
+from shelfwise.doctor import bundle_found
 
 SHELFWISE = Path(sys.executable).parent / "shelfwise"
 NOWHERE = "http://127.0.0.1:1"
@@ -296,13 +297,30 @@ class TestDoctor:
         assert "not reached" in ran.err
         assert line["advice"][-1] in ran.err
 
-    def test_a_bundle_is_measured_in_both_precisions(self, shelfwise, bundle, model):
-        [line] = shelfwise("doctor", "--bundle", model, "--url", NOWHERE).lines
+    def test_a_bundle_is_measured_in_each_precision_that_it_has(self, shelfwise, bundle, tmp_path):
+        shutil.copytree(bundle.path, tmp_path / "copy")
+        add_hand_int8(Bundle.load(tmp_path / "copy"))
+        ran = shelfwise("doctor", "--bundle", "copy", "--url", NOWHERE)
+        [line] = ran.lines
         assert (line["bundle"]["version"], line["bundle"]["leaves"]) == (bundle.version, 2)
         precision = line["bundle"]["precision"]
+        assert precision["texts_per_second"].keys() == {"f32", "bf16", "int8"}
         assert min(precision["texts_per_second"].values()) > 0
+        assert precision["compared"]["int8"]["mean_cosine"] == pytest.approx(1, abs=1e-5)
         assert precision["used"] == "f32"
-        assert precision["recommended"] in ("f32", "bf16")
+        assert precision["recommended"] in ("f32", "bf16", "int8")
+        assert "\nint8 " in ran.err
+
+    def test_a_bundle_whose_int8_model_was_changed_cannot_be_used(self, bundle, tmp_path):
+        copy = add_hand_int8(Bundle.load(shutil.copytree(bundle.path, tmp_path / "copy")))
+        changed = copy.path / "model-int8.bin"
+        changed.write_bytes(changed.read_bytes() + b" ")
+        assert "was changed since it was measured" in bundle_found(copy.path, runs=True)["problem"]
+
+    def test_int8_of_a_bundle_without_it_is_refused_before_a_server_is_asked(self, shelfwise, model, tmp_path):
+        (tmp_path / "catalogue.jsonl").write_text(lines_of(CATALOGUE))
+        arguments = ["catalogue.jsonl", "--bundle", model, "--alias", "none", "--precision", "int8", "--url", NOWHERE]
+        assert refused_in_one_line(shelfwise("index", *arguments), "no int8 model", "`shelfwise train` makes one")
 
     def test_a_bundle_that_cannot_be_used_is_in_the_report_and_the_status(self, shelfwise):
         ran = shelfwise("doctor", "--bundle", "none", "--url", NOWHERE)
@@ -656,7 +674,7 @@ class TestIndex:
         first = indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
         assert first.status == 0, first.err
         [done] = first.lines
-        assert tuple(done) == (*self.KEYS, "dead_letters")
+        assert tuple(done) == (*self.KEYS, "written", "dead_letters")
         assert {name: done[name] for name in self.KEYS[:4]} == {
             "read": 7,
             "indexed": 7,

@@ -1,24 +1,29 @@
-"""The document encoder: bf16 only where it was measured to pay and to find the same."""
+"""The document encoder: another precision only where it was measured to pay and to find the same."""
 
 import numpy as np
 import pytest
 
-from hand_bundle import write_hand_bundle
-from shelfwise.precision import Measured, has_bf16
+from hand_bundle import add_hand_int8, write_hand_bundle
+from shelfwise.errors import UsageError
+from shelfwise.precision import Compared, Measured
+from shelfwise.processor import has_bf16
 from shelfwise_indexer import document_encoder
 from shelfwise_indexer.document_encoder import ENOUGH, DocumentEncoder
 
 TEXTS = ["kettle", "phone case"] * ENOUGH
+KINDS = ["f32", "bf16", "int8"]
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     words = {"kettle": (1, 0), "case": (0.6, 0.8), "phone": (0, 1)}
-    return write_hand_bundle(tmp_path_factory.mktemp("encoder") / "bundle", words, [("Home",), ("Phones",)])
+    bare = write_hand_bundle(tmp_path_factory.mktemp("encoder") / "bundle", words, [("Home",), ("Phones",)])
+    return add_hand_int8(bare)
 
 
-def found(speed_up=2.0, cosine=1.0, agreement=1.0):
-    return Measured({"f32": 100.0, "bf16": 100.0 * speed_up}, 0.0, cosine, 0.0, agreement)
+def found(bf16=2.0, int8=3.0, cosine=1.0, agreement=1.0):
+    same, other = Compared(0.0, 1.0, 1.0, 0.0, 1.0), Compared(0.0, cosine, cosine, 0.0, agreement)
+    return Measured({"f32": 1.0, "bf16": bf16, "int8": int8}, {"bf16": same, "int8": other})
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def measured(monkeypatch):
     calls = []
 
     def set_to(found):
-        monkeypatch.setattr(document_encoder, "has_bf16", lambda: True)
+        monkeypatch.setattr(document_encoder, "precisions", lambda bundle: KINDS)
         monkeypatch.setattr(
             document_encoder, "measure", lambda encoders, texts, seconds: calls.append(len(texts)) or found
         )
@@ -38,28 +43,60 @@ def measured(monkeypatch):
 
 @pytest.mark.parametrize(
     ("finding", "chosen"),
-    [(found(), "bf16"), (found(speed_up=1.0), "f32"), (found(cosine=0.99), "f32"), (found(agreement=0.9), "f32")],
+    [
+        (found(), "int8"),
+        (found(bf16=4.0), "bf16"),
+        (found(bf16=1.0, int8=1.0), "f32"),
+        (found(cosine=0.98), "bf16"),
+        (found(agreement=0.9), "bf16"),
+    ],
 )
-def test_bf16_is_used_where_it_is_faster_and_finds_the_same(bundle, measured, finding, chosen, capsys):
+def test_the_fastest_that_finds_the_same_is_used(bundle, measured, finding, chosen, capsys, tmp_path):
     calls = measured(finding)
-    encoder = DocumentEncoder(bundle)
+    encoder = DocumentEncoder(bundle, choices=tmp_path)
     encoder.encode(TEXTS)
     encoder.encode(TEXTS)
     assert len(calls) == 1
     assert calls[0] <= ENOUGH
-    assert f"encoding in {chosen}" in capsys.readouterr().err
+    assert f"encoding in {chosen}:" in capsys.readouterr().err
 
 
-def test_few_texts_are_not_worth_a_measurement(bundle, measured):
+def test_a_second_run_need_not_measure(bundle, measured, tmp_path, capsys):
     calls = measured(found())
-    DocumentEncoder(bundle).encode(TEXTS[: ENOUGH - 1])
+    DocumentEncoder(bundle, choices=tmp_path).encode(TEXTS)
+    again = DocumentEncoder(bundle, choices=tmp_path)
+    again.encode(TEXTS)
+    assert len(calls) == 1
+    assert again.precision == "int8"
+    assert "encoding in int8, as was measured here before" in capsys.readouterr().err
+
+
+def test_few_texts_are_not_worth_a_measurement(bundle, measured, tmp_path):
+    calls = measured(found())
+    encoder = DocumentEncoder(bundle, choices=tmp_path)
+    encoder.encode(TEXTS[: ENOUGH - 1])
     assert not calls
+    assert encoder.precision == "f32"
 
 
-@pytest.mark.parametrize("precision", ["auto", "f32", "bf16"])
-def test_vectors_are_those_of_the_exact_encoder(bundle, precision):
+def test_what_was_found_best_before_is_used_for_few_texts_too(bundle, measured, tmp_path):
+    calls = measured(found())
+    DocumentEncoder(bundle, choices=tmp_path).encode(TEXTS)
+    again = DocumentEncoder(bundle, choices=tmp_path)
+    again.encode(TEXTS[:3])
+    assert (len(calls), again.precision) == (1, "int8")
+
+
+def test_int8_of_a_bundle_without_it_is_refused(tmp_path):
+    bare = write_hand_bundle(tmp_path / "bare", {"kettle": (1, 0)})
+    with pytest.raises(UsageError, match="has no int8 model"):
+        DocumentEncoder(bare, "int8")
+
+
+@pytest.mark.parametrize("precision", ["auto", "f32", "bf16", "int8"])
+def test_vectors_are_those_of_the_exact_encoder(bundle, precision, tmp_path):
     exact = bundle.encoder.encode_documents(TEXTS)
-    got = DocumentEncoder(bundle, precision).encode(TEXTS)
-    tolerance = 0 if precision == "f32" or not has_bf16() else 0.01
+    got = DocumentEncoder(bundle, precision, tmp_path).encode(TEXTS)
+    tolerance = 0.01 if has_bf16() and precision in ("auto", "bf16") else 0
     np.testing.assert_allclose(got.vectors, exact.vectors, atol=tolerance)
     assert (got.probabilities.argmax(1) == exact.probabilities.argmax(1)).all()

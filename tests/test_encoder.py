@@ -1,5 +1,7 @@
 import math
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import orjson
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from hand_bundle import write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
-from shelfwise.encoder import BATCH_TOKENS, Encoder, batches_by_length, softmax
+from shelfwise.encoder import BATCH_TOKENS, Encoder, batch_size, batches_by_length, softmax
 
 WORDS = {"kettle": (1, 0, 0), "case": (0, 1, 0), "phone": (0, 0.8, 0.6), "壶": (0.6, 0, 0.8)}
 KETTLE = 2  # its token: [PAD], [UNK], kettle
@@ -155,6 +157,25 @@ def test_every_text_is_in_one_batch_and_no_batch_of_several_is_too_large(lengths
         assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= BATCH_TOKENS
 
 
+@given(lengths=st.lists(st.integers(1, 64), min_size=1, max_size=300))
+def test_batches_are_filled_up_to_few_sizes_and_take_no_more_tokens_than_before(lengths):
+    for batch in batches_by_length(lengths):
+        longest = max(lengths[place] for place in batch)
+        size = batch_size(len(batch), longest)
+        assert len(batch) <= size < 2 * len(batch) or size == len(batch)
+        assert size * longest <= BATCH_TOKENS
+        assert size in {1 << power for power in range(12)} | {BATCH_TOKENS // longest}
+
+
+def test_what_a_batch_is_filled_up_with_is_not_seen(bundle):
+    texts = ["kettle", "phone case", "case"]  # filled up to four
+    assert batch_size(3, 2) == 4
+    encoded = bundle.encoder.encode_documents(texts)
+    assert (encoded.vectors.shape, encoded.probabilities.shape) == ((3, 3), (3, 2))
+    alone = [bundle.encoder.encode_documents([text]).vectors for text in texts]
+    assert np.abs(encoded.vectors - np.concatenate(alone)).max() < 1e-6
+
+
 def test_the_same_text_is_read_once_and_stands_where_it_stood(bundle, monkeypatch):
     runs, told = [], []
     run = bundle.encoder._run
@@ -190,3 +211,13 @@ def test_the_latest_queries_are_remembered_and_no_more(bundle, monkeypatch):
     assert list(encoder._remembered) == ["kettle", "case"]
     assert len(encoder.encode_queries(["a", "b", "c", "a"]).vectors) == 4
     assert len(encoder._remembered) == 2
+
+
+@pytest.mark.parametrize("module", ["shelfwise.encoder", "shelfwise_indexer.quantization"])
+def test_the_runtime_tells_nobody_that_it_is_used(module):
+    program = (
+        f"import {module}, openvino.tools.ovc.telemetry_utils as t, sys\n"
+        "print(t.tm.__name__, sys.modules['openvino_telemetry'])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["openvino.tools.ovc.telemetry_stub", "None"]

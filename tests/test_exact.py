@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +61,12 @@ def test_few_products_with_every_word_come_first_and_many_do_not():
 
 def test_width_case_and_accents_do_not_matter():
     assert folded("Ｃafé ＡＢＣ") == "cafe abc"
+
+
+@given(st.text(max_size=40))
+def test_folding_plain_letters_without_a_look_at_each_gives_the_same(text):
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    assert folded(text) == "".join(part for part in parts if not unicodedata.combining(part))
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=20))

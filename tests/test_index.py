@@ -23,7 +23,7 @@ from shelfwise.index import (
     swap,
     unfinished,
 )
-from shelfwise.mapping import index_body, index_settings
+from shelfwise.mapping import index_body, index_settings, mapping_hash
 from shelfwise.server import connect, server_version
 from shelfwise.taxonomy import Taxonomy
 
@@ -82,6 +82,7 @@ def test_a_new_index_has_the_meta_of_the_contract_and_fills_without_refresh(clie
     made = client.indices.get(index=name)[name]
     meta = made["mappings"]["_meta"]["shelfwise"]
     assert meta.pop("created_at")
+    assert meta.pop("mapping") == mapping_hash()
     assert meta == {
         "schema": 1,
         "alias": alias,

@@ -48,7 +48,9 @@ def slow_matrix(head, texts, rarity):
 
 def test_decisions_are_those_of_a_plain_machine_on_tf_idf():
     head = fitted(weights=1)
-    present = np.array([[bucket in slow_terms(head, text) for bucket in range(4096)] for text in TEXTS])
+    present = np.array(
+        [[bucket in slow_terms(head, text) for bucket in range(len(head.coefficients))] for text in TEXTS]
+    )
     rarity = np.log((1 + len(TEXTS)) / (1 + present.sum(axis=0))) + 1
     matrix = slow_matrix(head, TEXTS, rarity)
     machine = LinearSVC(class_weight="balanced", tol=1e-6, random_state=0).fit(matrix, LABELS.argmax(1))

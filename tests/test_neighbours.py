@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.errors import UsageError
-from shelfwise_indexer.neighbours import NONE, near_duplicates, nearest, similar
+from shelfwise_indexer.neighbours import NONE, near_duplicates, nearest, recall, similar
 
 
 def unit(vectors: object) -> np.ndarray:
@@ -200,3 +200,24 @@ class TestBadInput:
         nothing = np.empty(0, dtype=np.int64)
         assert similar(empty, nothing, nothing, np.empty(0, dtype=bool), k=3).ids.shape == (0, 3)
         assert len(near_duplicates(empty, 0.9)[0]) == 0
+
+
+class TestRecall:
+    @pytest.mark.parametrize("k", [1, 10])
+    def test_it_equals_brute_force(self, k):
+        exact = random_vectors(60)
+        fast = unit(exact + 0.2 * random_vectors(60, seed=1))
+        other = ~np.eye(60, dtype=bool)
+        true, found = (brute_force(vectors, k, other)[0] for vectors in (exact, fast))
+        shares = [len({*one} & {*two}) / k for one, two in zip(true, found, strict=True)]
+        assert 0.1 < np.mean(shares) < 0.95
+        assert recall(fast, exact, k) == pytest.approx(np.mean(shares))
+
+    def test_of_equal_neighbours_any_will_do(self):
+        exact = around(0, 40, 40)
+        fast = around(0, 41, 40)
+        assert recall(fast, exact, 1) == 1
+
+    def test_few_others_are_all_found(self):
+        assert recall(around(0, 90), around(0, 10), 10) == 1
+        assert recall(around(0), around(0), 10) == 1

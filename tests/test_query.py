@@ -1,3 +1,9 @@
+import numpy as np
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
 from shelfwise.query import (
     SHOWN,
     any_of,
@@ -8,6 +14,7 @@ from shelfwise.query import (
     enriched_after,
     exact,
     holds_outside_title,
+    how_many,
     in_any_of,
     lexical,
     nodes,
@@ -15,6 +22,7 @@ from shelfwise.query import (
     product_with_vector,
     recommendable,
     semantic,
+    shortest,
     with_corrections,
     with_highlights,
 )
@@ -206,3 +214,23 @@ def test_small_conditions():
 
 def test_no_search_asks_for_vectors_in_the_source():
     assert not any("vector" in name for name in SHOWN)
+
+
+@given(arrays.arrays(np.float32, (2, 3), elements=st.floats(-1, 1, width=32)))
+def test_a_vector_travels_in_few_digits_and_arrives_as_it_was(vectors):
+    sent = shortest(vectors)
+    assert (np.asarray(sent, dtype=np.float32) == vectors).all()
+    assert len(orjson.dumps(sent)) <= len(orjson.dumps(vectors.tolist()))
+
+
+def test_few_digits_are_half_of_them():
+    vectors = np.random.default_rng(1).normal(size=(1, 384)).astype(np.float32) / 20
+    assert len(orjson.dumps(shortest(vectors))) < 0.6 * len(orjson.dumps(vectors.tolist()))
+
+
+def test_products_are_counted_as_far_as_a_window():
+    assert how_many([STOCKED], 100) == {
+        "size": 0,
+        "track_total_hits": 100,
+        "query": {"bool": {"filter": [STOCKED, {"exists": {"field": "shelfwise.vector"}}]}},
+    }

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hand_bundle import write_hand_bundle
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
-from shelfwise_indexer.charts import Axis, Curve, curve_chart
+from shelfwise_indexer.charts import Axis, Curve, curve_chart, logarithmic_axis
 from shelfwise_indexer.cli_evaluate import evaluate
 from shelfwise_indexer.report import Epoch, ReportData, report_page, write_report_page
 
@@ -153,6 +153,15 @@ def test_three_hundred_classes_fit_on_a_page_of_a_megabyte():
     texts = [f"product {row}" for row in range(len(paths))]
     made = ReportData("wide", taxonomy, texts, texts, paths, probabilities, 0.5)
     assert len(report_page(made)) < 1_000_000
+
+
+def test_a_logarithmic_axis_has_powers_of_ten_at_like_distances():
+    axis = logarithmic_axis("n", [1_000, 1_000_000])
+    assert axis.ticks() == [1_000, 10_000, 100_000, 1_000_000]
+    shares = [axis.share(value) for value in axis.ticks()]
+    assert np.diff(shares) == pytest.approx([np.diff(shares)[0]] * 3)
+    assert 0 < shares[0] < shares[-1] < 1
+    assert logarithmic_axis("n", [12, 60]).ticks() == [10, 20, 50]
 
 
 def test_a_chart_puts_points_where_they_belong():

@@ -101,6 +101,13 @@ def test_words_find_a_misclassified_product(client, alias, bundle):
     assert ids(ProductSearch(client, alias, bundle).search("flasks", mode="lexical")) == ["x"]
 
 
+def test_a_query_of_two_categories_is_searched_with_a_bundle_of_several_labels(client, alias, tmp_path):
+    several = write_hand_bundle(tmp_path / "several", WORDS, [KITCHEN, PHONES], label_thresholds=[0.5, 0.5])
+    fill(client, alias, several, [document(several, record) for record in PRODUCTS])
+    assert several.encoder.encode_queries(["kettle case"]).probabilities[0].sum() > 1
+    assert {"k2", "c1"} <= set(ids(ProductSearch(client, alias, several).search("kettle case", 6)))
+
+
 def test_a_chinese_query_finds_a_chinese_title(shop):
     assert ids(shop.search("热水壶", mode="lexical")) == ["k3"]
     assert ids(shop.search("水", mode="lexical")) == ["k3"]

@@ -54,7 +54,7 @@ def test_what_a_kill_left_half_written_is_no_segment(spool, part_written):
     (spool.folder / part_written).write_bytes(b"half of it")
     assert spool.segments() == 1
     assert [number for number, _ in spool] == [0]
-    assert len(spool.all_vectors(2)) == 1
+    assert len(spool.vector_file(2)) == 1
 
 
 @pytest.mark.parametrize("part_written", ["segment-000001.partial", "segment-000001.npy"])
@@ -81,14 +81,14 @@ def test_nothing_partial_is_left_after_a_write(spool):
     ]
 
 
-def test_all_vectors_are_those_of_the_parts_one_after_the_other(spool):
+def test_the_vector_file_holds_those_of_the_parts_one_after_the_other(spool):
     parts = [vectors([1, 0], [0, 1]), vectors([0.6, 0.8]), vectors([0, 1], [1, 0], [0.8, 0.6])]
     for number, part in enumerate(parts):
         spool.write(number, entries(*"abc"[: len(part)]), part)
-    whole = spool.all_vectors(2)
-    assert np.array_equal(whole, np.concatenate(parts))
+    whole = spool.vector_file(2)
+    assert np.array_equal(whole[:], np.concatenate(parts))
     assert whole.dtype == np.float32
-    assert np.array_equal(spool.all_vectors(2), whole)
+    assert np.array_equal(spool.vector_file(2)[:], whole[:])
 
 
 def test_a_second_run_of_the_same_is_refused_until_the_first_is_over(tmp_path):
@@ -167,7 +167,7 @@ def test_a_segment_that_cannot_be_written_says_to_free_some_space(spool):
 @pytest.mark.parametrize(
     ("in_the_way", "step"),
     [
-        ("vectors.f32", lambda spool: spool.all_vectors(2)),
+        ("vectors.f32", lambda spool: spool.vector_file(2)),
         ("sent-products-1", lambda spool: spool.mark_sent("products-1", 0)),
         ("refused-products-1", lambda spool: spool.mark_refused("products-1", {"a": "why"})),
     ],

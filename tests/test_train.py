@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import by_leaf, sigmoid, softmax
+from shelfwise.encoder import Encoder, by_leaf, sigmoid, softmax
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.bundle_migration import migrate_bundle
+from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.enrich import given_leaves
 from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.export import load_checkpoint
@@ -60,7 +61,8 @@ def backbone(tmp_path_factory) -> Path:
 def settings(backbone) -> TrainSettings:
     fit = FitSettings(epochs=6, learning_rate=1e-3, head_learning_rate=5e-3, batch_size=16, seed=7)
     # Random weights hold nothing worth keeping.
-    return TrainSettings(backbone=str(backbone), max_tokens=16, retention=0.5, fit=fit)
+    compress = CompressSettings(int8=False)  # takes seconds; one test turns it on
+    return TrainSettings(backbone=str(backbone), max_tokens=16, retention=0.5, fit=fit, compress=compress)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,35 @@ def test_a_learnable_catalogue_is_learnt(trained):
 
 def test_what_is_held_back_and_what_is_trained_on_make_up_the_catalogue(trained):
     assert trained.trained_on + trained.scores.products == len(records())
+
+
+def test_in_the_end_the_head_learns_what_was_held_back_and_the_scores_are_those_from_before(
+    bundle, catalogue, settings, tmp_path
+):
+    without = train(catalogue, tmp_path / "without", settings=replace(settings, use_held_back=False))
+    before = Bundle.load(without.bundle)
+    assert bundle.info["metrics"] == before.info["metrics"]
+    assert (bundle.info["temperature"], bundle.info["thresholds"]) == (
+        before.info["temperature"],
+        before.info["thresholds"],
+    )
+    assert [one.info["data"]["used_held_back"] for one in (bundle, before)] == [True, False]
+    every, part = (load_checkpoint(one) for one in (bundle, before))
+    assert len(every.head.keys) == 2 * len(records())  # in both views
+    assert len(part.head.keys) == 2 * without.trained_on
+    assert torch.equal(every.head.mixing, part.head.mixing)
+    assert torch.equal(every.lexical.weight, part.lexical.weight)
+    texts = ["large steel kettle", "tall mug"]
+    vectors = [one.encoder.encode_documents(texts).vectors for one in (bundle, before)]
+    np.testing.assert_array_equal(*vectors)
+
+
+def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path):
+    validation = write(tmp_path / "validation.jsonl", records()[:40])
+    done = train(catalogue, tmp_path / "out", validation, replace(settings, fit=replace(settings.fit, epochs=1)))
+    bundle = Bundle.load(done.bundle)
+    assert not bundle.info["data"]["used_held_back"]
+    assert len(load_checkpoint(bundle).head.keys) == 2 * len(records())
 
 
 def test_the_exported_model_gives_what_the_trained_one_gives(bundle):
@@ -123,6 +154,18 @@ def test_the_bundle_says_what_it_was_made_of(bundle, catalogue):
 
 def test_the_same_seed_gives_the_same_bundle(trained, catalogue, settings, tmp_path):
     assert train(catalogue, tmp_path / "again", settings=settings).version == trained.version
+
+
+def test_a_compressed_model_stands_beside_the_same_exact_one(trained, catalogue, settings, tmp_path):
+    compressed = replace(settings, compress=CompressSettings())
+    bundle = Bundle.load(train(catalogue, tmp_path / "b", settings=compressed).bundle)
+    assert bundle.version == trained.version
+    entry = bundle.info["compressed"]["int8"]
+    assert entry["kept"], entry["reason"]
+    exact, fast = (Encoder(bundle, kind).encode_documents(["travel kettle", "blue mug"]) for kind in ("f32", "int8"))
+    assert (exact.vectors * fast.vectors).sum(axis=1).min() > 0.99
+    assert (exact.vectors != fast.vectors).any()
+    assert Bundle.load(trained.bundle).info["compressed"] == {}
 
 
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(trained, catalogue, settings, tmp_path, monkeypatch):

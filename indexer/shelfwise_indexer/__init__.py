@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import shelfwise  # noqa: F401 before OpenVINO: see there
+
 if TYPE_CHECKING:
     from shelfwise_indexer.ingest import index
     from shelfwise_indexer.training import train

@@ -21,7 +21,14 @@ CHUNK_BYTES = 8 << 20
 RETRIES = 6  # of a document that the server was too busy for (429); waits 1, 2, 4 … seconds
 NOT_THERE, CONFLICT, BUSY = 404, 409, 429
 PAGE = 1000
+IDS_PAGE = 10_000
 SELF_AMONG = 10  # identical texts have identical vectors: a product need not be the first to be found by its own
+
+# The same text for every document, so that the server compiles it once.
+REWRITE = (
+    "def own = ctx._source.remove('shelfwise'); ctx._source.clear(); ctx._source.putAll(params.shop); "
+    "own.putAll(params.shelfwise); ctx._source.shelfwise = own"
+)
 
 
 def send(client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -106,10 +113,66 @@ def _refused(client: Elasticsearch, doing: str, actions: Iterable[dict[str, Any]
             yield answer
 
 
-def enrichments(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def rewrite(
+    client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, str], set[str]]:
+    """Replace the shop's fields of documents, and of their `shelfwise` those that are given; vectors stay.
+
+    :returns: the ids that the server refused for good, each with its reason, and those that it does not have.
+    :raises ServerError: as `send`.
+    """
+    actions = (
+        {
+            "_op_type": "update",
+            "_index": index,
+            "_id": document["id"],
+            "script": {
+                "lang": "painless",
+                "source": REWRITE,
+                "params": {
+                    "shop": {name: value for name, value in document.items() if name != "shelfwise"},
+                    "shelfwise": document["shelfwise"],
+                },
+            },
+        }
+        for document in documents
+    )
+    refused, missing = {}, set()
+    for answer in _refused(client, f"updating index {index}", actions):
+        if answer["status"] == NOT_THERE:
+            missing.add(answer["_id"])
+        else:
+            refused[answer["_id"]] = reason_of(answer)
+    return refused, missing
+
+
+def delete(client: Elasticsearch, index: str, ids: Sequence[str]) -> None:
+    """Delete products; those that are not there are passed over.
+
+    :raises ServerError: as `send`.
+    """
+    actions = ({"_op_type": "delete", "_index": index, "_id": id_} for id_ in ids)
+    for answer in _refused(client, f"deleting from index {index}", actions):
+        if answer["status"] != NOT_THERE:
+            raise ServerError(f"deleting from index {index}: product {answer['_id']}: {reason_of(answer)}")
+
+
+def ids(client: Elasticsearch, index: str) -> Iterator[str]:
+    """The ids of all products of an index."""
+    with one_line(f"reading the ids of index {index}"):
+        query = {"query": {"match_all": {}}, "_source": False}
+        for hit in scan(client, index=index, query=query, size=IDS_PAGE):
+            yield hit["_id"]
+
+
+def enrichments(
+    client: Elasticsearch, index: str, ids: Sequence[str], vectors: bool = True
+) -> dict[str, dict[str, Any]]:
     """What an index holds of these products, by id: the documents, their `shelfwise` with its vector where it has one.
 
     Products that are not there are left out.
+
+    :param vectors: whether vectors are wanted; most of the time goes into them.
     """
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), PAGE):
@@ -121,7 +184,7 @@ def enrichments(client: Elasticsearch, index: str, ids: Sequence[str]) -> dict[s
                 query={"ids": {"values": page}},
                 # No source_includes: beside excludes they keep 9.x from giving the vector as a field.
                 source_excludes=[VECTOR, "shelfwise.similar"],
-                fields=[{"field": VECTOR}],  # a vector comes as a field on 8.x and 9.x alike
+                fields=[{"field": VECTOR}] if vectors else None,  # comes as a field on 8.x and 9.x alike
                 track_total_hits=False,
             )
         for hit in answer["hits"]["hits"]:

@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path as FilePath
@@ -16,6 +16,7 @@ from shelfwise.errors import InvalidProduct
 from shelfwise.product import Product, parse_product
 from shelfwise_indexer.dead_letters import DeadLetters
 from shelfwise_indexer.records import CatalogueError, Line, Record, Rejected, json_records, json_text, lines, opened
+from shelfwise_indexer.seen import Seen
 from shelfwise_indexer.tables import csv_records, parquet_records
 
 __all__ = ["CatalogueError", "DeadLetters", "Rejected", "Row", "dead_letters_path", "file_hash", "read"]
@@ -45,8 +46,7 @@ def read(path: str | os.PathLike[str], max_line_bytes: int = MAX_LINE_BYTES) -> 
 
     JSON lines, CSV (both also `.gz`) and Parquet, told apart by the extension; `-` is standard input with JSON lines.
     A line of a dead-letter file stands for the record in it. Of products with the same id the first is kept; ids are
-    remembered as 64-bit hashes, so memory grows by some 80 bytes a product and by nothing else (ten million ids are
-    mistaken for one another with a probability of 3e-6).
+    remembered in a temporary file (see `seen`), so memory does not grow with the catalogue.
 
     :param max_line_bytes: longer lines are rejected unread.
     :raises CatalogueError: the file is not there, of no known kind, or without rows; raised at once, not while reading.
@@ -96,7 +96,11 @@ def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
 
 
 def _rows(records: Iterable[Record | Rejected]) -> Iterator[Row | Rejected]:
-    seen: set[int] = set()
+    with closing(Seen()) as seen:
+        yield from _unique(records, seen)
+
+
+def _unique(records: Iterable[Record | Rejected], seen: Seen) -> Iterator[Row | Rejected]:
     for record in records:
         if isinstance(record, Rejected):
             yield record
@@ -107,12 +111,10 @@ def _rows(records: Iterable[Record | Rejected]) -> Iterator[Row | Rejected]:
         except InvalidProduct as error:
             yield Rejected(line, str(error), json_text(content), _id_of(content))
             continue
-        fingerprint = int.from_bytes(hashlib.blake2b(product.id.encode(), digest_size=8).digest(), "big")
-        if fingerprint in seen:
+        if not seen.add(product.id):
             reason = f"product {product.id}: duplicate id: an earlier line has it, and the first one is kept"
             yield Rejected(line, reason, json_text(content), product.id)
             continue
-        seen.add(fingerprint)
         yield Row(line, product, content)
 
 

@@ -22,19 +22,33 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What an axis shows and from where to where."""
+    """What an axis shows and from where to where; a logarithmic one needs values above 0."""
 
     label: str
     least: float = 0.0
     most: float = 1.0
+    logarithmic: bool = False
 
     def share(self, value: float) -> float:
         """Where a value lies on the axis, 0..1; what lies outside is put on its end."""
+        if self.logarithmic:
+            return Axis("", math.log(self.least), math.log(self.most)).share(math.log(max(value, self.least)))
         width = self.most - self.least
         return min(max((value - self.least) / width, 0.0), 1.0) if width else 0.5
 
     def ticks(self) -> list[float]:
-        """Four to ten round values within the axis, a step of 1, 2 or 5 times a power of ten apart."""
+        """Four to ten round values within the axis, a step of 1, 2 or 5 times a power of ten apart.
+
+        Of a logarithmic axis the powers of ten, and where these are fewer than three, 2 and 5 times them too.
+        """
+        if self.logarithmic:
+            powers = range(math.floor(math.log10(self.least)), math.ceil(math.log10(self.most)) + 1)
+            for factors in ((1,), (1, 2, 5)):
+                values = [factor * 10.0**power for power in powers for factor in factors]
+                within = [value for value in values if self.least <= value <= self.most * (1 + 1e-9)]
+                if len(within) >= 3:
+                    break
+            return within
         width = (self.most - self.least) or 1.0
         power = 10.0 ** math.floor(math.log10(width / 4))
         step = next(power * factor for factor in (10, 5, 2, 1) if width / (power * factor) >= 4)
@@ -86,16 +100,21 @@ def axis_around(label: str, values: Sequence[float]) -> Axis:
     return Axis(label, min(values) - spare, max(values) + spare)
 
 
+def logarithmic_axis(label: str, values: Sequence[float]) -> Axis:
+    """A logarithmic axis that holds all of the values, which are above 0, with a third to spare on both sides."""
+    return Axis(label, min(values) / 1.35, max(values) * 1.35, logarithmic=True)
+
+
 def _frame(x: Axis, y: Axis) -> list[str]:
     parts = []
     for value in x.ticks():
         left, floor = _at((value, y.least), x, y)
         parts.append(_line((left, floor), (left, TOP), "grid"))
-        parts.append(f'<text x="{left:.1f}" y="{floor + 16:.1f}" text-anchor="middle">{value:g}</text>')
+        parts.append(f'<text x="{left:.1f}" y="{floor + 16:.1f}" text-anchor="middle">{_number(value)}</text>')
     for value in y.ticks():
         left, top = _at((x.least, value), x, y)
         parts.append(_line((left, top), (WIDTH - RIGHT, top), "grid"))
-        parts.append(f'<text x="{left - 6:.1f}" y="{top + 4:.1f}" text-anchor="end">{value:g}</text>')
+        parts.append(f'<text x="{left - 6:.1f}" y="{top + 4:.1f}" text-anchor="end">{_number(value)}</text>')
     middle, centre = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>')
     parts.append(
@@ -120,3 +139,7 @@ def _at(point: Point, x: Axis, y: Axis) -> Point:
 
 def _line(start: Point, end: Point, kind: str) -> str:
     return f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" class="{escape(kind)}"/>'
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:g}"

@@ -92,7 +92,13 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
 @alias_option
 @url_option
 @click.option("--dead-letters", type=click.Path(path_type=Path), help="Default: CATALOGUE.dead-letters.jsonl, here.")
-@click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "f32", "bf16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the model; auto: the fastest here that finds the same.",
+)
 @click.option("--gate", metavar="FILE", help="Judgements, or figures.json of `evaluate search`: must not get worse.")
 @click.option("--gate-queries", metavar="FILE", help="The queries of --gate, where it holds TREC qrels.")
 @click.option("--live-bundle", type=click.Path(path_type=Path), help="For --gate: the live index's, if it is another.")
@@ -102,7 +108,7 @@ def index(
     alias: str,
     url: str | None,
     dead_letters: Path | None,
-    precision: Literal["auto", "f32", "bf16"],
+    precision: Literal["auto", "f32", "bf16", "int8"],
     gate: str | None,
     gate_queries: str | None,
     live_bundle: Path | None,

@@ -29,11 +29,12 @@ from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.evaluate import ndcg
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.ingest import index
-from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.settings import TrainSettings, uncompressed
 from shelfwise_indexer.training import train
 
 ALIAS = "shelfwise-demo"
-SETTINGS = TrainSettings(backbone="multilingual", fit=FitSettings(epochs=8))
+# Its catalogue is too small for `index` to use a compressed model.
+SETTINGS = uncompressed(TrainSettings(backbone="multilingual", fit=FitSettings(epochs=8)))
 SHOWN = ("use", "synonym", "language", "typo")  # kinds of queries shown, the most telling one of each
 DEPTH = 10
 GRADES = {3: "[green]●●●[/]", 2: "[green]●●[/]", 1: "[yellow]●[/]", 0: "[dim]–[/]"}

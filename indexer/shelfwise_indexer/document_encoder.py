@@ -1,45 +1,78 @@
 """The document encoder: a bundle's model as a run of `index` uses it, in the arithmetic that pays on this machine."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import Encoded, Encoder
+from shelfwise.encoder import Encoded, Encoder, Precision
 from shelfwise.machine import tell
-from shelfwise.precision import has_bf16, measure
+from shelfwise.precision import Measured, measure, precisions
+from shelfwise_indexer.choice import Choice
 
-PrecisionChoice = Literal["auto", "f32", "bf16"]
+PrecisionChoice = Literal["auto", Precision]
 ENOUGH = 1_000  # texts at once; fewer are encoded sooner than measured
-SAMPLE = 512
-ROUND_SECONDS = 0.2
+SAMPLE = 64
+ROUND_SECONDS = 0.05
 
 
 class DocumentEncoder:
-    """Encodes documents in f32, or in bf16 where that was asked for, or was found faster and as good.
+    """Encodes documents in f32, or in the precision that was asked for, or that was found faster and as good.
 
-    :param precision: `auto` measures at the first call with ENOUGH texts, on some of them.
+    :param precision: `auto` is what this machine found best for this bundle before; where it has not measured yet, it
+        does at the first call with ENOUGH texts, on some of them.
+    :param choices: folder of what was measured before; default: in the cache folder.
+    :raises UsageError: int8 was asked for, and the bundle has no such model.
     """
 
-    def __init__(self, bundle: Bundle, precision: PrecisionChoice = "auto") -> None:
+    def __init__(self, bundle: Bundle, precision: PrecisionChoice = "auto", choices: Path | None = None) -> None:
         self.bundle = bundle
-        self._undecided = precision == "auto" and has_bf16()
-        self._bf16 = Encoder(bundle, "bf16") if precision == "bf16" else None
+        self.precision: Precision = "f32" if precision == "auto" else precision
+        self._undecided = precision == "auto"
+        self._choices = choices
+        self._choice: Choice | None = None
+        self._encoders: dict[Precision, Encoder] = {}
+        if not self._undecided:
+            self._encoder(self.precision)  # one that cannot be had is said before anything else is done
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """See `Encoder.encode_documents`."""
+        if self._undecided and texts:
+            self._decide(texts)
+        return self._encoder(self.precision).encode_documents(texts)
+
+    def _encoder(self, precision: Precision) -> Encoder:
+        if precision == "f32":
+            return self.bundle.encoder
+        if precision not in self._encoders:
+            self._encoders[precision] = Encoder(self.bundle, precision)
+        return self._encoders[precision]
+
+    def _decide(self, texts: Sequence[str]) -> None:
+        if self._choice is None:
+            self._choice = Choice(self.bundle, precisions(self.bundle), self._choices)
+            if (chosen := self._choice.read()) is not None:
+                self.precision, self._undecided = chosen, False
+                tell(f"encoding in {chosen}, as was measured here before")
         if self._undecided and len(texts) >= ENOUGH:
             self._undecided = False
-            self._choose(texts)
-        return (self._bf16 or self.bundle.encoder).encode_documents(texts)
+            self._measure(texts, self._choice)
 
-    def _choose(self, texts: Sequence[str]) -> None:
-        fast = Encoder(self.bundle, "bf16")
-        some = texts[:: max(1, len(texts) // SAMPLE)]
-        found = measure({"f32": self.bundle.encoder, "bf16": fast}, some, ROUND_SECONDS)
-        if found.recommended == "bf16":
-            self._bf16 = fast
-        tell(
-            f"encoding in {found.recommended}: bf16 is {found.speed_up:.1f} times as fast here, its vectors have a "
-            f"cosine of at least {found.least_cosine:.4f} with f32's, {found.agreement:.1%} of the texts "
-            "get the same category"
-        )
+    def _measure(self, texts: Sequence[str], choice: Choice) -> None:
+        kinds = precisions(self.bundle)
+        if len(kinds) == 1:
+            return
+        encoders = {kind: self._encoder(kind) for kind in kinds}
+        found = measure(encoders, texts[:: max(1, len(texts) // SAMPLE)], ROUND_SECONDS)
+        self.precision = found.recommended
+        self._encoders = {self.precision: encoders[self.precision]}  # the others' memory is free again
+        choice.write(self.precision)
+        tell(f"encoding in {self.precision}: {_said(found)}")
+
+
+def _said(found: Measured) -> str:
+    return "; ".join(
+        f"{kind} is {found.speed_up(kind):.1f} times as fast as f32 here, its vectors have a mean cosine of "
+        f"{one.mean_cosine:.4f} with f32's, {one.agreement:.1%} of the texts get the same category"
+        for kind, one in found.compared.items()
+    )

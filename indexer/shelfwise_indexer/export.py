@@ -14,8 +14,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import compiled, softmax
+from shelfwise.encoder import compiled, network, softmax
 from shelfwise.errors import ShelfwiseError
+from shelfwise_indexer.graph import number_operations
 from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import RnnHead
 from shelfwise_indexer.lexical import LexicalHead
@@ -67,10 +68,9 @@ def export(model: ShelfModel, folder: Path, samples: Sequence[str]) -> None:
 
 def write_runtime(converted: ov.Model, tokenizer: Tokenizer, folder: Path) -> None:
     """Write `model.xml`, `model.bin` (fp32) and `tokenizer.json`; the same model gives the same files."""
-    converted.set_friendly_name("shelfwise")
-    for number, operation in enumerate(converted.get_ordered_ops()):
-        # The converter counts over the life of the process.
-        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
+    number_operations(converted)
+    for name in ("model.xml", "model.bin"):  # a model that was loaded from there may still have its weights mapped
+        (folder / name).unlink(missing_ok=True)
     ov.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -122,7 +122,7 @@ def _features(model: ShelfModel, texts: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _compare(folder: Path, inputs: dict[str, np.ndarray], expected: Sequence[np.ndarray]) -> None:
-    outputs = compiled(folder, "f32")(inputs)
+    outputs = compiled(network(folder), "f32")(inputs)
     pairs = {
         "embedding": (outputs["embedding"], expected[0]),
         "probabilities": (softmax(outputs["logits"]), softmax(expected[1])),

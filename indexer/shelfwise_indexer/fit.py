@@ -89,6 +89,15 @@ class Texts:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def and_also(self, other: "Texts") -> "Texts":
+        """These and others in the same views, without the backbone's embeddings."""
+        return Texts(
+            [[*mine, *theirs] for mine, theirs in zip(self.tokens, other.tokens, strict=True)],
+            np.concatenate((self.labels, other.labels)),
+            [*self.paths, *other.paths],
+            self.shares,
+        )
+
 
 def fit(
     model: ShelfModel,

@@ -18,32 +18,53 @@ from elasticsearch import Elasticsearch
 from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
+from shelfwise.clone import clone_index, release
 from shelfwise.errors import ServerError
-from shelfwise.index import LiveIndex, check_alias, create_index, find, finish, on_trial, superseded, swap, unfinished
+from shelfwise.index import (
+    LiveIndex,
+    check_alias,
+    create_index,
+    described,
+    find,
+    finish,
+    on_trial,
+    superseded,
+    swap,
+    unfinished,
+)
 from shelfwise.machine import cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect, takes_packed_vectors
-from shelfwise.taxonomy import path_text
-from shelfwise_indexer import bulk, neighbours
+from shelfwise_indexer import bulk
+from shelfwise_indexer.carried import Carried, is_same
 from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Rejected, Row, dead_letters_path, file_hash, read
+from shelfwise_indexer.delta import Delta, delta
 from shelfwise_indexer.document_encoder import DocumentEncoder, PrecisionChoice
-from shelfwise_indexer.enrich import Enricher, document, is_unchanged, keep_decision
+from shelfwise_indexer.enrich import Enricher, document, is_unchanged, keep_decision, text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
+from shelfwise_indexer.kept_vectors import keep
+from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Entry, Spool
+from shelfwise_indexer.spooled import Spooled
+from shelfwise_indexer.unknown_categories import UnknownCategories
 
 SEGMENT = 2048  # products encoded, kept and sent together
-SIMILAR = 20  # neighbours kept with each product
-SAID = 20  # rejected lines, or unknown categories, that are said on stderr one by one
+SAID = 20  # rejected lines that are said on stderr one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What a run did: read = indexed + unchanged + rejected."""
+    """What a run did: read = indexed + unchanged + rejected.
+
+    Unchanged is what was not encoded, because its text, categories and bundle are those of the live index; `written`
+    counts the documents that were sent to the server, whole or with new fields of the shop's (a price, the stock).
+    """
 
     read: int
     indexed: int
     unchanged: int
     rejected: int
+    written: int
     index: str
     seconds: float
     dead_letters: Path | None
@@ -58,6 +79,7 @@ class Indexed:
             "index": self.index,
             "seconds": round(self.seconds, 1),
             "docs_per_second": round((self.indexed + self.unchanged) / max(self.seconds, 1e-9), 1),
+            "written": self.written,
             "dead_letters": str(self.dead_letters) if self.dead_letters else None,
         }
 
@@ -79,45 +101,75 @@ def index(
     it is called again with the same catalogue, bundle and alias. Until the last step, searches see the old index.
 
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
-    :param precision: arithmetic of the model; `auto`: bf16 where it is faster here and finds the same (see `measure`).
+    :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
     :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
     :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
+    :raises UsageError: the bundle has no model of that precision.
     :raises CatalogueError, InvalidBundle, ServerError, IncompatibleIndex: the alias is as it was.
     """
     started = time.monotonic()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     check_alias(alias)
+    encoder = DocumentEncoder(bundle, precision)
     with closing(connect(url)) if client is None else nullcontext(client) as server:
         live = find(server, alias)
+        if live is not None:
+            release(server, live)
         before = gate.opponent(partial(ProductSearch, server, alias), live, bundle) if gate and live else None
         digest = file_hash(catalogue)
         target = Path(dead_letters) if dead_letters else dead_letters_path(catalogue)
-        run = Spool(cache_folder(os.environ, None) / "runs", digest, bundle.version, alias, live.name if live else None)
+        cache = cache_folder(os.environ, None)
+        kept = cache / "vectors" / text_hash(f"{alias}\0{bundle.version}")
+        run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
         with run as spool, DeadLetters(target, catalogue) as letters:
-            read_lines = _encode(catalogue, DocumentEncoder(bundle, precision), server, live, spool, letters)
+            carried = Carried.of(server, live, bundle, kept)
+            read_lines = _encode(catalogue, encoder, carried, spool, letters)
             if not spool.segments():
                 raise CatalogueError(
                     f"{catalogue}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
                     f"see {letters.path}"
                 )
-            similar = _similar(spool, bundle)
-            name = unfinished(server, alias, bundle, digest) or create_index(server, alias, bundle, digest)
-            refused = _send(server, name, spool, similar)
+            products = Spooled.of(spool, bundle)
+            changes = delta(server, live, bundle, products)
+            wanted = None if changes is None else ~products.carried
+            similar = SimilarLists.of(spool, products, bundle.dimension, wanted)
+            name = _target(server, alias, bundle, digest, live, changes)
+            refused = _send(server, name, spool, similar, changes)
             _write_refused(catalogue, refused, letters)
-            carried = len(similar.carried - refused.keys())
-            indexed = read_lines - letters.count - carried
             finish(server, name)
-            _check(server, name, spool, indexed + carried, refused)
+            _check(server, name, spool, read_lines - letters.count, refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
             swap(server, alias, name)
+            keep(kept, products.text_hashes, spool.vectors_path)
+            unchanged = int(products.carried.sum()) - _carried_among(spool, refused)
             spool.remove()
         if old := superseded(server, alias):
             _say(f"{len(old)} older indices of {alias} can be deleted: {', '.join(old)}")
-        seconds = time.monotonic() - started
         return Indexed(
-            read_lines, indexed, carried, letters.count, name, seconds, letters.path if letters.count else None
+            read=read_lines,
+            indexed=read_lines - letters.count - unchanged,
+            unchanged=unchanged,
+            rejected=letters.count,
+            written=(len(products) if changes is None else changes.written) - len(refused),
+            index=name,
+            seconds=time.monotonic() - started,
+            dead_letters=letters.path if letters.count else None,
         )
+
+
+def _target(
+    server: Elasticsearch, alias: str, bundle: Bundle, digest: str, live: LiveIndex | None, changes: Delta | None
+) -> str:
+    """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one."""
+    original = live if changes is not None else None
+    left = unfinished(server, alias, bundle, digest)
+    if left and described(server, left).meta.get("cloned_from") == (original.name if original else None):
+        return left
+    if original is None:
+        return create_index(server, alias, bundle, digest)
+    _say(f"only what changed: {changes}; the rest is taken from index {original.name}")
+    return clone_index(server, original, alias, bundle, digest)
 
 
 def _pass(
@@ -143,15 +195,14 @@ def _pass(
 def _encode(
     catalogue: str | os.PathLike[str],
     encoder: DocumentEncoder,
-    server: Elasticsearch,
-    live: LiveIndex | None,
+    carried: Carried,
     spool: Spool,
     letters: DeadLetters,
 ) -> int:
     """Read and encode the whole catalogue into the spool; segments that are there already are not encoded again."""
     bundle = encoder.bundle
     enricher = Enricher.of(bundle)
-    done, lines, unknown = spool.segments(), 0, _UnknownCategories(bundle)
+    done, lines, unknown = spool.segments(), 0, UnknownCategories(bundle)
     if done:
         _say(f"going on with an interrupted run: {done} segments of {SEGMENT} products are encoded already")
     with tqdm(desc="encode", unit="product", file=sys.stderr) as bar:
@@ -174,17 +225,18 @@ def _encode(
             for row in segment:
                 unknown.look(row)
             if number >= done:
-                spool.write(number, *_encode_segment(segment, encoder, enricher, server, live))
+                spool.write(number, *_encode_segment(segment, encoder, enricher, carried))
             bar.update(len(segment))
-    unknown.say(catalogue)
+    for message in unknown.messages(catalogue):
+        _say(message)
     return lines
 
 
 def _encode_segment(
-    rows: Sequence[Row], encoder: DocumentEncoder, enricher: Enricher, server: Elasticsearch, live: LiveIndex | None
+    rows: Sequence[Row], encoder: DocumentEncoder, enricher: Enricher, carried: Carried
 ) -> tuple[list[Entry], npt.NDArray[np.float32]]:
     bundle = encoder.bundle
-    before = bulk.enrichments(server, live.name, [row.product.id for row in rows]) if live else {}
+    before = carried.documents([row.product.id for row in rows])
     texts = [bundle.text(row.product) for row in rows]
     changed = [
         place
@@ -203,68 +255,63 @@ def _encode_segment(
         enrichment = fresh.get(place) or dict(old["shelfwise"] if old else {})
         vectors[place] = enrichment.pop("vector")
         enrichment = keep_decision(enrichment, old) | {"group": row.product.variant_of or row.product.id}
-        entries.append(Entry(row.line, document(row.product, enrichment), carried=place not in fresh))
+        content = document(row.product, enrichment)
+        entries.append(Entry(row.line, content, place not in fresh, is_same(old, content)))
     return entries, vectors
 
 
-@dataclass(frozen=True, slots=True)
-class _Similar:
-    """Every product of the spool, in its order: which were carried over, and their stored neighbours."""
-
-    ids: Sequence[str]
-    carried: frozenset[str]
-    found: neighbours.Neighbours
-
-    def of(self, place: int) -> list[dict[str, Any]]:
-        pairs = zip(self.found.ids[place], self.found.scores[place], strict=True)
-        return [
-            {"id": self.ids[row], "score": round(float(score), 4)} for row, score in pairs if row != neighbours.NONE
-        ]
-
-
-def _similar(spool: Spool, bundle: Bundle) -> _Similar:
-    leaf_number = {path_text(leaf): number for number, leaf in enumerate(bundle.taxonomy.leaves)}
-    number_of_group: dict[str, int] = {}
-    ids, carried, leaves, groups, available = [], set(), [], [], []
-    for _, entries in spool:
-        for entry in entries:
-            enrichment = entry.document["shelfwise"]
-            filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
-            ids.append(entry.document["id"])
-            if entry.carried:
-                carried.add(entry.document["id"])
-            leaves.append(leaf_number.setdefault(filed, len(leaf_number)))
-            groups.append(number_of_group.setdefault(enrichment["group"], len(number_of_group)))
-            available.append(entry.document.get("in_stock") is not False)
-    found = neighbours.similar(
-        spool.all_vectors(bundle.dimension),
-        np.array(leaves, dtype=np.int64),
-        np.array(groups, dtype=np.int64),
-        np.array(available, dtype=np.bool_),
-        SIMILAR,
-    )
-    return _Similar(ids, frozenset(carried), found)
-
-
-def _send(server: Elasticsearch, name: str, spool: Spool, similar: _Similar) -> dict[str, str]:
+def _send(
+    server: Elasticsearch, name: str, spool: Spool, similar: SimilarLists, changes: Delta | None
+) -> dict[str, str]:
     """Send what was not sent yet; the refused ids of all segments, each with the server's reason."""
     done, start = spool.sent(name), 0
-    pack = takes_packed_vectors(server)
+    packs = takes_packed_vectors(server)
     with tqdm(desc="index", total=len(similar.ids), unit="product", file=sys.stderr) as bar:
         for number, entries in spool:
             if number not in done:
-                documents = []
-                for place, (entry, vector) in enumerate(zip(entries, spool.vectors(number), strict=True), start=start):
-                    entry.document["shelfwise"] |= {
-                        "vector": bulk.packed(vector) if pack else vector.tolist(),
-                        "similar": similar.of(place),
-                    }
-                    documents.append(entry.document)
-                spool.mark_refused(name, bulk.send(server, name, documents))
+                lists = similar.between(start, start + len(entries))
+                own = [
+                    {"vector": bulk.packed(vector) if packs else vector.tolist(), "similar": its}
+                    for vector, its in zip(spool.vectors(number), lists, strict=True)
+                ]
+                send = _send_whole if changes is None else _send_changed
+                spool.mark_refused(name, send(server, name, entries, own))
                 spool.mark_sent(name, number)
             start += len(entries)
             bar.update(len(entries))
-    return spool.refused(name)
+    refused = spool.refused(name)
+    if changes is not None:
+        bulk.delete(server, name, [*changes.gone, *refused])
+    return refused
+
+
+def _send_whole(
+    server: Elasticsearch, name: str, entries: Sequence[Entry], own: Sequence[dict[str, Any]]
+) -> dict[str, str]:
+    documents = [
+        entry.document | {"shelfwise": entry.document["shelfwise"] | its}
+        for entry, its in zip(entries, own, strict=True)
+    ]
+    return bulk.send(server, name, documents)
+
+
+def _send_changed(
+    server: Elasticsearch, name: str, entries: Sequence[Entry], own: Sequence[dict[str, Any]]
+) -> dict[str, str]:
+    rewritten = [entry.document for entry in entries if entry.carried and not entry.same]
+    refused, missing = bulk.rewrite(server, name, rewritten)  # missing: deleted from the live index meanwhile
+    whole = [
+        (entry, its)
+        for entry, its in zip(entries, own, strict=True)
+        if not entry.carried or entry.document["id"] in missing
+    ]
+    return refused | (_send_whole(server, name, *zip(*whole, strict=True)) if whole else {})
+
+
+def _carried_among(spool: Spool, refused: Mapping[str, str]) -> int:
+    if not refused:
+        return 0
+    return sum(entry.carried and entry.document["id"] in refused for _, entries in spool for entry in entries)
 
 
 def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str], letters: DeadLetters) -> None:
@@ -297,32 +344,6 @@ def _check(server: Elasticsearch, name: str, spool: Spool, expected: int, refuse
                 f"index {name}: product {id_} is not found by its own vector: the alias was not moved; "
                 f"delete {name} and run again"
             )
-
-
-class _UnknownCategories:
-    """Counts the shop's categories that the bundle has not learnt, so that one line can say so."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._taxonomy = bundle.taxonomy
-        self._known = {path_text(node) for node in bundle.taxonomy.nodes}
-        self._lines: dict[str, list[tuple[int, str]]] = {}
-
-    def look(self, row: Row) -> None:
-        for path in row.product.categories:
-            if path_text(path) not in self._known:
-                self._lines.setdefault(path_text(path), []).append((row.line, row.product.id))
-
-    def say(self, catalogue: str | os.PathLike[str]) -> None:
-        for text, places in list(self._lines.items())[:SAID]:
-            line, id_ = places[0]
-            closest = ", ".join(path_text(node) for node in self._taxonomy.closest(tuple(text.split(" > "))))
-            _say(
-                f"{catalogue}, line {line}: product {id_}: category {text} is not in the bundle's taxonomy "
-                f"({len(places)} products, indexed under it all the same; closest: {closest}): "
-                "train again to have it predicted"
-            )
-        if len(self._lines) > SAID:
-            _say(f"and {len(self._lines) - SAID} more categories that are not in the bundle's taxonomy")
 
 
 def _say(message: str) -> None:

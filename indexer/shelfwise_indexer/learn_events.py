@@ -150,8 +150,8 @@ def borrowed(vectors: "neighbours.Vectors") -> sparse.csr_array:
     cosines = np.zeros((n, LOOK_ALIKES), dtype=np.float32)
     if len(there) > 1:
         near = neighbours.nearest(vectors[there], LOOK_ALIKES)
-        ids[there] = np.where(near.ids == neighbours.NONE, neighbours.NONE, there[near.ids])
-        cosines[there] = near.scores
+        ids[there] = np.where(near.ids[:] == neighbours.NONE, neighbours.NONE, there[near.ids[:]])
+        cosines[there] = near.scores[:]
     return look_alikes(ids, cosines, n)
 
 

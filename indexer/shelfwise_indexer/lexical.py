@@ -26,7 +26,7 @@ from shelfwise_indexer.least import cross_entropy, minimise
 from shelfwise_indexer.memory import LEAST_HELD_BACK, remembered
 
 Floats = npt.NDArray[np.float32]
-LEAST_BUCKETS, MOST_BUCKETS = 1 << 12, 1 << 16
+LEAST_BUCKETS, MOST_BUCKETS = 1 << 13, 1 << 16
 TOLERANCE = 1e-3  # of liblinear
 START = 2.0  # the weight before held-back products say
 
@@ -36,7 +36,7 @@ class LexicalSettings:
     """How large the lexical head is, and how much of the training part it is fitted to."""
 
     weights: Annotated[
-        int, Field(ge=0, description="About so many numbers, but at least 4,096 for each category; 0: no such head.")
+        int, Field(ge=0, description="About so many numbers, but at least 8,192 for each category; 0: no such head.")
     ] = 2_100_000
     products: Annotated[int, Field(ge=1, description="Training products that it is fitted to, at most.")] = 50_000
 

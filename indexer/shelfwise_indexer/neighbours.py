@@ -1,8 +1,8 @@
-"""Neighbours: the nearest products by vector, exact for a whole catalogue. The only room that knows FAISS."""
+"""Neighbours: the nearest products by vector, exact for a whole catalogue. Only this room and `pool` know FAISS."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 import faiss
@@ -11,18 +11,15 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from shelfwise.errors import UsageError
+from shelfwise_indexer.pool import BLOCK, NONE, Integers, Pool, Rows, Vectors
+from shelfwise_indexer.row_file import RowFile
 
-Integers = npt.NDArray[np.int64]
-Vectors = npt.NDArray[np.float32]
+__all__ = ["EXACT_UP_TO", "NONE", "Neighbours", "Vectors", "near_duplicates", "nearest", "similar"]
 
-NONE = -1  # stands where a list of neighbours ends early; as a leaf: the product has none
-EXACT_UP_TO = 200_000  # products; beyond it an exact search of all against all takes hours
-RECALL_WANTED = 0.99
+EXACT_UP_TO = 200_000  # products of a leaf; beyond it an exact search of all against all takes hours
 
 _BLOCK_CELLS = 2_000_000  # results held at once
 _RANGE_BLOCK = 1_024
-_SAMPLE = 500  # queries that the recall is measured on
-_TRAINING_POINTS = 64  # a cell of the inverted file
 _UNIT_TOLERANCE = 1e-3
 _ROUNDING = 1e-6  # of a float32 inner product
 
@@ -34,9 +31,17 @@ class Neighbours:
     `recall` is 1 where the search was exact; else the share of true neighbours found for a sample.
     """
 
-    ids: Integers
-    scores: Vectors
+    ids: Rows
+    scores: Rows
     recall: float = 1.0
+
+    @classmethod
+    def none_yet(cls, n: int, k: int, folder: Path | None) -> "Neighbours":
+        """Empty lists, in memory or as files in a folder."""
+        if folder is None:
+            return cls(np.full((n, k), NONE, dtype=np.int64), np.zeros((n, k), dtype=np.float32))
+        ids = RowFile.full(folder / "neighbours.i64", n, k, NONE, np.int64)
+        return cls(ids, RowFile.full(folder / "scores.f32", n, k, 0, np.float32))
 
 
 def nearest(
@@ -60,7 +65,9 @@ def nearest(
     rows = np.arange(len(vectors), dtype=np.int64)
     leaf = np.zeros_like(rows) if within is None else within
     groups = rows if exclude_groups is None else exclude_groups
-    return _by_leaf(vectors, k, leaf, groups, rows, exact_up_to, distinct=False)
+    found = Neighbours.none_yet(len(vectors), k, None)
+    recall, _ = _by_leaf(vectors, leaf, groups, rows, rows, exact_up_to, False, found)
+    return Neighbours(found.ids, found.scores, recall)
 
 
 def recall(fast: Vectors, exact: Vectors, k: int) -> float:
@@ -70,22 +77,24 @@ def recall(fast: Vectors, exact: Vectors, k: int) -> float:
 
     :param fast: float32 [n, dim], L2-normalised, as `exact`; the same products.
     """
-    true, found = nearest(exact, k), nearest(fast, k)
-    there = found.ids != NONE
-    cosines = np.einsum("ijk,ik->ij", exact[found.ids], exact)
-    # by cosine and not by row: equal ones are equally near
-    last = np.where(true.ids != NONE, true.scores, np.inf).min(axis=1, keepdims=True)
+    true, near = nearest(exact, k), nearest(fast, k).ids[:]
+    there = near != NONE
+    cosines = np.einsum("ijk,ik->ij", exact[near], exact)
+    # By cosine and not by row: equal ones are equally near.
+    last = np.where(true.ids[:] != NONE, true.scores[:], np.inf).min(axis=1, keepdims=True)
     hits = there & (cosines >= last - _ROUNDING)
     return float(hits.sum() / there.sum()) if there.any() else 1.0
 
 
 def similar(
-    vectors: Vectors,
+    vectors: Rows,
     leaf: Integers,
     groups: Integers,
     available: npt.NDArray[np.bool_],
     k: int,
     exact_up_to: int = EXACT_UP_TO,
+    wanted: npt.NDArray[np.bool_] | None = None,
+    folder: Path | None = None,
 ) -> Neighbours:
     """What a shop shows beside each product: first those of its leaf, nearest first, then of the whole catalogue.
 
@@ -95,20 +104,27 @@ def similar(
     :param leaf: int64 [n], -1 for a product without one (its neighbours come from anywhere).
     :param groups: int64 [n], the variant group of each product.
     :param available: bool [n].
+    :param wanted: bool [n], whose neighbours are searched for, the others find none; default: all.
+    :param folder: where the lists are kept as files; default: in memory. With vectors in a row file, too, what is held
+        in memory grows by some 50 bytes a product and by nothing else.
     :raises UsageError: as `nearest`.
     """
-    _check(vectors, k, leaf=leaf, groups=groups, available=available)
-    found = _by_leaf(vectors, k, leaf, groups, np.flatnonzero(available), exact_up_to, distinct=True)
-    short = np.flatnonzero((found.ids == NONE).any(axis=1))
-    if not len(short) or not available.any():
-        return found
-    index = _Index(vectors, np.flatnonzero(available), exact_up_to, k)
+    _check(vectors, k, leaf=leaf, groups=groups, available=available, wanted=wanted)
+    asking = np.arange(len(vectors)) if wanted is None else np.flatnonzero(wanted)
+    pool = np.flatnonzero(available)
+    found = Neighbours.none_yet(len(vectors), k, folder)
+    recall, short = _by_leaf(vectors, leaf, groups, pool, asking, exact_up_to, True, found)
+    if not len(short) or not len(pool):
+        return Neighbours(found.ids, found.scores, recall)
+    index = Pool(vectors, pool, len(short), exact_up_to, k)
     with tqdm(total=len(short), desc="similar, any category", unit="product", delay=2) as bar:
-        wide_ids, wide_scores = _search(index, short, k, groups, distinct=True, bar=bar)
-    ids = np.concatenate((found.ids[short], wide_ids), axis=1)
-    scores = np.concatenate((found.scores[short], wide_scores), axis=1)
-    found.ids[short], found.scores[short] = _leftmost(ids, scores, (ids != NONE) & _first_of_group(ids, groups), k)
-    return Neighbours(found.ids, found.scores, min(found.recall, index.recall))
+        for queries in _blocks(index.arranged(short)):
+            wide_ids, wide_scores = _search(index, queries, k, groups, distinct=True, bar=bar)
+            ids = np.concatenate((found.ids[queries], wide_ids), axis=1)
+            scores = np.concatenate((found.scores[queries], wide_scores), axis=1)
+            keep = (ids != NONE) & _first_of_group(ids, groups)
+            found.ids[queries], found.scores[queries] = _leftmost(ids, scores, keep, k)
+    return Neighbours(found.ids, found.scores, min(recall, index.recall))
 
 
 def near_duplicates(vectors: Vectors, threshold: float) -> tuple[Integers, Vectors]:
@@ -144,68 +160,41 @@ def near_duplicates(vectors: Vectors, threshold: float) -> tuple[Integers, Vecto
     return together[order].astype(np.int64), np.concatenate(scores)[order]
 
 
-class _Index:
-    """The vectors of a pool of rows, searchable: exactly while they are few, else by an inverted file."""
-
-    def __init__(self, vectors: Vectors, pool: Integers, exact_up_to: int, k: int) -> None:
-        self.vectors, self.pool, self.recall = vectors, pool, 1.0
-        held = vectors[pool]
-        self._index: Any
-        if len(pool) <= exact_up_to:
-            self._index = faiss.IndexFlatIP(vectors.shape[1])
-            self._index.add(held)
-            return
-        cells = max(1, min(4 * math.isqrt(len(pool)), len(pool) // _TRAINING_POINTS))
-        self._index = faiss.index_factory(vectors.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
-        self._index.cp.max_points_per_centroid = _TRAINING_POINTS
-        self._index.train(held)
-        self._index.add(held)
-        self._tune(held, cells, k)
-
-    def _tune(self, held: Vectors, cells: int, k: int) -> None:
-        """Visit twice as many cells until a sample finds what an exact search finds."""
-        sample = held[np.linspace(0, len(held) - 1, min(_SAMPLE, len(held))).astype(np.int64)]
-        k = min(k, len(held))
-        true_scores, _ = faiss.knn(sample, held, k, metric=faiss.METRIC_INNER_PRODUCT)
-        while True:
-            scores, _ = self._index.search(sample, k)
-            # by score and not by row: equal scores are equally true
-            self.recall = float((scores >= true_scores[:, -1:] - _ROUNDING).mean())
-            if self.recall >= RECALL_WANTED or self._index.nprobe >= cells:
-                return
-            self._index.nprobe = min(2 * self._index.nprobe, cells)
-
-    def search(self, queries: Integers, fetch: int) -> tuple[Integers, Vectors]:
-        """The rows nearest to these rows, themselves among them: best first, equal scores in the order of rows."""
-        scores, places = self._index.search(self.vectors[queries], fetch)
-        ids = np.where(places < 0, NONE, self.pool[places])
-        order = np.lexsort((ids, -scores), axis=1)
-        return np.take_along_axis(ids, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-
 def _by_leaf(
-    vectors: Vectors,
-    k: int,
+    vectors: Rows,
     leaf: Integers,
     groups: Integers,
     pool: Integers,
+    asking: Integers,
     exact_up_to: int,
     distinct: bool,
-) -> Neighbours:
-    """Search each leaf by itself. Rows without a leaf find nothing."""
-    n = len(vectors)
-    found = Neighbours(np.full((n, k), NONE, dtype=np.int64), np.zeros((n, k), dtype=np.float32))
-    recall = 1.0
+    found: Neighbours,
+) -> tuple[float, Integers]:
+    """Search each leaf by itself, for the rows that ask. Rows without a leaf find nothing.
+
+    :returns: the least recall, and which rows found fewer than k, ascending.
+    """
+    k, recall = found.ids.shape[1], 1.0
+    short: list[Integers] = [np.empty(0, dtype=np.int64)]
     pools = dict(_members(leaf[pool], pool))
-    with tqdm(total=n, desc="neighbours", unit="product", delay=2) as bar:
-        for number, queries in _members(leaf, np.arange(n)):
-            if number != NONE and number in pools:
-                index = _Index(vectors, pools[number], exact_up_to, k)
-                found.ids[queries], found.scores[queries] = _search(index, queries, k, groups, distinct, bar)
-                recall = min(recall, index.recall)
-            else:
-                bar.update(len(queries))
-    return Neighbours(found.ids, found.scores, recall)
+    with tqdm(total=len(asking), desc="neighbours", unit="product", delay=2) as bar:
+        for number, members in _members(leaf[asking], asking):
+            if number == NONE or number not in pools:
+                short.append(members)
+                bar.update(len(members))
+                continue
+            index = Pool(vectors, pools[number], len(members), exact_up_to, k)
+            recall = min(recall, index.recall)
+            for queries in _blocks(index.arranged(members)):
+                ids, scores = _search(index, queries, k, groups, distinct, bar)
+                found.ids[queries], found.scores[queries] = ids, scores
+                short.append(queries[ids[:, -1] == NONE])
+    return recall, np.sort(np.concatenate(short))
+
+
+def _blocks(rows: Integers) -> Iterator[Integers]:
+    for start in range(0, len(rows), BLOCK):
+        yield rows[start : start + BLOCK]
 
 
 def _members(numbers: Integers, rows: Integers) -> Iterator[tuple[int, Integers]]:
@@ -216,7 +205,7 @@ def _members(numbers: Integers, rows: Integers) -> Iterator[tuple[int, Integers]
 
 
 def _search(
-    index: _Index, queries: Integers, k: int, groups: Integers, distinct: bool, bar: "tqdm[NoReturn]"
+    index: Pool, queries: Integers, k: int, groups: Integers, distinct: bool, bar: "tqdm[NoReturn]"
 ) -> tuple[Integers, Vectors]:
     """k rows of other groups for each query; of a group only the nearest where they are to be distinct.
 
@@ -225,7 +214,7 @@ def _search(
     """
     ids = np.full((len(queries), k), NONE, dtype=np.int64)
     scores = np.zeros((len(queries), k), dtype=np.float32)
-    pending, fetch = np.arange(len(queries)), min(len(index.pool), 2 * k + 8)
+    pending, fetch = np.arange(len(queries)), min(len(index.rows), 2 * k + 8)
     while len(pending):
         short = []
         size = max(1, _BLOCK_CELLS // fetch)
@@ -234,13 +223,13 @@ def _search(
             keep = (got != NONE) & (groups[got] != groups[queries[block], None])
             if distinct:
                 keep &= _first_of_group(got, groups)
-            exhausted = (got[:, -1] == NONE) | (fetch >= len(index.pool))
+            exhausted = (got[:, -1] == NONE) | (fetch >= len(index.rows))
             done = exhausted | (keep.sum(axis=1) >= k)
             at = block[done]
             ids[at], scores[at] = _leftmost(got[done], got_scores[done], keep[done], k)
             bar.update(len(at))
             short.append(block[~done])
-        pending, fetch = np.concatenate(short), min(len(index.pool), 4 * fetch)
+        pending, fetch = np.concatenate(short), min(len(index.rows), 4 * fetch)
     return ids, scores
 
 
@@ -264,15 +253,19 @@ def _leftmost(ids: Integers, scores: Vectors, keep: npt.NDArray[np.bool_], k: in
     return np.pad(out_ids, padding, constant_values=NONE), np.pad(out_scores, padding)
 
 
-def _check(vectors: Vectors, k: int, **by_product: npt.NDArray[Any] | None) -> None:
+def _check(vectors: Rows, k: int, **by_product: npt.NDArray[Any] | None) -> None:
     if k < 1:
         raise UsageError(f"k must be at least 1, got {k}")
-    if vectors.ndim != 2 or vectors.dtype != np.float32:
+    if len(vectors.shape) != 2 or vectors.dtype != np.float32:
         raise UsageError(f"expected float32 vectors [n, dim], got {vectors.dtype} {list(vectors.shape)}")
     for name, values in by_product.items():
         if values is not None and values.shape != (len(vectors),):
             raise UsageError(f"{name}: expected one for each of the {len(vectors)} vectors, got {list(values.shape)}")
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    if len(off := np.flatnonzero(~(np.abs(norms - 1) <= _UNIT_TOLERANCE))):
-        more = f", {len(off) - 1} more are off" if len(off) > 1 else ""
-        raise UsageError(f"vector {off[0]} has length {norms[off[0]]:.4f}: expected L2-normalised vectors{more}")
+    for start in range(0, len(vectors), BLOCK):
+        block = vectors[start : start + BLOCK]
+        norms = np.sqrt(np.einsum("ij,ij->i", block, block))
+        if len(off := np.flatnonzero(~(np.abs(norms - 1) <= _UNIT_TOLERANCE))):
+            more = f", {len(off) - 1} more are off" if len(off) > 1 else ""
+            raise UsageError(
+                f"vector {start + off[0]} has length {norms[off[0]]:.4f}: expected L2-normalised vectors{more}"
+            )

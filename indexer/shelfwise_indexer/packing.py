@@ -1,7 +1,7 @@
 """Packing: a trained model becomes a bundle, exported, calibrated, with its report, in place in one step."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import field_names
 from shelfwise_indexer.calibrate import accept_thresholds, fit_temperature, label_thresholds
+from shelfwise_indexer.compress import compress, compress_again
 from shelfwise_indexer.enrich import MOST
 from shelfwise_indexer.evaluate import Epoch, Scores, score
 from shelfwise_indexer.export import export
@@ -36,16 +37,20 @@ def stage(
     info: dict[str, Any],
     prepared: Prepared,
     epochs: Sequence[Epoch],
+    settings: TrainSettings,
     teacher: Bundle | None = None,
+    complete: Callable[[], object] | None = None,
 ) -> Path:
     """Write the whole bundle beside its place; `info` gets calibration, metrics and version.
 
     :param teacher: what it was distilled from, to measure against.
+    :param complete: lets the model learn the held-back part too, once that has measured it; the bundle gets that model.
     """
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     fields = field_names(info["text_fields"])
-    export(model, staging, [product.text(fields) for product in prepared.train[:EXPORT_SAMPLES]])
+    samples = [product.text(fields) for product in prepared.train[:EXPORT_SAMPLES]]
+    export(model, staging, samples)
     (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
     bundle, held_back = Bundle(staging, info, taxonomy), prepared.held_back
     texts = [bundle.text(product) for product in held_back]
@@ -54,6 +59,12 @@ def stage(
     if teacher:
         f1 = Scores.from_json(info["metrics"]).mean_weighted_f1
         info["distilled_from"] |= against_teacher(teacher, held_back, encoded, f1)
+    info["compressed"] = compress(bundle, prepared.train, held_back, encoded, settings.compress, settings.fit.seed)
+    if complete is not None:
+        complete()
+        export(model, staging, samples)
+        final = Bundle(staging, info, taxonomy)
+        info["compressed"] = compress_again(final, prepared.train, settings.compress, settings.fit.seed)
     info["version"] = content_version(staging, info)
     report = ReportData(
         title=f"Classifier of bundle {info['version']}",

@@ -125,6 +125,34 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
     model.lexical = lexical
 
 
+def learn_all(
+    model: ShelfModel,
+    loss: HierarchicalLoss,
+    texts: Texts,
+    settings: RefitSettings,
+    memory: MemorySettings,
+    lexical: LexicalSettings,
+    seed: int,
+) -> None:
+    """Learn head, memory and words once more from more texts, and let each count as much as it was found to; in place.
+
+    For the texts that set those weights: once they have, they are labelled products like any other.
+    """
+    if isinstance(model.head, MemoryHead):
+        mixing = cast(Tensor, model.head.mixing).clone()
+        model.head = model.head.linear
+        refit_head(model, loss, texts, settings, memory, seed)
+        cast(Tensor, model.head.mixing).copy_(mixing)
+    elif isinstance(model.head, LinearHead):
+        refit_head(model, loss, texts, settings, memory, seed)
+    if model.lexical is not None:
+        weight, vocabulary = cast(Tensor, model.lexical.weight), cast(Tensor, model.lexical.hashes).shape[1]
+        again = fit_lexical(texts.tokens, texts.labels, vocabulary, lexical, seed)
+        if again is not None:
+            cast(Tensor, again.weight).copy_(weight)
+            model.lexical = again.to(weight.device).eval()
+
+
 def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:
     """How often each product is drawn, float32 [n], relative; labels float32 [n, leaves] as shares."""
     sizes = np.maximum(labels.sum(axis=0), 1e-9)

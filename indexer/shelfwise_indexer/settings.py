@@ -1,6 +1,6 @@
 """The settings: every choice of a training, with its default."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import Field
@@ -8,6 +8,7 @@ from pydantic import Field
 from shelfwise.errors import UsageError
 from shelfwise.product import DEFAULT_TEXT_FIELDS
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
+from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.distillation import DistilSettings
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.heads import HeadKind
@@ -46,6 +47,10 @@ class TrainSettings:
     auto_accept_precision: Annotated[
         float, Field(gt=0, lt=1, description="Share of the categories accepted without a person that must be right.")
     ] = PROMISED_PRECISION
+    use_held_back: Annotated[
+        bool,
+        Field(description="Let head, memory and words learn the held-back part too, after it has measured."),
+    ] = True
     dimension: Annotated[
         int | None,
         Field(ge=1, description="Numbers that an embedding is cut to once it is trained; default: all of them."),
@@ -58,6 +63,7 @@ class TrainSettings:
     lexical: LexicalSettings = field(default_factory=LexicalSettings)
     distil: DistilSettings = field(default_factory=DistilSettings)
     preparation: PreparationSettings = field(default_factory=PreparationSettings)
+    compress: CompressSettings = field(default_factory=CompressSettings)
 
     def __post_init__(self) -> None:
         if self.tuned_share is not None and not 0 < self.tuned_share <= 1:
@@ -71,3 +77,8 @@ class TrainSettings:
     def share_of_tuning(self) -> float:
         """`tuned_share`, or its default for the head."""
         return self.tuned_share or (TUNED_SHARE if self.head == "linear" else 1.0)
+
+
+def uncompressed(settings: TrainSettings) -> TrainSettings:
+    """The settings without a compressed model: of trainings that are only scored, or serve few products."""
+    return replace(settings, compress=replace(settings.compress, int8=False))

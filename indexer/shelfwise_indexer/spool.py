@@ -19,10 +19,11 @@ import numpy.typing as npt
 import orjson
 
 from shelfwise.errors import ShelfwiseError
+from shelfwise_indexer.row_file import RowFile
 
 Floats = npt.NDArray[np.float32]
 
-
+FORMAT = "2"  # of the files; a spool of another one is not gone on with
 KEPT_SECONDS = 14 * 24 * 3600  # of a run that nobody goes on with
 
 
@@ -32,18 +33,22 @@ class SpoolError(ShelfwiseError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One product on its way: its line, its document without vector and neighbours, whether it was carried over."""
+    """One product on its way: its line, its document without vector and neighbours.
+
+    `carried`: it was not encoded, its enrichment comes from the live index. `same`: that holds this very document.
+    """
 
     line: int
     document: dict[str, Any]
     carried: bool
+    same: bool = False
 
 
 class Spool:
     """The folder of one run; a context manager that holds the run's lock."""
 
     def __init__(self, parent: Path, *identity: str | None) -> None:
-        digest = hashlib.sha256("\0".join(part or "" for part in identity).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("\0".join(part or "" for part in (FORMAT, *identity)).encode()).hexdigest()[:16]
         self.folder = parent / digest
         self._lock: IO[str] | None = None
 
@@ -78,7 +83,9 @@ class Spool:
 
     def write(self, number: int, entries: Sequence[Entry], vectors: Floats) -> None:
         """Keep a segment: its entries and their vectors, float32 [entries, dimension]."""
-        lines = b"".join(orjson.dumps([entry.line, entry.carried, entry.document]) + b"\n" for entry in entries)
+        lines = b"".join(
+            orjson.dumps([entry.line, entry.carried, entry.same, entry.document]) + b"\n" for entry in entries
+        )
         with self._writing():
             self._whole(self._path(number, "npy"), vectors)
             self._whole(self._path(number, "jsonl"), lines)  # last: its presence says that the segment is whole
@@ -86,21 +93,23 @@ class Spool:
     def entries(self, number: int) -> list[Entry]:
         """The entries of a segment."""
         with self._path(number, "jsonl").open("rb") as file:
-            return [Entry(line, document, carried) for line, carried, document in map(orjson.loads, file)]
+            return [Entry(line, document, carried, same) for line, carried, same, document in map(orjson.loads, file)]
 
     def vectors(self, number: int) -> Floats:
         """The vectors of a segment, float32 [entries, dimension]."""
         return np.asarray(np.load(self._path(number, "npy"), allow_pickle=False), dtype=np.float32)
 
-    def all_vectors(self, dimension: int) -> Floats:
-        """All vectors, float32 [n, dimension], mapped from disk."""
-        parts = range(self.segments())
-        count = sum(len(np.load(self._path(number, "npy"), mmap_mode="r")) for number in parts)
-        path = self.folder / "vectors.f32"
-        with self._writing(), path.open("wb") as file:  # not through the map: on a full disk that is a bus error
-            for number in parts:
+    def vector_file(self, dimension: int) -> RowFile:
+        """All vectors, float32 [n, dimension], on disk: only what is asked for is read into memory."""
+        with self._writing(), self.vectors_path.open("wb") as file:
+            for number in range(self.segments()):
                 file.write(self.vectors(number).tobytes())
-        return np.memmap(path, np.float32, "r+", shape=(count, dimension))
+        return RowFile(self.vectors_path, np.float32, dimension)
+
+    @property
+    def vectors_path(self) -> Path:
+        """The file behind `vector_file`."""
+        return self.folder / "vectors.f32"
 
     def sent(self, index: str) -> set[int]:
         """Segments that were sent to an index, every document of them answered for."""

@@ -139,6 +139,9 @@ def taught(teacher: Bundle, texts: Texts, device: str) -> Texts:
 def against_teacher(teacher: Bundle, held_back: Sequence[Product], own: Encoded, weighted_f1: float) -> dict[str, Any]:
     """What a student lost on held-back products, as `bundle.json` has it under `distilled_from`.
 
+    A teacher that was trained on this catalogue without a validation file has learnt them in the end, and its score is
+    too good: `teacher_uses_held_back` says whether it learns what is held back from it.
+
     :param own: the products as the student encodes them. :param weighted_f1: its own, mean over the levels.
     """
     if not held_back:
@@ -153,6 +156,7 @@ def against_teacher(teacher: Bundle, held_back: Sequence[Product], own: Encoded,
     return {
         "products": len(held_back),
         "weighted_f1": round(weighted_f1, 4),
+        "teacher_uses_held_back": bool(teacher.info.get("data", {}).get("used_held_back")),
         "teacher_weighted_f1": round(scores.mean_weighted_f1, 4),
         "recall_at_10": round(found, 4),
     }

@@ -40,7 +40,7 @@ from shelfwise_indexer.preparation import (
     warn_unknown,
 )
 from shelfwise_indexer.readings import read_texts
-from shelfwise_indexer.refit import move_back, refit_head, settle, weights_of
+from shelfwise_indexer.refit import learn_all, move_back, refit_head, settle, weights_of
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.student import Thinned, check_words, layers_of, taught, taxonomy_of, thin
@@ -87,7 +87,9 @@ def train(
 
     Without `validation` a stratified part is held back that shares no product, variant or near-duplicate with the
     training part. The held-back part (or `validation`) also stops the training early and sets temperature and
-    threshold, so its scores are slightly kind; for untouched figures classify a file that was not given here.
+    threshold, so its scores are slightly kind; for untouched figures classify a file that was not given here. Once it
+    has done so, the head, the memory and the words learn the held-back part too (never a `validation`): the scores are
+    those from before.
 
     A training that was interrupted goes on from its last epoch when it is called again with the same input.
 
@@ -174,7 +176,17 @@ def train(
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             **smaller,
         }
-        staging = stage(work / "bundle", model, taxonomy, info, prepared, epochs, teacher)
+        everything = validation is None and settings.use_held_back and bool(held_back)
+        info["data"]["used_held_back"] = everything
+
+        def complete() -> None:
+            tell("learning head, memory and words from the held-back part too")
+            also = read_texts(trunk, taxonomy, held_back, settings, readings)
+            parts = settings.refit, settings.memory, settings.lexical, settings.fit.seed
+            learn_all(model, loss, learned.and_also(also), *parts)
+
+        finish = complete if everything else None
+        staging = stage(work / "bundle", model, taxonomy, info, prepared, epochs, settings, teacher, finish)
         put_in_place(staging, folder)
         shutil.rmtree(work, ignore_errors=True)
     processes.wait_for_everyone()

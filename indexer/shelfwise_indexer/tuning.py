@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.settings import TrainSettings, uncompressed
 from shelfwise_indexer.training import train
 
 STARTUP_TRIALS = 4  # that run to their end before others are compared with them
@@ -66,7 +66,8 @@ def tune(
                 raise optuna.TrialPruned
 
         out = folder / f"trial-{trial.number}"
-        return train(catalogue, out, validation, tried(base, _draw(trial)), on_epoch).scores.mean_weighted_f1
+        settings = replace(uncompressed(tried(base, _draw(trial))), use_held_back=False)  # only its scores are wanted
+        return train(catalogue, out, validation, settings, on_epoch).scores.mean_weighted_f1
 
     done = sum(trial.state.is_finished() for trial in study.trials)
     study.optimize(objective, n_trials=max(trials - done, 0))

@@ -1,10 +1,15 @@
 """shelfwise: search and recommendations that know a shop's categories, on Elasticsearch's free licence."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from shelfwise.errors import ShelfwiseError
 
+# OpenVINO tells its maker of every import and conversion; without the package that sends it, it does not.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 if TYPE_CHECKING:
+    from shelfwise.async_search import AsyncProductSearch
     from shelfwise.bundle import Bundle
     from shelfwise.filters import Filter
     from shelfwise.product import Product, parse_product
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from shelfwise.server import connect
 
 __all__ = [
+    "AsyncProductSearch",
     "Bundle",
     "Filter",
     "Product",
@@ -30,6 +36,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "AsyncProductSearch": "shelfwise.async_search",
     "Bundle": "shelfwise.bundle",
     "Filter": "shelfwise.filters",
     "Product": "shelfwise.product",

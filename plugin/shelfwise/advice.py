@@ -53,17 +53,38 @@ def _of_runtime(runtime: Mapping[str, Any], bundle: Mapping[str, Any] | None) ->
         yield f"The bundle cannot be used: {bundle['problem']}."
         return
     precision = bundle["precision"]
-    differs = f"the largest difference in a vector is {precision['largest_difference']:.1e}"
-    if precision["recommended"] == "bf16":
+    best = precision["recommended"]
+    if best != "f32":
         yield (
-            f"bf16 is {precision['speed_up']:.1f} times as fast as f32 here, and {differs}: `shelfwise index` uses it "
-            "for catalogues of some size; queries are computed in f32, which is quicker for one short text."
+            f"{_compared(best, precision)}: `shelfwise index` uses {best} for catalogues of some size; queries are "
+            "computed in f32, which is quicker for one short text."
         )
     elif "BF16" not in runtime["capabilities"]:
         yield "shelfwise computes with f32: this processor has no bf16; one with AVX-512 BF16 or AMX is faster."
     else:
-        same = f"{precision['agreement']:.1%} of the texts get the same category"
-        yield f"shelfwise computes with f32: bf16 is {precision['speed_up']:.1f} times as fast, {differs}, {same}."
+        others = "; ".join(_compared(kind, precision) for kind in precision["compared"])
+        yield f"shelfwise computes with f32, as no other way is clearly faster and finds the same: {others}."
+    yield from _of_int8(bundle["compressed"].get("int8"))
+
+
+def _compared(kind: str, precision: Mapping[str, Any]) -> str:
+    found = precision["compared"][kind]
+    return (
+        f"{kind} is {found['speed_up']:.1f} times as fast as f32 here, the mean cosine of its vectors with f32's is "
+        f"{found['mean_cosine']:.4f} and {found['agreement']:.1%} of the texts get the same category"
+    )
+
+
+def _of_int8(entry: Mapping[str, Any] | None) -> Iterator[str]:
+    if entry is None:
+        yield "The bundle has no int8 model: `shelfwise train` makes one where int8 of [compress] is true."
+    elif not entry["kept"]:
+        yield f"The bundle has no int8 model: {entry['reason']}."
+    else:
+        yield (
+            f"When the int8 model was made it lost {entry['weighted_f1_lost']:.4f} of weighted F1, and of the ten "
+            f"nearest products by f32 it found {entry['recall_at_10']:.1%}, on {entry['products']} products."
+        )
 
 
 def _of_server(server: Mapping[str, Any]) -> Iterator[str]:

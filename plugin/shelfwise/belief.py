@@ -17,6 +17,7 @@ from shelfwise.errors import UsageError
 from shelfwise.taxonomy import Path, Taxonomy, ancestors, path_text
 
 LIKELY = 0.3  # least probability of a leaf whose products are looked for on purpose: at most three leaves have it
+ROUNDING = 1e-3  # of a sum of float32 probabilities
 TRUST_DEPTH = 10  # best products of the fusion alone that a belief is held against
 TRUSTED = 0.2  # mean share of those products from which a belief counts whole
 
@@ -50,10 +51,21 @@ class Belief:
 def believe(taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32]) -> Belief:
     """The belief of the classifier.
 
-    :param probabilities: float32 [leaves], calibrated, adding up to 1.
+    :param probabilities: float32 [leaves], calibrated. Of a classifier of several labels they may add up to more than
+        1: the query then asks for each in proportion.
     """
-    given = zip(taxonomy.leaves, probabilities.tolist(), strict=True)
-    return believe_paths(taxonomy, {leaf: p for leaf, p in given if p > 0.0})
+    given = probabilities.astype(np.float64)
+    if given.sum() > 1.0 + ROUNDING:
+        given /= given.sum()
+    walks = _walks(taxonomy)
+    values = given[walks.leaf]  # added up in the order of `_sums`, so that both give the same to the last bit
+    likely = sorted(np.flatnonzero(given >= LIKELY).tolist(), key=lambda leaf: (-given[leaf], taxonomy.leaves[leaf]))
+    return Belief(
+        probability=walks.sums(values),
+        steps=walks.sums(values / walks.length),
+        guess=_guess(taxonomy),
+        likely=tuple(taxonomy.leaves[leaf] for leaf in likely),
+    )
 
 
 def believe_paths(taxonomy: Taxonomy, probabilities: Mapping[Path, float]) -> Belief:
@@ -61,12 +73,15 @@ def believe_paths(taxonomy: Taxonomy, probabilities: Mapping[Path, float]) -> Be
 
     :raises UsageError: a probability is outside 0 to 1, or they add up to more than 1.
     """
-    values = list(probabilities.values())
-    if not all(0.0 <= value <= 1.0 for value in values) or sum(values) > 1.0 + 1e-3:
-        raise UsageError("category probabilities must each be from 0 to 1 and add up to at most 1")
+    _check(list(probabilities.values()))
     probability, steps = _sums(probabilities)
     likely = sorted((path for path, p in probabilities.items() if p >= LIKELY), key=lambda p: (-probabilities[p], p))
     return Belief(probability, steps, _guess(taxonomy), tuple(likely))
+
+
+def _check(probabilities: Sequence[float]) -> None:
+    if not all(0.0 <= one <= 1.0 for one in probabilities) or sum(probabilities) > 1.0 + ROUNDING:
+        raise UsageError("category probabilities must each be from 0 to 1 and add up to at most 1")
 
 
 def trust(shares: Sequence[float], scores: Sequence[float]) -> float:
@@ -83,6 +98,35 @@ def trust(shares: Sequence[float], scores: Sequence[float]) -> float:
         return 0.0
     agreed = sum(share * score for share, score in zip(shares, scores, strict=True)) / total
     return min(1.0, agreed / TRUSTED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walks:
+    """Every step of every leaf's path, leaf by leaf, root first: what each search adds probabilities up along."""
+
+    nodes: tuple[str, ...]
+    node: npt.NDArray[np.int64]
+    """int64 [steps], places in `nodes`."""
+    leaf: npt.NDArray[np.int64]
+    """int64 [steps]"""
+    length: npt.NDArray[np.float64]
+    """float64 [steps], steps of the leaf."""
+
+    def sums(self, values: npt.NDArray[np.float64]) -> dict[str, float]:
+        """Of each node that gets anything, float64 [steps]."""
+        totals = np.bincount(self.node, values, len(self.nodes)).tolist()
+        return {node: total for node, total in zip(self.nodes, totals, strict=True) if total > 0.0}
+
+
+@lru_cache(maxsize=8)
+def _walks(taxonomy: Taxonomy) -> _Walks:
+    steps = [(number, node, len(leaf)) for number, leaf in enumerate(taxonomy.leaves) for node in ancestors(leaf)]
+    return _Walks(
+        nodes=tuple(map(path_text, taxonomy.nodes)),
+        node=np.array([taxonomy.node_number[node] for _, node, _ in steps], dtype=np.int64),
+        leaf=np.array([number for number, _, _ in steps], dtype=np.int64),
+        length=np.array([length for _, _, length in steps], dtype=np.float64),
+    )
 
 
 @lru_cache(maxsize=8)

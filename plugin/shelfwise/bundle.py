@@ -16,6 +16,8 @@ from shelfwise.taxonomy import Taxonomy
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import openvino as ov
+    from tokenizers import Tokenizer
 
     from shelfwise.encoder import Encoder, Floats
     from shelfwise.product import Product
@@ -111,12 +113,26 @@ class Bundle:
 
     @cached_property
     def _recipe(self) -> "TextRecipe":
-        from tokenizers import Tokenizer
-
         from shelfwise.text import TextRecipe
 
+        return TextRecipe(self.text_fields, self.tokenizer, self.max_tokens, self.info["prompts"].get("document", ""))
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        """The model's, which cuts at `max_tokens`; loaded once, for texts and for the encoders of all precisions."""
+        from tokenizers import Tokenizer
+
         tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
-        return TextRecipe(self.text_fields, tokenizer, self.max_tokens, self.info["prompts"].get("document", ""))
+        tokenizer.enable_truncation(self.max_tokens)
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def network(self) -> "ov.Model":
+        """The model as it lies on disk; its weights are mapped once, for the encoders of all precisions."""
+        from shelfwise.encoder import network
+
+        return network(self.path)
 
     @property
     def threshold(self) -> float:

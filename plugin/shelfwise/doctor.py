@@ -15,10 +15,12 @@ from elasticsearch import Elasticsearch
 from shelfwise.advice import advise
 from shelfwise.bundle import Bundle
 from shelfwise.capacity import capacity, gpus
+from shelfwise.compressed import has_int8
 from shelfwise.encoder import Encoder, Precision
 from shelfwise.errors import InvalidBundle, ServerError
 from shelfwise.machine import cache_folder
-from shelfwise.precision import capabilities, measure, sample
+from shelfwise.precision import measure, sample
+from shelfwise.processor import capabilities
 from shelfwise.server import address, connect, one_line, server_version
 
 INDEXER_NEEDS = ("torch", "transformers", "sentence_transformers", "faiss", "sklearn")
@@ -96,7 +98,7 @@ def server(url: str | None, env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def bundle_found(path: Path, runs: bool) -> dict[str, Any]:
-    """The bundle, and how fast and exact it is in both precisions."""
+    """The bundle, and how fast and exact it is in each precision."""
     try:
         bundle = Bundle.load(path)
     except InvalidBundle as error:
@@ -107,16 +109,16 @@ def bundle_found(path: Path, runs: bool) -> dict[str, Any]:
         "dimension": bundle.dimension,
         "leaves": len(bundle.taxonomy.leaves),
         "problem": None,
+        "compressed": dict(bundle.info.get("compressed", {})),
         "precision": None,
     }
     if runs:
-        encoders: dict[Precision, Encoder] = {"f32": bundle.encoder, "bf16": Encoder(bundle, "bf16")}
-        measured = measure(encoders, sample(bundle))
-        found["precision"] = asdict(measured) | {
-            "speed_up": round(measured.speed_up, 2),
-            "used": "f32",
-            "recommended": measured.recommended,
-        }
+        kinds: tuple[Precision, ...] = ("f32", "bf16", "int8") if has_int8(bundle) else ("f32", "bf16")
+        try:
+            encoders = {kind: bundle.encoder if kind == "f32" else Encoder(bundle, kind) for kind in kinds}
+        except InvalidBundle as error:
+            return found | {"problem": str(error)}
+        found["precision"] = measure(encoders, sample(bundle)).to_json() | {"used": "f32"}
     return found
 
 

@@ -1,7 +1,7 @@
 """The encoder: texts in, embeddings and category probabilities out, in one pass over each text."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
-from tokenizers import Tokenizer
+
+from shelfwise import compressed
+from shelfwise.processor import has_bf16
 
 if TYPE_CHECKING:
     from shelfwise.bundle import Bundle
 
 Floats = npt.NDArray[np.float32]
-Precision = Literal["f32", "bf16"]
+Integers = npt.NDArray[np.int64]
+Arithmetic = Literal["f32", "bf16"]
+Precision = Literal[Arithmetic, "int8"]
+MODEL = "model.xml"
 REMEMBERED = 1_000  # queries; with 384 dimensions and 300 leaves some 3 MB
 BATCH_TOKENS = 2048  # tokens of one pass: enough to fill the cores, small enough for their caches
 
@@ -34,21 +39,27 @@ class Encoder:
     """A bundle's model, ready to run on this processor (OpenVINO; no torch).
 
     :param precision: arithmetic inside the model. `f32` matches the trained model within 1e-4; `bf16` is faster on
-        processors that have it and less exact: use the same for the index and its queries.
+        processors that have it and less exact; `int8` runs the compressed model, where the bundle has one.
+    :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed.
     """
 
     def __init__(self, bundle: "Bundle", precision: Precision = "f32") -> None:
         self._temperature = float(bundle.info["temperature"])
         self._prompts: dict[str, str] = bundle.info["prompts"]
         self._pad = int(bundle.info["pad_token_id"])
-        self._tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
-        self._tokenizer.enable_truncation(bundle.max_tokens)
-        self._tokenizer.no_padding()
+        self._tokenizer = bundle.tokenizer
         self._dimension = bundle.dimension
         self._leaves = len(bundle.taxonomy.leaves)
         self._logit_leaves = bundle.logit_leaves
         self._several = bundle.multi_label
-        self._request = compiled(bundle.path, precision).create_infer_request()
+        if precision == "int8":
+            file = compressed.checked_model(bundle)
+            # Of a spared part bf16 makes up for what it lost in speed; else it would gain nothing.
+            floats: Arithmetic = "bf16" if compressed.is_spared(bundle) and has_bf16() else "f32"
+            ready = compiled(network(bundle.path, file), floats)
+        else:
+            ready = compiled(bundle.network, precision)
+        self._request = ready.create_infer_request()
         self._remembered: dict[str, tuple[Floats, Floats]] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
 
@@ -74,6 +85,12 @@ class Encoder:
         probabilities = [known[text][1] for text in texts] or np.empty((0, self._leaves))
         return Encoded(np.array(vectors, dtype=np.float32), np.array(probabilities, dtype=np.float32))
 
+    def document_inputs(self, texts: Sequence[str]) -> Iterator[dict[str, Integers]]:
+        """What the model gets of product texts, a batch after the other, each name to int64 [n, longest]."""
+        tokens = self._tokens(self._prompts.get("document", ""), texts)
+        for batch in batches_by_length([len(ids) for ids in tokens]):
+            yield self._inputs([tokens[place] for place in batch])
+
     def _encode(self, prompt: str, texts: Sequence[str], progress: Callable[[int], object] | None) -> Encoded:
         # The same text is read once, however often it stands in the catalogue.
         number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
@@ -86,7 +103,7 @@ class Encoder:
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         outputs = self._leaves if self._logit_leaves is None else len(self._logit_leaves)
         logits = np.empty((len(texts), outputs), dtype=np.float32)
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch([prompt + text for text in texts])]
+        tokens = self._tokens(prompt, texts)
         for batch in batches_by_length([len(ids) for ids in tokens]):
             vectors[batch], logits[batch] = self._run([tokens[place] for place in batch])
             if progress is not None:
@@ -96,21 +113,35 @@ class Encoder:
             probabilities = by_leaf(probabilities, self._logit_leaves, self._leaves, self._several)
         return Encoded(vectors, probabilities)
 
+    def _tokens(self, prompt: str, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._tokenizer.encode_batch([prompt + text for text in texts])]
+
+    def _inputs(self, tokens: list[list[int]]) -> dict[str, Integers]:
+        return {
+            "input_ids": padded(tokens, self._pad),
+            "attention_mask": padded([[1] * len(ids) for ids in tokens], 0),
+        }
+
     def _run(self, tokens: list[list[int]]) -> tuple[Floats, Floats]:
-        input_ids = padded(tokens, self._pad)
-        attention_mask = padded([[1] * len(ids) for ids in tokens], 0)
+        count = len(tokens)
+        inputs = self._inputs(tokens + tokens[:1] * (batch_size(count, max(map(len, tokens))) - count))
         with self._lock:
-            outputs = self._request.infer({"input_ids": input_ids, "attention_mask": attention_mask})
-            return outputs["embedding"].copy(), outputs["logits"].copy()
+            outputs = self._request.infer(inputs)
+            return outputs["embedding"][:count].copy(), outputs["logits"][:count].copy()
 
 
-def compiled(folder: Path, precision: Precision) -> ov.CompiledModel:
-    """A folder's `model.xml`, made ready for this processor."""
-    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-    return ov.Core().compile_model(str(folder / "model.xml"), "CPU", hints)
+def network(folder: Path, name: str = MODEL) -> ov.Model:
+    """A folder's model; its weights stay on disk until they are asked for."""
+    return ov.Core().read_model(str(folder / name))
 
 
-def padded(rows: Sequence[Sequence[int]], fill: int) -> npt.NDArray[np.int64]:
+def compiled(model: ov.Model, arithmetic: Arithmetic) -> ov.CompiledModel:
+    """A model, made ready for this processor."""
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": arithmetic}
+    return ov.Core().compile_model(model, "CPU", hints)
+
+
+def padded(rows: Sequence[Sequence[int]], fill: int) -> Integers:
     """Rows of like kind as one array, int64 [n, longest]."""
     array = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
     for place, row in enumerate(rows):
@@ -129,7 +160,7 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), dtype=np.float32)
 
 
-def by_leaf(probabilities: Floats, logit_leaves: npt.NDArray[np.int64], leaves: int, several: bool) -> Floats:
+def by_leaf(probabilities: Floats, logit_leaves: Integers, leaves: int, several: bool) -> Floats:
     """Probabilities of the model's outputs as those of the leaves, float32 [n, outputs] to float32 [n, leaves].
 
     A leaf of one output has that output's, bit for bit. One that several went into has their sum, or, where a product
@@ -145,7 +176,16 @@ def by_leaf(probabilities: Floats, logit_leaves: npt.NDArray[np.int64], leaves: 
     return given
 
 
-def batches_by_length(lengths: Sequence[int]) -> list[npt.NDArray[np.int64]]:
+def batch_size(texts: int, tokens: int) -> int:
+    """How many texts a batch is filled up to: one of few sizes for each length in tokens.
+
+    The runtime keeps some 2 MB for every shape that it has seen, so that without this a run over a large catalogue
+    grows by gigabytes.
+    """
+    return max(texts, min(1 << (texts - 1).bit_length(), BATCH_TOKENS // tokens))
+
+
+def batches_by_length(lengths: Sequence[int]) -> list[Integers]:
     """Places of texts grouped so that a batch holds texts of like length and at most BATCH_TOKENS padded tokens."""
     order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
     batches, start = [], 0

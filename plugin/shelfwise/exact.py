@@ -60,12 +60,15 @@ class Exact:
         :param found: an entry of the server's `hits.hits`.
         """
         source = found["_source"]
-        title, brand = folded(str(source.get("title") or "")), folded(str(source.get("brand") or ""))
+        brand = folded(str(source.get("brand") or ""))
+        own = set(_WORD.findall(brand))
+        if not self.codes and not (own and own <= self.words):
+            return False  # most products: their titles need not be read
+        title = folded(str(source.get("title") or ""))
         if self.codes:
             held = set(_joined(title)) | set(_joined(brand)) | {"".join(_WORD.findall(folded(found["_id"])))}
             return held.issuperset(self.codes)
-        own = set(_WORD.findall(brand))
-        return bool(own) and own <= self.words and self.words <= own | set(_WORD.findall(title))
+        return self.words <= own | set(_WORD.findall(title))
 
 
 def _words_of(found: Mapping[str, Any]) -> set[str]:
@@ -75,7 +78,10 @@ def _words_of(found: Mapping[str, Any]) -> set[str]:
 
 def folded(text: str) -> str:
     """Small letters without accents, full-width characters as plain ones."""
-    parts = unicodedata.normalize("NFKD", text.casefold())
+    small = text.casefold()
+    if small.isascii():
+        return small
+    parts = unicodedata.normalize("NFKD", small)
     return "".join(part for part in parts if not unicodedata.combining(part))
 
 

@@ -4,7 +4,7 @@ An alias has one live index. `<alias>-<time>-<bundle>` is filled while the live 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
-from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings
+from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
 from shelfwise.server import one_line, server_version
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
@@ -41,6 +41,21 @@ def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_ha
     """
     check_alias(alias)
     find(client, alias)
+
+    def create(name: str, meta: Mapping[str, Any]) -> None:
+        body = index_body(bundle.dimension, meta)
+        client.indices.create(index=name, settings=body["settings"]["index"] | FILLING, mappings=body["mappings"])
+
+    return named_anew(alias, bundle, catalogue_hash, create)
+
+
+def named_anew(
+    alias: str, bundle: Bundle, catalogue_hash: str, make: Callable[[str, Mapping[str, Any]], object]
+) -> str:
+    """Make an index of an alias under a name that is free, and give that name.
+
+    :param make: makes the index of this name with this `_meta`.
+    """
     moment = datetime.now(UTC).replace(microsecond=0)
     for later in range(10):  # two runs may begin in the same second; the name is a label, not a clock
         created_at = moment + timedelta(seconds=later)
@@ -51,18 +66,16 @@ def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_ha
             "bundle": bundle.version,
             "dimension": bundle.dimension,
             "similarity": SIMILARITY,
+            "mapping": mapping_hash(),
             "taxonomy": bundle.taxonomy.hash,
             "catalogue": catalogue_hash,
             "state": "filling",
             "previous": None,
             "created_at": created_at.isoformat(),
         }
-        body = index_body(bundle.dimension, meta)
         with one_line(f"creating index {name}"):
             try:
-                client.indices.create(
-                    index=name, settings=body["settings"]["index"] | FILLING, mappings=body["mappings"]
-                )
+                make(name, meta)
             except BadRequestError as error:
                 if error.error != "resource_already_exists_exception":
                     raise
@@ -131,7 +144,7 @@ def swap(client: Elasticsearch, alias: str, new: str) -> None:
     current = find(client, alias)
     if current is not None and current.name == new:
         raise UsageError(f"alias {alias} already stands for index {new}")
-    meta = dict(_described(client, new).meta)
+    meta = dict(described(client, new).meta)
     if meta.get("alias") != alias:
         raise IncompatibleIndex(f"index {new} was made for alias {meta.get('alias')}, not for {alias}")
     meta |= {
@@ -146,7 +159,7 @@ def swap(client: Elasticsearch, alias: str, new: str) -> None:
 
 def rewrite_meta(client: Elasticsearch, name: str, changes: Mapping[str, Any]) -> None:
     """Change what `_meta` says of an index; None takes a key out, the other keys stay."""
-    kept = {key: value for key, value in _described(client, name).meta.items() if key not in changes}
+    kept = {key: value for key, value in described(client, name).meta.items() if key not in changes}
     new = {key: value for key, value in changes.items() if value is not None}
     with one_line(f"writing _meta of index {name}"):
         client.indices.put_mapping(index=name, meta={"shelfwise": kept | new})
@@ -177,7 +190,7 @@ def rollback(client: Elasticsearch, alias: str) -> str:
     with one_line(f"looking for index {before}"):
         if not client.indices.exists(index=before):
             raise UsageError(f"alias {alias} cannot go back to {before}: that index was deleted")
-    _move(client, alias, current.name, _described(client, before).name)
+    _move(client, alias, current.name, described(client, before).name)
     return str(before)
 
 
@@ -264,7 +277,8 @@ def find(client: Elasticsearch, alias: str) -> LiveIndex | None:
     return _checked(name, description)
 
 
-def _described(client: Elasticsearch, name: str) -> LiveIndex:
+def described(client: Elasticsearch, name: str) -> LiveIndex:
+    """An index by its own name, and what its `_meta` says of it."""
     with one_line(f"reading _meta of index {name}"):
         found = client.indices.get(index=name, features=["aliases", "mappings"]).body
     return _checked(name, found[name])

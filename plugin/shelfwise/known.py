@@ -8,17 +8,26 @@ from shelfwise.errors import UnknownCategory
 from shelfwise.filters import Filter, has_attribute, in_category, unknown_attribute
 from shelfwise.hit import listed
 from shelfwise.index import LiveIndex
+from shelfwise.misspelt import Misspelt
 from shelfwise.query import any_of, attributes_of_some, nodes
 from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
 
 
 class Known:
-    """The categories and attributes that a search may name; attributes once seen in an index are remembered."""
+    """What searches know of the live index: the categories and attributes they may name, and its misspelt words."""
 
     def __init__(self, alias: LiveAlias, taxonomy: Taxonomy) -> None:
         self._alias = alias
         self._taxonomy = taxonomy
         self._attributes: tuple[str, frozenset[str]] = ("", frozenset())
+        self._misspelt = ("", Misspelt())
+
+    def misspelt(self, index: LiveIndex) -> Misspelt:
+        """What earlier searches of this index found out of misspelt words."""
+        found = self._misspelt
+        if found[0] != index.name:
+            self._misspelt = found = (index.name, Misspelt())
+        return found[1]
 
     def check(self, index: LiveIndex, category: Path | None, conditions: Sequence[Filter]) -> None:
         """:raises UnknownCategory, UsageError: the index has no such category or attribute."""

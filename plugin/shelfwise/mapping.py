@@ -1,5 +1,6 @@
 """The mapping: `mappings/products.json`, and what a new index is made of it."""
 
+import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +32,12 @@ def index_settings() -> dict[str, Any]:
     """The settings of an index that serves."""
     settings: dict[str, Any] = template("products.json")["settings"]["index"]
     return settings
+
+
+def mapping_hash() -> str:
+    """What tells whether a new index would be another: 12 hex digits of the file's content."""
+    content = orjson.dumps(template("products.json"), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def template(name: str) -> dict[str, Any]:

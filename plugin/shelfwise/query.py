@@ -6,6 +6,10 @@ No text of a user ever becomes query syntax: it stands as a value of `match`, `c
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import orjson
+
 from shelfwise.facets import facet_bodies
 from shelfwise.taxonomy import Path, path_text
 
@@ -38,6 +42,17 @@ PHRASE_SLOP = 3  # words that may stand between those of the query for its title
 
 # The words of one language count together over title, brand and description (BM25F); title words matter most.
 _WEIGHTED = (("title", 5), ("brand", 3), ("description", 1))
+
+
+def shortest(vectors: npt.NDArray[np.float32]) -> list[list[float]]:
+    """The numbers of vectors in as few digits as give the same float32 again: half of what `tolist` has a body hold.
+
+    :param vectors: float32 [n, dimension].
+    """
+    numbers: list[list[float]] = orjson.loads(
+        orjson.dumps(np.ascontiguousarray(vectors), option=orjson.OPT_SERIALIZE_NUMPY)
+    )
+    return numbers
 
 
 def lexical(words: str, k: int, filters: Sequence[Body] = (), others: Sequence[str] = ()) -> Body:
@@ -154,6 +169,11 @@ def enriched_after(moment: str) -> Body:
     return {"range": {"shelfwise.enriched_at": {"gt": moment}}}
 
 
+def not_enriched_after(moment: str) -> Body:
+    """Products that were not enriched after a moment (ISO 8601)."""
+    return {"bool": {"must_not": [enriched_after(moment)]}}
+
+
 def one_a_group(body: Body) -> Body:
     """The same search with the best product of each variant group only."""
     return {**body, "collapse": {"field": "shelfwise.group"}}
@@ -162,6 +182,12 @@ def one_a_group(body: Body) -> Body:
 def any_of(condition: Body) -> Body:
     """Whether any product fulfils a condition, without counting them."""
     return {"size": 0, "track_total_hits": 1, "terminate_after": 1, "query": {"bool": {"filter": [condition]}}}
+
+
+def how_many(filters: Sequence[Body], most: int) -> Body:
+    """How many products with a vector pass the filters; from `most` on they are not counted."""
+    condition = {"bool": {"filter": [*filters, {"exists": {"field": VECTOR}}]}}
+    return {"size": 0, "track_total_hits": most, "query": condition}
 
 
 def attributes_of_some() -> Body:

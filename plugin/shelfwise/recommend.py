@@ -12,6 +12,7 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.alias import RECHECK_SECONDS, LiveAlias
 from shelfwise.bundle import Bundle
+from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.hit import Hit, accepted, group_of, listed
@@ -26,6 +27,7 @@ from shelfwise.query import (
     enriched_after,
     exact,
     in_any_of,
+    not_enriched_after,
     one_a_group,
     product_with_vector,
     recommendable,
@@ -125,9 +127,11 @@ class SimilarProducts:
         seen = _Seen(str(source.get("title", "")), tuple(accepted(product)), vector, allowed)
         stored = {str(near["id"]): float(near["score"]) for near in listed(enriched.get("similar"))}
 
-        bodies = [by_ids(list(stored)[:MAX_HITS], allowed)]
-        if vector and seen.leaves and (since := index.meta.get("completed_at")):
-            arrived = [in_any_of(seen.leaves), enriched_after(str(since))]
+        since = neighbours_at(index)
+        as_stored = [] if since is None else [not_enriched_after(since)]
+        bodies = [by_ids(list(stored)[:MAX_HITS], [*allowed, *as_stored])]
+        if vector and seen.leaves and since:
+            arrived = [in_any_of(seen.leaves), enriched_after(since)]
             bodies.append(semantic(vector, _spared(k), [*allowed, *arrived]))
         still_there, *newer = _found(self._alias, index, bodies, diversity)
         candidates = [_candidate(found, stored[found["_id"]], "stored", seen) for found in still_there]

@@ -11,7 +11,7 @@ import orjson
 from tokenizers import Encoding, Tokenizer
 
 from shelfwise.bundle import content_hash
-from shelfwise.encoder import Floats, Precision, batches_by_length, compiled, padded
+from shelfwise.encoder import Arithmetic, Floats, batches_by_length, compiled, network, padded
 from shelfwise.errors import InvalidReranker
 from shelfwise.product import Product
 from shelfwise.text import TextRecipe, field_names
@@ -31,14 +31,14 @@ class Reranker:
     :raises InvalidReranker: the folder is not there, a file of it is missing, damaged or changed since it was written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], precision: Precision = "f32") -> None:
+    def __init__(self, path: str | os.PathLike[str], precision: Arithmetic = "f32") -> None:
         self.path = Path(path)
         self.info = _read(self.path)
         self._tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
         self._recipe = TextRecipe(self.text_fields, self._tokenizer, self.max_tokens)
         self._tokenizer.enable_truncation(self.max_tokens, strategy="longest_first")
         self._tokenizer.no_padding()
-        model = compiled(self.path, precision)
+        model = compiled(network(self.path), precision)
         self._inputs = {name for port in model.inputs for name in port.names}
         self._request = model.create_infer_request()
         self._lock = threading.Lock()  # a request runs one batch at a time

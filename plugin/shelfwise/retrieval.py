@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from shelfwise.alias import LiveAlias
@@ -9,11 +10,12 @@ from shelfwise.belief import Belief
 from shelfwise.exact import Exact
 from shelfwise.filters import Body
 from shelfwise.index import LiveIndex
+from shelfwise.mending import Mended, Sent, mend
+from shelfwise.misspelt import Misspelt
 from shelfwise.query import (
-    any_of,
     counted,
     exact,
-    holds_outside_title,
+    how_many,
     in_any_of,
     lexical,
     semantic,
@@ -23,7 +25,6 @@ from shelfwise.query import (
 )
 from shelfwise.ranking import Found, Retrieved
 from shelfwise.search_settings import Mode
-from shelfwise.spelling import Correction, corrected, corrections
 
 ADDED = 50  # nearest products of likely categories that join those found without regard to category
 Found_ = dict[str, Sequence[Found]]
@@ -48,7 +49,8 @@ class Request:
 
     mode: Mode
     filters: Sequence[Body]
-    spelling: bool
+    misspelt: Misspelt | None
+    """What is known of misspelt words; None: words are not mended."""
     highlight: bool
     count: bool = False
     """Ask for the facets too."""
@@ -61,25 +63,42 @@ def retrieve(
 ) -> list[Retrieved]:
     """The `depth` best of each retriever for each query, in one request.
 
-    Further requests follow where the graph fell short and where a word may be misspelt.
+    Further ones follow where the graph fell short, and where a word that may be misspelt is met for the first time.
 
     :raises ServerError: the server did not answer, or refused any part.
     """
-    bodies = [_bodies(one, depth, request) for one in asked]
+    misspelt = request.misspelt
+    guesses = [None if misspelt is None else misspelt.guess(one.words) for one in asked]
+    bodies = [_bodies(one, guess, depth, request) for one, guess in zip(asked, guesses, strict=True)]
     # All bodies of a query side by side, so that they travel in one request.
-    given = iter(alias.ask(index, [body for of_one in bodies for body in of_one.values()]))
+    there = [how_many(request.filters, depth)] if request.filters and request.mode != "lexical" else []
+    given = iter(alias.ask(index, [*(body for of_one in bodies for body in of_one.values()), *there]))
     answers = [{name: next(given) for name in of_one} for of_one in bodies]
+    enough = next(given)["hits"]["total"]["value"] if there else depth
+    mended: Sequence[Mended] = ()
+    if misspelt is not None and request.mode != "semantic":
+        sent = [
+            Sent(one.words, guess, of_one["lexical"])
+            for one, guess, of_one in zip(asked, guesses, answers, strict=True)
+        ]
+        mended = mend(
+            sent,
+            misspelt,
+            search=lambda place, text: _lexical(asked[place], text, depth, request),
+            ask=partial(alias.ask, index),
+        )
+        for of_one, one in zip(answers, mended, strict=True):
+            of_one["lexical"] = one.answer
     found: list[Found_] = [{name: answer["hits"]["hits"] for name, answer in of_one.items()} for of_one in answers]
-    mended = _mend(alias, index, asked, answers, found, depth, request)
-    _complete(alias, index, asked, found, depth, request)
+    _complete(alias, index, asked, found, depth, enough, request)
     return [
         Retrieved(
             lists={name: hits for name, hits in lists.items() if name in ("lexical", "semantic")},
             added=lists.get("added", ()),
-            corrections=corrections_of_one,
-            counted=of_one.get("counted"),
+            corrections=mended[place].corrections if mended else (),
+            counted=answers[place].get("counted"),
         )
-        for lists, of_one, corrections_of_one in zip(found, answers, mended, strict=True)
+        for place, lists in enumerate(found)
     ]
 
 
@@ -88,11 +107,11 @@ def count_all(alias: LiveAlias, index: LiveIndex, request: Request) -> Mapping[s
     return alias.ask(index, [counted(request.filters)])[0]
 
 
-def _bodies(asked: Asked, depth: int, request: Request) -> dict[str, Body]:
+def _bodies(asked: Asked, mended: str | None, depth: int, request: Request) -> dict[str, Body]:
     bodies = {}
     if request.mode != "semantic":
-        body = _lexical(asked, depth, request, asked.others)
-        bodies["lexical"] = with_corrections(body, asked.words) if request.spelling else body
+        body = _lexical(asked, mended, depth, request)
+        bodies["lexical"] = body if request.misspelt is None else with_corrections(body, asked.words)
     if asked.vector is not None:
         bodies["semantic"] = with_fields(semantic(asked.vector, depth, request.filters), request.fields)
         if asked.belief is not None and asked.belief.likely:
@@ -104,34 +123,10 @@ def _bodies(asked: Asked, depth: int, request: Request) -> dict[str, Body]:
     return bodies
 
 
-def _lexical(asked: Asked, depth: int, request: Request, others: Sequence[str]) -> Body:
+def _lexical(asked: Asked, mended: str | None, depth: int, request: Request) -> Body:
+    others = asked.others if mended is None else [*asked.others, mended]
     body = with_fields(lexical(asked.words, depth, request.filters, others), request.fields)
     return with_highlights(body) if request.highlight else body
-
-
-def _mend(
-    alias: LiveAlias,
-    index: LiveIndex,
-    asked: Sequence[Asked],
-    answers: Sequence[Mapping[str, Any]],
-    found: Sequence[Found_],
-    depth: int,
-    request: Request,
-) -> list[tuple[Correction, ...]]:
-    """Search again by words, with the nearest spelling of those that no product has."""
-    missing = [corrections(of_one["lexical"]) if "lexical" in of_one else () for of_one in answers]
-    doubtful = sorted({correction.word for of_one in missing for correction in of_one})
-    elsewhere = alias.ask(index, [any_of(holds_outside_title(word)) for word in doubtful])
-    misspelt = {word for word, answer in zip(doubtful, elsewhere, strict=True) if not answer["hits"]["total"]["value"]}
-    mended = [tuple(correction for correction in of_one if correction.word in misspelt) for of_one in missing]
-    places = [place for place, of_one in enumerate(mended) if of_one]
-    again = [
-        _lexical(asked[place], depth, request, [*asked[place].others, corrected(asked[place].words, mended[place])])
-        for place in places
-    ]
-    for place, answer in zip(places, alias.ask(index, again), strict=True):
-        found[place]["lexical"] = answer["hits"]["hits"]
-    return mended
 
 
 def _complete(
@@ -140,10 +135,11 @@ def _complete(
     asked: Sequence[Asked],
     found: Sequence[Found_],
     depth: int,
+    enough: int,
     request: Request,
 ) -> None:
-    """Where the graph gave fewer than were asked for, compare with every product that passes the filters."""
-    short = [place for place, lists in enumerate(found) if len(lists.get("semantic", ())) < depth]
+    """Where the graph gave fewer than there are, compare with every product that passes the filters."""
+    short = [place for place, lists in enumerate(found) if len(lists.get("semantic", ())) < enough]
     vectors: Iterable[tuple[int, Sequence[float] | None]] = ((place, asked[place].vector) for place in short)
     bodies = {
         place: with_fields(exact(vector, depth, request.filters), request.fields)

@@ -21,7 +21,7 @@ from shelfwise.known import Known
 from shelfwise.order import WINDOWS, Order
 from shelfwise.page import Page
 from shelfwise.product import plain
-from shelfwise.query import MAX_HITS
+from shelfwise.query import MAX_HITS, shortest
 from shelfwise.ranking import rank
 from shelfwise.rerank import rerank
 from shelfwise.retrieval import Asked, Request, count_all, retrieve
@@ -228,7 +228,7 @@ class ProductSearch:
         beliefs: list[Belief | None] = [None] * len(words)
         if mode != "lexical":
             encoded = self._bundle.encoder.encode_queries(first)
-            vectors = encoded.vectors.tolist()
+            vectors = [*shortest(encoded.vectors)]
             taxonomy = self._bundle.taxonomy
             if mode == "hybrid" and self._settings.category_boost:
                 if probabilities:
@@ -242,7 +242,7 @@ class ProductSearch:
         request = Request(
             mode=wanted.mode,
             filters=filter_bodies(wanted.conditions, wanted.category),
-            spelling=self._settings.spelling,
+            misspelt=self._known.misspelt(index) if self._settings.spelling else None,
             highlight=wanted.highlight or wanted.explain,
             count=wanted.count,
             fields=() if self._settings.reranker is None else self._settings.reranker.sources,

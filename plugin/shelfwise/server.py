@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from elastic_transport import ConnectionError as NothingListening
 from elastic_transport import ConnectionTimeout, SerializationError, TransportError
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
-from elasticsearch.serializer import JsonSerializer, OrjsonSerializer
+from elasticsearch.serializer import JsonSerializer, NdjsonSerializer, OrjsonSerializer
 
 from shelfwise.errors import ServerError, UsageError
 
@@ -17,6 +17,7 @@ DEFAULT_URL = "http://localhost:9200"
 LEAST_VERSION = (8, 19)
 PACKED_FROM = (9, 3)
 REQUEST_TIMEOUT = 30.0  # seconds
+CONNECTIONS = 32  # kept to a node: so many threads search at once, a further one waits for a free connection
 DEFAULT_PORTS = {"http": 9200, "https": 443}
 LOGIN_HINT = "set ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD"
 
@@ -39,6 +40,15 @@ class Json(OrjsonSerializer):
             return JsonSerializer.json_loads(self, data)
 
 
+class Lines(Json, NdjsonSerializer):
+    """Lines of `Json`: what `_msearch` and `_bulk` are sent."""
+
+    mimetype = NdjsonSerializer.mimetype
+
+
+SERIALIZERS = {Json.mimetype: Json(), Lines.mimetype: Lines()}
+
+
 def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Elasticsearch:
     """A client of a server that was asked who it is: an Elasticsearch of at least 8.19 that this client can talk to.
 
@@ -52,7 +62,13 @@ def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Ela
     """
     env = os.environ if env is None else env
     parts, where = _parts(_wanted(url, env)), address(url, env)
-    client = Elasticsearch(where, request_timeout=REQUEST_TIMEOUT, serializer=Json(), **_login(parts, env))
+    client = Elasticsearch(
+        where,
+        request_timeout=REQUEST_TIMEOUT,
+        connections_per_node=CONNECTIONS,
+        serializers=SERIALIZERS,
+        **_login(parts, env),
+    )
     version = _greeted(client, where)
     if version < LEAST_VERSION:
         raise ServerError(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
@@ -47,19 +48,28 @@ class TextRecipe:
     and what a short one leaves goes to the longer ones (max-min fairness), so that a long description does not push
     out the two words of a shop's own category behind it.
 
-    :param tokenizer: the model's; it is copied, so that its truncation and padding stay as they are.
+    :param tokenizer: the model's; its truncation and padding stay as they are. It is copied when fields have to be
+        cut for the first time, and not before: a multilingual one takes a quarter of a gigabyte.
     :param max_tokens: of the whole text, special ones and prompt included.
     """
 
     def __init__(self, fields: Sequence[str], tokenizer: Tokenizer, max_tokens: int, prompt: str = "") -> None:
         self.fields = tuple(TextField.parse(one) for one in fields)
-        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        special = self._tokenizer.num_special_tokens_to_add(False)
-        prompted = len(self._tokenizer.encode(prompt, add_special_tokens=False).ids) if prompt else 0
-        self._room = max(max_tokens - special - prompted, 1)
+        self._given, self._max_tokens, self._prompt = tokenizer, max_tokens, prompt
         self._limited = any(field.tokens for field in self.fields)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        own = Tokenizer.from_str(self._given.to_str())
+        own.no_truncation()
+        own.no_padding()
+        return own
+
+    @cached_property
+    def _room(self) -> int:
+        special = self._tokenizer.num_special_tokens_to_add(False)
+        prompted = len(self._tokenizer.encode(self._prompt, add_special_tokens=False).ids) if self._prompt else 0
+        return max(self._max_tokens - special - prompted, 1)
 
     def text(self, product: "Product") -> str:
         """The fields in order with a space between, cut so that each gets its share of the tokens."""

@@ -1,0 +1,55 @@
+"""Carried over: what the live index holds already of the products that a run reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from shelfwise.bundle import Bundle
+from shelfwise.index import LiveIndex
+from shelfwise_indexer import bulk
+from shelfwise_indexer.kept_vectors import KeptVectors
+
+_OWN = ("vector", "similar")  # of `shelfwise`: follows from the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The live index, if there is one, and the vectors that the run before kept of it."""
+
+    server: Elasticsearch
+    live: LiveIndex | None
+    bundle: str
+    kept: KeptVectors
+
+    @classmethod
+    def of(cls, server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, folder: Path) -> "Carried":
+        """:param folder: of the kept vectors."""
+        return cls(server, live, bundle.version, KeptVectors.load(folder, bundle.dimension))
+
+    def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The documents of these products, by id, those of the bundle with their vectors; see `bulk.enrichments`."""
+        if self.live is None:
+            return {}
+        found = bulk.enrichments(self.server, self.live.name, ids, vectors=False)
+        its = {id_: one["shelfwise"] for id_, one in found.items() if one["shelfwise"].get("bundle") == self.bundle}
+        rows = self.kept.find([str(enrichment.get("text_hash")) for enrichment in its.values()])
+        kept = rows >= 0
+        lacking = [id_ for id_, known in zip(its, kept.tolist(), strict=True) if not known]
+        with_vector = [one for one, known in zip(its.values(), kept.tolist(), strict=True) if known]
+        for enrichment, vector in zip(with_vector, self.kept.at(rows[kept]), strict=True):
+            enrichment["vector"] = vector
+        return found | bulk.enrichments(self.server, self.live.name, lacking)
+
+
+def is_same(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
+    """Whether two documents of one product say the same, but for what follows from its text: vector and neighbours."""
+    return before is not None and _plain(before) == _plain(after)
+
+
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    shop = {name: value for name, value in document.items() if value is not None and name != "shelfwise"}
+    own = {name: value for name, value in document["shelfwise"].items() if value is not None and name not in _OWN}
+    return shop | {"shelfwise": own}

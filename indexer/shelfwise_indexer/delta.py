@@ -1,0 +1,76 @@
+"""The delta: what a run has to change in a copy of the live index, where most of that stays as it is.
+
+A product whose document is the same is not sent, one with another price or stock is rewritten without its vector, one
+with another text is encoded and sent whole. Lists of neighbours are computed for what was encoded only; `similar` finds
+live what they do not know of yet, and once STALE of the products were encoded since all lists were computed, a run
+fills a new index with new lists.
+"""
+
+from dataclasses import dataclass
+
+from elasticsearch import Elasticsearch
+
+from shelfwise.bundle import Bundle
+from shelfwise.clone import neighbours_at
+from shelfwise.index import LiveIndex
+from shelfwise.mapping import mapping_hash
+from shelfwise.query import VECTOR, enriched_after
+from shelfwise.server import one_line
+from shelfwise_indexer import bulk
+from shelfwise_indexer.spooled import Spooled
+
+MOST_CHANGED = 0.25  # of the products; beyond it filling a new index takes hardly longer and leaves it tidier
+STALE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What differs between a catalogue and the live index."""
+
+    encoded: int
+    rewritten: int
+    gone: tuple[str, ...]
+    """Ids that the index has and the catalogue has not, sorted."""
+
+    @property
+    def written(self) -> int:
+        """Documents to send."""
+        return self.encoded + self.rewritten
+
+    def __str__(self) -> str:
+        return f"{self.encoded} encoded, {self.rewritten} rewritten without encoding, {len(self.gone)} gone"
+
+
+def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, products: Spooled) -> Delta | None:
+    """What a run whose products are all spooled has to change; None: it has to fill a new index.
+
+    That is so without a live index of the same bundle and mapping in which every product has a vector, and where too
+    much has changed, in this run or since the neighbours were computed for all.
+    """
+    if live is None or live.meta.get("bundle") != bundle.version or live.meta.get("mapping") != mapping_hash():
+        return None
+    held, vectors, stale = _counts(server, live)
+    if vectors < held:
+        return None
+    encoded = int((~products.carried).sum())
+    rewritten = int((products.carried & ~products.same).sum())
+    if encoded + rewritten > MOST_CHANGED * len(products) or stale + encoded > STALE * len(products):
+        return None
+    gone = products.lacks(bulk.ids(server, live.name))
+    if len(gone) > MOST_CHANGED * held:
+        return None
+    return Delta(encoded, rewritten, tuple(gone))
+
+
+def _counts(server: Elasticsearch, live: LiveIndex) -> tuple[int, int, int]:
+    """Products of an index, those with a vector, and those encoded since neighbours were computed for all."""
+    since = neighbours_at(live)
+    parts = {"vectors": {"filter": {"exists": {"field": VECTOR}}}}
+    if since is not None:
+        parts["stale"] = {"filter": enriched_after(since)}
+    with one_line(f"counting index {live.name}"):
+        server.indices.refresh(index=live.name)
+        found = server.search(index=live.name, size=0, track_total_hits=True, aggs=parts)
+    products = int(found["hits"]["total"]["value"])
+    counts = {name: int(part["doc_count"]) for name, part in found["aggregations"].items()}
+    return products, counts["vectors"], counts.get("stale", products)

@@ -1,0 +1,46 @@
+"""Similar lists: the neighbours that `index` stores with each product of a spool. They are made and kept on disk."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from shelfwise_indexer.neighbours import NONE, Neighbours, similar
+from shelfwise_indexer.spool import Spool
+from shelfwise_indexer.spooled import Flags, Spooled
+from shelfwise_indexer.text_file import TextFile
+
+SIMILAR = 20  # neighbours kept with each product
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarLists:
+    """Of every product of a spool, in its order, its neighbours."""
+
+    ids: TextFile
+    found: Neighbours
+
+    @classmethod
+    def of(cls, spool: Spool, products: Spooled, dimension: int, wanted: Flags | None = None) -> "SimilarLists":
+        """Find the neighbours of the products of a spool, or of those wanted, bool [n]; the others have none."""
+        vectors = spool.vector_file(dimension)
+        try:
+            found = similar(
+                vectors,
+                products.leaves,
+                products.groups,
+                products.available,
+                SIMILAR,
+                wanted=wanted,
+                folder=spool.folder,
+            )
+        finally:
+            vectors.close()
+        return cls(products.ids, found)
+
+    def between(self, start: int, end: int) -> list[list[dict[str, Any]]]:
+        """What is stored with the products from one place up to another: ids and cosines, best first."""
+        rows, scores = self.found.ids[start:end], self.found.scores[start:end]
+        names = self.ids.at(rows[rows != NONE])
+        return [
+            [{"id": names[row], "score": round(score, 4)} for row, score in zip(*pair, strict=True) if row != NONE]
+            for pair in zip(rows.tolist(), scores.tolist(), strict=True)
+        ]

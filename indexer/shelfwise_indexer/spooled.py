@@ -1,0 +1,96 @@
+"""What was spooled: of every product of a run that has been encoded, in its order, what the next stages ask for.
+
+Read out of the spool once. Texts lie on disk; about 50 bytes a product are in memory.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shelfwise.bundle import Bundle
+from shelfwise.taxonomy import path_text
+from shelfwise_indexer.kept_vectors import as_numbers
+from shelfwise_indexer.spool import Spool
+from shelfwise_indexer.text_file import TextFile
+
+Flags = npt.NDArray[np.bool_]
+_GROUP_BYTES = 16  # so many that no two of any catalogue's groups will ever have the same
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """The products of a spool; all arrays [n]."""
+
+    ids: TextFile
+    id_hashes: npt.NDArray[np.uint64]
+    text_hashes: npt.NDArray[np.uint64]
+    leaves: npt.NDArray[np.int64]
+    """A number for each category that products are filed under."""
+    groups: npt.NDArray[np.int64]
+    """A number for each group of variants."""
+    available: Flags
+    carried: Flags
+    same: Flags
+
+    @classmethod
+    def of(cls, spool: Spool, bundle: Bundle) -> "Spooled":
+        """Read a spool."""
+        number_of_leaf = {path_text(leaf): number for number, leaf in enumerate(bundle.taxonomy.leaves)}
+        leaves, groups, id_hashes, texts = array("q"), bytearray(), bytearray(), array("Q")
+        available, carried, same = bytearray(), bytearray(), bytearray()
+        with TextFile(spool.folder / "ids") as ids:
+            for _, entries in spool:
+                texts.extend(as_numbers([entry.document["shelfwise"]["text_hash"] for entry in entries]).tolist())
+                for entry in entries:
+                    enrichment = entry.document["shelfwise"]
+                    filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
+                    ids.add(entry.document["id"])
+                    id_hashes += _digest(entry.document["id"], 8)
+                    leaves.append(number_of_leaf.setdefault(filed, len(number_of_leaf)))
+                    groups += _digest(enrichment["group"], _GROUP_BYTES)
+                    available.append(entry.document.get("in_stock") is not False)
+                    carried.append(entry.carried)
+                    same.append(entry.same)
+        return cls(
+            ids=ids,
+            id_hashes=np.frombuffer(id_hashes, dtype=np.uint64),
+            text_hashes=np.frombuffer(texts, dtype=np.uint64),
+            leaves=np.frombuffer(leaves, dtype=np.int64),
+            groups=numbered(groups),
+            available=_flags(available),
+            carried=_flags(carried),
+            same=_flags(same),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def lacks(self, ids: Iterable[str]) -> list[str]:
+        """Those of the ids that no product of the spool has, sorted."""
+        given = list(ids)
+        hashes = np.frombuffer(b"".join(_digest(id_, 8) for id_ in given), dtype=np.uint64)
+        here = np.isin(hashes, self.id_hashes)
+        return sorted(id_ for id_, known in zip(given, here.tolist(), strict=True) if not known)
+
+
+def numbered(hashes: bytes | bytearray) -> npt.NDArray[np.int64]:
+    """A number for each hash of 16 bytes, the same for the same: int64 [n]."""
+    halves = np.frombuffer(hashes, dtype=np.uint64).reshape(-1, 2)
+    order = np.lexsort((halves[:, 0], halves[:, 1]))
+    ordered = halves[order]
+    numbers = np.empty(len(halves), dtype=np.int64)
+    numbers[order] = np.cumsum((ordered != np.roll(ordered, 1, axis=0)).any(axis=1))
+    return numbers
+
+
+def _digest(text: str, size: int) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=size).digest()
+
+
+def _flags(values: Any) -> Flags:
+    return np.frombuffer(values, dtype=np.bool_)

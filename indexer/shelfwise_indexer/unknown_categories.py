@@ -1,0 +1,39 @@
+"""Unknown categories: those of the shop's that a bundle has not learnt, counted so that a line each can say so."""
+
+import os
+from collections.abc import Iterator
+
+from shelfwise.bundle import Bundle
+from shelfwise.taxonomy import path_text
+from shelfwise_indexer.catalogue import Row
+
+SAID = 20  # categories, one by one
+
+
+class UnknownCategories:
+    """Looks at rows; see the module."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._taxonomy = bundle.taxonomy
+        self._known = {path_text(node) for node in bundle.taxonomy.nodes}
+        self._places: dict[str, tuple[int, str]] = {}
+        self._products: dict[str, int] = {}
+
+    def look(self, row: Row) -> None:
+        """Count a product's categories that are not known."""
+        for path in row.product.categories:
+            if (text := path_text(path)) not in self._known:
+                self._places.setdefault(text, (row.line, row.product.id))
+                self._products[text] = self._products.get(text, 0) + 1
+
+    def messages(self, catalogue: str | os.PathLike[str]) -> Iterator[str]:
+        """A line for each of the first SAID, with where it stands and which known ones are close."""
+        for text, (line, id_) in list(self._places.items())[:SAID]:
+            closest = ", ".join(path_text(node) for node in self._taxonomy.closest(tuple(text.split(" > "))))
+            yield (
+                f"{catalogue}, line {line}: product {id_}: category {text} is not in the bundle's taxonomy "
+                f"({self._products[text]} products, indexed under it all the same; closest: {closest}): "
+                "train again to have it predicted"
+            )
+        if len(self._places) > SAID:
+            yield f"and {len(self._places) - SAID} more categories that are not in the bundle's taxonomy"

@@ -1,0 +1,66 @@
+"""The clone: a copy of the live index that is changed while the live one serves.
+
+The server links the files of the live index and copies none, so that it takes a second whatever the size, and
+`rollback` still has the index before. For that second the live index takes no writes: whoever writes then is told so
+(403, `cluster_block_exception`) and can write again; nothing is accepted and lost.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from shelfwise.bundle import Bundle
+from shelfwise.errors import ServerError
+from shelfwise.index import FILLING, LiveIndex, named_anew, rewrite_meta
+from shelfwise.server import one_line
+
+CLONE_TIMEOUT = 600.0  # seconds; linking is quick, but a file system without hard links makes the server copy
+OPEN: dict[str, Any] = {"index.blocks.write": None}
+
+
+def clone_index(client: Elasticsearch, original: LiveIndex, alias: str, bundle: Bundle, catalogue_hash: str) -> str:
+    """Clone a live index, and give the clone's name: to be filled further, then finished and swapped as a new one.
+
+    :raises ServerError: the server refused, or it took longer than CLONE_TIMEOUT seconds.
+    """
+    of = {"cloned_from": original.name, "neighbours_at": neighbours_at(original)}
+
+    def clone(name: str, meta: Mapping[str, Any]) -> None:
+        patient = client.options(request_timeout=CLONE_TIMEOUT, max_retries=0)
+        settings = {f"index.{key}": value for key, value in FILLING.items()}
+        answer = patient.indices.clone(index=original.name, target=name, settings=settings | OPEN)
+        if not answer["shards_acknowledged"]:
+            raise ServerError(f"index {name}, a clone of {original.name}, does not start: is the server's disk full?")
+        # A clone begins as its original says it is: complete.
+        client.indices.put_mapping(index=name, meta={"shelfwise": dict(meta) | of})
+
+    with one_line(f"cloning index {original.name}"):
+        rewrite_meta(client, original.name, {"cloning": True})
+        client.indices.add_block(index=original.name, block="write")
+    try:
+        return named_anew(alias, bundle, catalogue_hash, clone)
+    finally:
+        unblock(client, original.name)
+
+
+def release(client: Elasticsearch, index: LiveIndex) -> None:
+    """Let an index take writes again that a run, killed while it cloned it, left blocked."""
+    if index.meta.get("cloning"):
+        unblock(client, index.name)
+
+
+def unblock(client: Elasticsearch, name: str) -> None:
+    """Let an index take writes again."""
+    with one_line(f"opening index {name} for writes"):
+        client.indices.put_settings(index=name, settings=OPEN)
+    rewrite_meta(client, name, {"cloning": None})
+
+
+def neighbours_at(index: LiveIndex) -> str | None:
+    """When the neighbours that its documents hold were last computed for all of them, ISO 8601.
+
+    What was encoded since may stand in no list, or with an old score: `similar` looks for it live.
+    """
+    moment = index.meta.get("neighbours_at") or index.meta.get("completed_at")
+    return None if moment is None else str(moment)

@@ -1,0 +1,79 @@
+"""The mending: a query with misspelt words is searched for in their nearest spelling too, asking as seldom as can be.
+
+Which words no title has, and what is nearest to each, the server says in its answer to the search. Whether brands and
+descriptions lack a word as well is asked once and remembered (`Misspelt`). A query of remembered words is sent mended
+from the start, on a guess: the answer decides, and a wrong guess costs a request, never a hit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shelfwise.filters import Body
+from shelfwise.misspelt import Misspelt
+from shelfwise.query import any_of, holds_outside_title
+from shelfwise.spelling import Correction, corrected, corrections
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One query as it was searched for by its words."""
+
+    words: str
+    guess: str | None
+    """The further reading that it was sent with; None: none."""
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """The answer to a query with the nearest spelling of its misspelt words, and what these are."""
+
+    answer: Answer
+    corrections: tuple[Correction, ...]
+
+
+def mend(
+    sent: Sequence[Sent],
+    misspelt: Misspelt,
+    search: Callable[[int, str | None], Body],
+    ask: Callable[[Sequence[Body]], list[Answer]],
+) -> list[Mended]:
+    """Search again where the guess was not what the answer says.
+
+    :param search: the body of the query at a place, with a further reading.
+    """
+    doubtful = [corrections(one.answer) for one in sent]
+    met = {one.word: one for of_one in doubtful for one in of_one}
+    known = misspelt.judged(met)
+    new = sorted(met.keys() - known.keys())
+    answers: list[dict[str | None, Answer]] = [{one.guess: one.answer} for one in sent]
+
+    def ask_for(texts: Sequence[str | None], beside: Sequence[Body] = ()) -> list[Answer]:
+        places = [place for place, text in enumerate(texts) if text not in answers[place]]
+        given = ask([*beside, *(search(place, texts[place]) for place in places)])
+        for place, answer in zip(places, given[len(beside) :], strict=True):
+            answers[place][texts[place]] = answer
+        return given[: len(beside)]
+
+    # Most new words turn out to be misspelt: the search for that case travels with the question.
+    supposed = dict.fromkeys(new, True) | known
+    checked = ask_for(_texts(sent, doubtful, supposed), [any_of(holds_outside_title(word)) for word in new])
+    judged = known | {word: not answer["hits"]["total"]["value"] for word, answer in zip(new, checked, strict=True)}
+    misspelt.learn({word: met[word].nearest if judged[word] else None for word in new})
+    texts = _texts(sent, doubtful, judged)
+    ask_for(texts)
+    return [
+        Mended(answers[place][texts[place]], tuple(one for one in doubtful[place] if judged[one.word]))
+        for place in range(len(sent))
+    ]
+
+
+def _texts(
+    sent: Sequence[Sent], doubtful: Sequence[Sequence[Correction]], misspelt: Mapping[str, bool]
+) -> list[str | None]:
+    """Each query with its misspelt words replaced; None: it has none."""
+    wrong = [[one for one in of_one if misspelt[one.word]] for of_one in doubtful]
+    return [corrected(one.words, of_one) if of_one else None for one, of_one in zip(sent, wrong, strict=True)]

@@ -1,0 +1,267 @@
+"""A run after which most stays as it was: the live index is cloned, and only what changed is written."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from elasticsearch import ApiError
+
+from hand_bundle import write_hand_bundle
+from shelfwise import SimilarProducts
+from shelfwise.clone import clone_index
+from shelfwise.index import live, rewrite_meta, rollback
+from shelfwise_indexer import bulk, ingest
+from shelfwise_indexer.ingest import index
+
+pytestmark = pytest.mark.es
+
+WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}
+LEAVES = [("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")]
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_hand_bundle(tmp_path / "bundle", WORDS, LEAVES, threshold=0.5)
+
+
+def products(count: int = 40) -> list[dict[str, object]]:
+    kinds = list(WORDS)
+    return [
+        {"id": f"p{n:03}", "title": f"{kinds[n % 5]} {kinds[n // 5 % 5]} no {n}", "price": n, "color": "red", "size": n}
+        for n in range(count)
+    ]
+
+
+def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
+    """One with another text, price, stock, without a price, with fewer attributes; one gone and one new."""
+    after = [dict(product) for product in before if product["id"] != "p030"]
+    after[0]["title"] = "mug of steel"
+    after[1]["price"] = 99.5
+    after[2]["in_stock"] = False
+    del after[3]["price"]
+    del after[4]["size"]
+    return [*after, {"id": "new", "title": "glass mug"}]
+
+
+def write(path: Path, records) -> Path:
+    path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+    return path
+
+
+def held(client, alias) -> dict[str, dict[str, object]]:
+    """All documents, with their vectors, without what two runs cannot have in common."""
+    client.indices.refresh(index=alias)
+    name = live(client, alias).name
+    found = bulk.enrichments(client, name, list(bulk.ids(client, name)))
+    for document in found.values():
+        document["shelfwise"].pop("enriched_at")
+        document["shelfwise"]["vector"] = np.round(document["shelfwise"]["vector"], 5).tolist()
+    return found
+
+
+def test_a_delta_leaves_the_index_that_filling_a_new_one_would(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    before = live(client, alias)
+    done = index(write(catalogue, changed(products())), bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected, done.written) == (40, 2, 38, 0, 6)
+    assert live(client, alias).meta["cloned_from"] == before.name
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    assert held(client, alias) == held(client, f"{alias}-whole")
+
+
+def test_without_the_vectors_of_the_run_before_it_reads_them_from_the_index(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    [kept] = (tmp_path / "cache" / "shelfwise" / "vectors").iterdir()
+    (kept / "vectors.f32").write_bytes(b"not so many")
+    done = index(write(catalogue, changed(products())), bundle, alias, client=client)
+    assert (done.unchanged, done.written) == (38, 6)
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    assert held(client, alias) == held(client, f"{alias}-whole")
+
+
+def test_what_did_not_change_is_not_sent_and_what_only_costs_another_price_not_encoded(
+    client, alias, bundle, tmp_path, monkeypatch
+):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    encoded, sent = [], []
+    own_encode, own_send = type(bundle.encoder).encode_documents, bulk._refused
+    monkeypatch.setattr(
+        type(bundle.encoder), "encode_documents", lambda self, texts: encoded.extend(texts) or own_encode(self, texts)
+    )
+    monkeypatch.setattr(
+        bulk, "_refused", lambda client, doing, actions: own_send(client, doing, (sent.append(a) or a for a in actions))
+    )
+    index(write(catalogue, changed(products())), bundle, alias, client=client)
+    assert encoded == ["mug of steel", "glass mug"]
+    assert sorted((action.get("_op_type", "index"), action["_id"]) for action in sent) == [
+        ("delete", "p030"),
+        ("index", "new"),
+        ("index", "p000"),
+        *(("update", f"p{n:03}") for n in range(1, 5)),
+    ]
+    assert not any("vector" in orjson.dumps(a["script"]["params"]).decode() for a in sent if "script" in a)
+
+
+def test_a_catalogue_that_has_not_changed_is_a_clone_that_nothing_was_sent_to(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    first = index(catalogue, bundle, alias, client=client)
+    before = held(client, alias)
+    again = index(catalogue, bundle, alias, client=client)
+    assert (again.unchanged, again.written) == (40, 0)
+    assert held(client, alias) == before
+    assert rollback(client, alias) == first.index
+
+
+def test_what_somebody_wrote_into_the_live_index_is_put_right(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    before = held(client, alias)
+    client.update(index=live(client, alias).name, id="p001", doc={"price": 1234, "brand": "Tarn"}, refresh=True)
+    assert index(catalogue, bundle, alias, client=client).written == 1
+    assert held(client, alias) == before
+
+
+def test_where_much_has_changed_a_new_index_is_filled(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    dearer = [product | {"price": 1000} for product in products()]
+    assert index(write(catalogue, dearer), bundle, alias, client=client).written == 40
+    assert "cloned_from" not in live(client, alias).meta
+
+
+def test_once_a_fifth_was_encoded_since_all_neighbours_were_computed_they_are_computed_again(
+    client, alias, bundle, tmp_path
+):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    cloned, records = [], products()
+    for n in range(4):
+        for record in records[3 * n : 3 * n + 3]:
+            record["title"] = f"glass mug {n}"
+        index(write(catalogue, records), bundle, alias, client=client)
+        cloned.append("cloned_from" in live(client, alias).meta)
+    assert cloned == [True, True, False, True]
+
+
+def test_rollback_after_a_delta_brings_back_the_documents_before(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    before = held(client, alias)
+    index(write(catalogue, changed(products())), bundle, alias, client=client)
+    rollback(client, alias)
+    assert held(client, alias) == before
+
+
+def test_similar_products_know_at_once_what_has_changed(client, alias, bundle, tmp_path):
+    records = [{"id": f"k{n}", "title": f"steel kettle {n}"} for n in range(10)]
+    records += [{"id": f"m{n}", "title": f"mug {n}"} for n in range(30)]
+    catalogue = write(tmp_path / "c.jsonl", records)
+    index(catalogue, bundle, alias, client=client)
+    assert "k1" in {hit.id for hit in SimilarProducts(client, alias).similar("k0", 9)}
+    records[1]["title"] = "mug"  # leaves the kettles
+    records[39]["title"] = "steel kettle"  # joins them
+    index(write(catalogue, records), bundle, alias, client=client)
+    assert "cloned_from" in live(client, alias).meta
+    found = {hit.id for hit in SimilarProducts(client, alias).similar("k0", 9)}
+    assert found == {"k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9", "m29"}
+    [hit] = SimilarProducts(client, alias).similar("m29", 1)
+    assert hit.id.startswith("k")
+
+
+def test_a_change_that_the_server_refuses_is_a_dead_letter_and_the_product_is_not_there(
+    client, alias, bundle, tmp_path
+):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    deep: dict[str, object] = {}
+    for _ in range(30):
+        deep = {"a": deep} if deep else {"a": 1}
+    records = products()
+    records[5]["attributes"] = deep
+    done = index(write(catalogue, records), bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected) == (40, 0, 39, 1)
+    assert "p005" not in held(client, alias)
+    [letter] = map(orjson.loads, done.dead_letters.read_bytes().splitlines())
+    assert (letter["line"], letter["id"]) == (6, "p005")
+
+
+def test_a_product_that_was_deleted_while_the_run_was_on_is_written_whole(client, alias, bundle, tmp_path, monkeypatch):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+
+    def late(client, original, *rest):
+        client.delete(index=original.name, id="p001")
+        return clone_index(client, original, *rest)
+
+    monkeypatch.setattr(ingest, "clone_index", late)
+    done = index(write(catalogue, changed(products())), bundle, alias, client=client)
+    assert (done.unchanged, done.rejected) == (38, 0)
+    assert held(client, alias)["p001"]["price"] == 99.5
+    assert len(held(client, alias)["p001"]["shelfwise"]["vector"]) == bundle.dimension
+
+
+def test_the_live_index_takes_writes_again_after_a_clone_and_after_a_clone_that_was_killed(
+    client, alias, bundle, tmp_path
+):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    name = index(catalogue, bundle, alias, client=client).index
+    index(write(catalogue, changed(products())), bundle, alias, client=client)
+    client.update(index=name, id="p001", doc={"price": 3})
+    now = live(client, alias).name
+    rewrite_meta(client, now, {"cloning": True})  # as a kill leaves it
+    client.indices.add_block(index=now, block="write")
+    with pytest.raises(ApiError, match="blocked"):
+        client.update(index=now, id="p001", doc={"price": 3})
+    index(catalogue, bundle, alias, client=client)
+    client.update(index=now, id="p001", doc={"price": 3})
+    assert "cloning" not in live(client, alias).meta
+
+
+def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp_path, elasticsearch_url, monkeypatch):
+    monkeypatch.setattr(ingest, "SEGMENT", 100)
+    catalogue = write(tmp_path / "many.jsonl", products(4000))
+    index(catalogue, bundle, alias, client=client)
+    before = live(client, alias).name
+    records = products(4000)
+    for record in records[::8]:
+        record["title"] = f"glass mug {record['id']}"
+    write(catalogue, records)
+    program = (
+        "import sys; from shelfwise_indexer import ingest; ingest.SEGMENT = 100\n"
+        "ingest.index(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4])"
+    )
+    arguments = [str(catalogue), str(bundle.path), alias, elasticsearch_url]
+    run = subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and run.poll() is None:
+        marks = list((tmp_path / "cache").glob("shelfwise/runs/*/sent-*"))
+        if marks and len(marks[0].read_text().split()) >= 3:
+            break
+        time.sleep(0.002)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    assert live(client, alias).name == before, "the run ended before it could be killed"
+    [clone] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
+    done = index(catalogue, bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected) == (4000, 500, 3500, 0)
+    assert done.index == clone
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    left, right = held(client, alias), held(client, f"{alias}-whole")
+    for document in (*left.values(), *right.values()):
+        document["shelfwise"].pop("similar", None)
+    assert left == right

@@ -1,0 +1,165 @@
+"""What a search costs the server: how many requests, and what travels in them."""
+
+import uuid
+
+import numpy as np
+import pytest
+from elastic_transport import Transport
+
+from conftest import delete_indices
+from hand_bundle import write_hand_bundle
+from hand_index import add, document, fill
+from shelfwise.alias import LiveAlias
+from shelfwise.order import WINDOWS
+from shelfwise.query import SHOWN
+from shelfwise.search import ProductSearch
+from shelfwise.search_settings import SearchSettings
+
+CASES, KETTLES = ("Electronics", "Cases"), ("Home", "Kettles")
+WORDS = {"case": (1, 0), "kettle": (0, 1), "boiler": (0.2, 0.9), "gift": (0.7, 0.7)}
+FEW = 12
+# More than one window, so that the graph gives all that it is asked for.
+PRODUCTS = [
+    *({"id": f"k{at}", "title": f"Kettle {at}", "price": at + 1, "category": KETTLES} for at in range(WINDOWS[0])),
+    *({"id": f"c{at}", "title": f"Phone case {at}", "price": at + 1, "category": CASES} for at in range(FEW)),
+    {"id": "b", "title": "Boiler", "brand": "Tarnholt", "description": "for ketels", "price": 500, "category": KETTLES},
+    {"id": "t", "title": "Turnholt kettle", "price": 600, "category": KETTLES},
+]
+SETTINGS = SearchSettings(out_of_stock_last=False)
+
+pytestmark = pytest.mark.es
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("bundle"), WORDS, [CASES, KETTLES])
+
+
+@pytest.fixture(scope="module")
+def shop_alias(client, bundle):
+    name = f"test-requests-{uuid.uuid4().hex[:12]}"
+    fill(client, name, bundle, [document(bundle, record) for record in PRODUCTS])
+    yield name
+    delete_indices(client, name)
+
+
+@pytest.fixture
+def shop(client, bundle, shop_alias):
+    """A searcher that has met no word yet, and looks at the alias once only."""
+    return ProductSearch(client, shop_alias, bundle, SETTINGS, recheck=600)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The path of each request of the test that really went to the server, in order."""
+    paths = []
+    really = Transport.perform_request
+
+    def perform_request(self, method, target, *, body=None, **rest):
+        paths.append(target)
+        return really(self, method, target, body=body, **rest)
+
+    monkeypatch.setattr(Transport, "perform_request", perform_request)
+    return paths
+
+
+def seen(hits):
+    return [(hit.id, pytest.approx(hit.score, abs=1e-5)) for hit in hits]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "lexical", "semantic"])
+def test_a_search_is_one_request(shop, sent, mode):
+    assert shop.search("kettle", mode=mode)
+    assert [path.rpartition("/")[2] for path in sent] == ["_msearch"]
+
+
+def test_many_searches_are_one_request(shop, sent):
+    shop.search_many(["kettle", "case", "gift", "boiler"])
+    assert len(sent) == 1
+
+
+def test_a_page_with_facets_is_one_request(shop, sent):
+    assert shop.page("kettle", facets=True).total
+    assert len(sent) == 1
+
+
+def test_a_filter_that_leaves_less_than_a_window_is_one_request_and_finds_all_it_leaves(
+    shop, sent, monkeypatch, client, bundle, shop_alias
+):
+    hits = shop.search("kettle", k=50, category=CASES, mode="semantic")
+    assert len(sent) == 1
+    assert len(hits) == FEW
+    # The slow twin: the graph gives nothing, and every product that passes the filter is compared.
+    nothing = {"size": 0, "_source": [], "query": {"match_none": {}}}
+    monkeypatch.setattr("shelfwise.retrieval.semantic", lambda vector, k, filters: nothing)
+    slow = ProductSearch(client, shop_alias, bundle, SETTINGS)
+    assert seen(slow.search("kettle", k=50, category=CASES, mode="semantic")) == seen(hits)
+    assert len(sent) > 2
+
+
+def test_a_misspelt_word_costs_a_second_request_the_first_time_only(shop, sent):
+    first = shop.search("kettel 7")
+    assert len(sent) == 2
+    again = shop.search("kettel 7")
+    assert len(sent) == 3
+    assert seen(again) == seen(first)
+    assert shop.page("KETTEL 7").relaxed == ("no product has 'kettel': 'kettle' was looked for as well",)
+    assert len(sent) == 4
+
+
+def test_a_word_of_a_brand_is_asked_for_once_and_not_mended(shop, sent):
+    assert shop.page("tarnholt").relaxed == ()
+    assert len(sent) == 2  # the search for `turnholt`, which went along on suspicion, is not the one that counts
+    assert shop.page("tarnholt").relaxed == ()
+    assert len(sent) == 3
+
+
+def test_words_of_both_kinds_in_one_query(shop, client, bundle, shop_alias):
+    shop.search("tarnholt")
+    mixed = shop.page("tarnholt kettel")
+    fresh = ProductSearch(client, shop_alias, bundle, SETTINGS).page("tarnholt kettel")
+    assert mixed.relaxed == fresh.relaxed == ("no product has 'kettel': 'kettle' was looked for as well",)
+    assert seen(mixed.hits) == seen(fresh.hits)
+
+
+def test_a_remembered_word_that_a_new_product_has_is_no_longer_mended(client, bundle, alias, sent):
+    index = fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    shop = ProductSearch(client, alias, bundle, SETTINGS)
+    assert shop.page("kettel").relaxed
+    add(client, index, [document(bundle, {"id": "new", "title": "Kettel", "category": KETTLES})])
+    page = shop.page("kettel")
+    fresh = ProductSearch(client, alias, bundle, SETTINGS).page("kettel")
+    assert page.relaxed == fresh.relaxed == ()
+    assert seen(page.hits) == seen(fresh.hits)
+    assert page.hits[0].id == "new"
+
+
+def test_what_was_remembered_of_one_index_is_not_believed_of_the_next(client, bundle, alias):
+    fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    shop = ProductSearch(client, alias, bundle, SETTINGS, recheck=0)
+    assert shop.page("kettel").relaxed
+    described = {"id": "new", "title": "Pot", "description": "a kettel", "category": KETTLES}
+    fill(client, alias, bundle, [document(bundle, record) for record in (*PRODUCTS, described)])
+    assert shop.page("kettel").relaxed == ()
+
+
+def test_nothing_travels_but_what_a_hit_shows(shop, bundle, monkeypatch):
+    asked = []
+    really = LiveAlias.ask
+
+    def ask(self, index, bodies):
+        answers = really(self, index, bodies)
+        asked.extend(zip(bodies, answers, strict=True))
+        return answers
+
+    monkeypatch.setattr(LiveAlias, "ask", ask)
+    shop.search("kettle")
+    [vector] = bundle.encoder.encode_queries(["kettle"]).vectors
+    vectors = [body["knn"]["query_vector"] for body, _ in asked if "knn" in body]
+    assert vectors
+    assert all((np.asarray(given, dtype=np.float32) == vector).all() for given in vectors)
+    for _, answer in asked:
+        for hit in answer["hits"]["hits"]:
+            source = hit["_source"]
+            own = {f"shelfwise.{name}" for name in source.get("shelfwise", {})}
+            assert (source.keys() - {"shelfwise"}) | own <= set(SHOWN)
