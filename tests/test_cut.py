@@ -11,6 +11,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, UsageError
 from shelfwise.search import ProductSearch
 from shelfwise_indexer.compact import compact
+from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.config import settings_of
 from shelfwise_indexer.cut import CutLoss, check_dimension, cut_loss, evenly, rotation, shortened
 from shelfwise_indexer.export import load_checkpoint
@@ -149,7 +150,9 @@ class TestCompact:
 
     @pytest.mark.parametrize("dimension", [0, 3, 4])
     def test_a_dimension_that_is_not_shorter_is_refused(self, bundle, catalogue, tmp_path, dimension):
-        with pytest.raises(UsageError, match=f"asked for {dimension}: give from 1 to 2"):
+        with pytest.raises(
+            UsageError, match=f"3 numbers an embedding, asked to cut it to {dimension}: give from 1 to 2"
+        ):
             compact(bundle, catalogue, dimension, tmp_path / "smaller")
         assert not (tmp_path / "smaller").exists()
 
@@ -197,7 +200,8 @@ def given(tmp_path_factory):
         "".join(f'{{"id": "{n}", "title": "{one}", "category": "{path}"}}\n' for n, (one, path) in enumerate(lines))
     )
     fit = FitSettings(epochs=1, learning_rate=1e-3, head_learning_rate=5e-3, batch_size=16)
-    return catalogue, TrainSettings(backbone=str(backbone), max_tokens=16, retention=0.5, fit=fit)
+    compress = CompressSettings(int8=False)  # takes seconds, and is of no account here
+    return catalogue, TrainSettings(backbone=str(backbone), max_tokens=16, retention=0.5, fit=fit, compress=compress)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import torch
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.distillation import DistilSettings, mixed_loss
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import FitSettings
@@ -41,7 +42,10 @@ def write(path, titles):
 def settings(tmp_path_factory):
     backbone = write_tiny_backbone(tmp_path_factory.mktemp("student") / "tiny", TEXTS, layers=4, deviation=0.2)
     fit = FitSettings(epochs=4, learning_rate=1e-3, head_learning_rate=5e-3, batch_size=12)
-    return TrainSettings(backbone=str(backbone), max_tokens=16, retention=0.5, tuned_share=1.0, fit=fit)
+    compress = CompressSettings(int8=False)  # takes seconds, and is of no account here
+    return TrainSettings(
+        backbone=str(backbone), max_tokens=16, retention=0.5, tuned_share=1.0, fit=fit, compress=compress
+    )
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from shelfwise_indexer.cut import (
     LEARNT_FROM,
     MEASURED_ON,
     Floats,
-    check_dimension,
     cut_loss,
     cut_trunk,
     rotation,
@@ -43,7 +42,11 @@ def compact(bundle: Bundle, catalogue: str | os.PathLike[str], dimension: int, o
     :raises UsageError: the dimension cannot be, or the folder is there or cannot be written.
     :raises CatalogueError: the catalogue cannot be read. :raises BackboneError: the checkpoint cannot be read.
     """
-    check_dimension(dimension, bundle.dimension - 1, f"bundle {bundle.path}, cut shorter,")
+    if not 1 <= dimension < bundle.dimension:
+        raise UsageError(
+            f"bundle {bundle.path} gives {bundle.dimension} numbers an embedding, asked to cut it to {dimension}: give "
+            f"from 1 to {bundle.dimension - 1}"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is there and is not an empty folder: give --out a new one; nothing was changed")
     texts = [bundle.text(product) for product in _some(catalogue)]
@@ -59,7 +62,8 @@ def compact(bundle: Bundle, catalogue: str | os.PathLike[str], dimension: int, o
     }
     if "settings" in info:
         info["settings"] = {**info["settings"], "dimension": dimension}
-    info.pop("compressed", None)  # made of the longer embedding
+    if info.pop("compressed", None):
+        tell("left out: the bundle's compressed model, which gives the longer embedding")
     staging = out.absolute().parent / f".{out.name}.compacting"
     try:
         shutil.rmtree(staging, ignore_errors=True)
