@@ -18,8 +18,7 @@ from shelfwise import Bundle
 from shelfwise_indexer.catalogue import Row, read
 from shelfwise_indexer.document_encoder import DocumentEncoder
 from shelfwise_indexer.neighbours import nearest
-
-ROUNDING = 1e-6
+from shelfwise_indexer.pool import ROUNDING
 
 
 def main() -> None:

@@ -32,6 +32,13 @@ def elasticsearch_url():
         shutil.rmtree(data, ignore_errors=True)
 
 
+@pytest.fixture
+def own_folders(tmp_path, monkeypatch):
+    """A cache and a current folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def client(elasticsearch_url):
     client = connect(elasticsearch_url)

@@ -1,10 +1,5 @@
 """A run after which most stays as it was: the live index is cloned, and only what changed is written."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +8,17 @@ import pytest
 from elasticsearch import ApiError
 
 from hand_bundle import write_hand_bundle
+from killed_run import index_and_kill
 from shelfwise import SimilarProducts
 from shelfwise.clone import clone_index
 from shelfwise.index import live, rewrite_meta, rollback
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.ingest import index
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.usefixtures("own_folders")]
 
 WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}
 LEAVES = [("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")]
-
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -241,20 +231,7 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
     for record in records[::8]:
         record["title"] = f"glass mug {record['id']}"
     write(catalogue, records)
-    program = (
-        "import sys; from shelfwise_indexer import ingest; ingest.SEGMENT = 100\n"
-        "ingest.index(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4])"
-    )
-    arguments = [str(catalogue), str(bundle.path), alias, elasticsearch_url]
-    run = subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 120
-    while time.monotonic() < until and run.poll() is None:
-        marks = list((tmp_path / "cache").glob("shelfwise/runs/*/sent-*"))
-        if marks and len(marks[0].read_text().split()) >= 3:
-            break
-        time.sleep(0.002)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
+    index_and_kill(catalogue, bundle.path, alias, elasticsearch_url, segment=100, cache=tmp_path / "cache", after=3)
     assert live(client, alias).name == before, "the run ended before it could be killed"
     [clone] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
     done = index(catalogue, bundle, alias, client=client)

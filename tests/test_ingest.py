@@ -1,10 +1,5 @@
 """Indexing against the real server: every line is accounted for, whatever happens on the way."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +7,7 @@ import orjson
 import pytest
 
 from hand_bundle import write_hand_bundle
+from killed_run import index_and_kill
 from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.index import live, rollback
@@ -19,16 +15,10 @@ from shelfwise_indexer import ingest
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.ingest import index
 
-pytestmark = pytest.mark.es
+pytestmark = [pytest.mark.es, pytest.mark.usefixtures("own_folders")]
 
 WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}
 LEAVES = [("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")]
-
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -244,16 +234,9 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_uninterrupted_one(
     """SIGKILL while documents are being sent; the second run neither encodes nor sends what the first one had."""
     monkeypatch.setattr(ingest, "SEGMENT", 500)
     catalogue = write(tmp_path / "many.jsonl", *many(6000), "not json")
-    program = (
-        "import sys; from shelfwise_indexer import ingest; ingest.SEGMENT = 500\n"
-        "ingest.index(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4])"
+    sent_before = index_and_kill(
+        catalogue, bundle.path, alias, elasticsearch_url, segment=500, cache=tmp_path / "cache", after=KILLED_AT
     )
-    arguments = [str(catalogue), str(bundle.path), alias, elasticsearch_url]
-    run = subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.DEVNULL)
-    marks = _wait_for_marks(tmp_path / "cache", run)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
-    sent_before = len(marks.read_text().split())
     assert KILLED_AT <= sent_before < 12, "the run ended before it could be killed"
     assert not client.indices.exists_alias(name=alias)
     encoded: list[int] = []
@@ -272,16 +255,6 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_uninterrupted_one(
         left["shelfwise"].pop("enriched_at"), right["shelfwise"].pop("enriched_at")
         assert left == right
     assert not list((tmp_path / "cache" / "shelfwise" / "runs").iterdir())
-
-
-def _wait_for_marks(cache: Path, run: subprocess.Popen[bytes]) -> Path:
-    until = time.monotonic() + 120
-    while time.monotonic() < until and run.poll() is None:
-        for marks in cache.glob("shelfwise/runs/*/sent-*"):
-            if len(marks.read_text().split()) >= KILLED_AT:
-                return marks
-        time.sleep(0.005)
-    raise AssertionError("the run neither sent three segments nor stayed alive")
 
 
 def test_a_server_that_goes_away_is_one_line_and_the_alias_stays(bundle, tmp_path):

@@ -65,7 +65,7 @@ def test_the_lists_are_those_made_in_memory(filled):
     ]
     products = Spooled.of(spool, bundle)
     lists = SimilarLists.of(spool, products, bundle.dimension)
-    assert lists.between(0, 40) + lists.between(40, 80) + lists.between(80, 120) == wanted
+    assert [one for part in np.split(np.arange(120), 3) for one in lists.at(part)] == wanted
     assert min(map(len, wanted)) == SIMILAR
     assert len(products) == 120
     assert products.carried.tolist() == [one.carried for one in entries]
@@ -77,8 +77,8 @@ def test_the_lists_are_those_made_in_memory(filled):
 def test_lists_of_some_are_those_that_they_have_among_all(filled):
     spool, bundle = filled
     products = Spooled.of(spool, bundle)
-    every = SimilarLists.of(spool, products, bundle.dimension).between(0, 120)
-    some = SimilarLists.of(spool, products, bundle.dimension, ~products.carried).between(0, 120)
+    every = SimilarLists.of(spool, products, bundle.dimension).at(np.arange(120))
+    some = SimilarLists.of(spool, products, bundle.dimension, ~products.carried).at(np.arange(120))
     assert some == [[] if carried else list_ for list_, carried in zip(every, products.carried, strict=True)]
 
 

@@ -33,6 +33,8 @@ class Carried:
         """The documents of these products, by id, those of the bundle with their vectors; see `bulk.enrichments`."""
         if self.live is None:
             return {}
+        if not len(self.kept):
+            return bulk.enrichments(self.server, self.live.name, ids)  # one reading gives both
         found = bulk.enrichments(self.server, self.live.name, ids, vectors=False)
         its = {id_: one["shelfwise"] for id_, one in found.items() if one["shelfwise"].get("bundle") == self.bundle}
         rows = self.kept.find([str(enrichment.get("text_hash")) for enrichment in its.values()])

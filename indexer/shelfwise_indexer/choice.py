@@ -26,7 +26,7 @@ class Choice:
 
     def __init__(self, bundle: Bundle, precisions: Sequence[Precision], folder: Path | None = None) -> None:
         machine = capacity()
-        self._precisions = precisions
+        self.precisions = precisions
         self._of = {
             "bundle": bundle.version,
             "int8": entry(bundle).get("hash"),
@@ -45,7 +45,7 @@ class Choice:
         except (OSError, orjson.JSONDecodeError):
             return None
         chosen = content.get("chosen") if isinstance(content, dict) else None
-        return cast(Precision, chosen) if chosen in self._precisions else None
+        return cast(Precision, chosen) if chosen in self.precisions else None
 
     def write(self, chosen: Precision) -> None:
         """Remember it. Where that cannot be written, the next run only measures again."""

@@ -59,10 +59,9 @@ class DocumentEncoder:
             self._measure(texts, self._choice)
 
     def _measure(self, texts: Sequence[str], choice: Choice) -> None:
-        kinds = precisions(self.bundle)
-        if len(kinds) == 1:
+        if len(choice.precisions) == 1:
             return
-        encoders = {kind: self._encoder(kind) for kind in kinds}
+        encoders = {kind: self._encoder(kind) for kind in choice.precisions}
         found = measure(encoders, texts[:: max(1, len(texts) // SAMPLE)], ROUND_SECONDS)
         self.precision = found.recommended
         self._encoders = {self.precision: encoders[self.precision]}  # the others' memory is free again

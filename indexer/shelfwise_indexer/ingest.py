@@ -269,43 +269,29 @@ def _send(
     with tqdm(desc="index", total=len(similar.ids), unit="product", file=sys.stderr) as bar:
         for number, entries in spool:
             if number not in done:
-                lists = similar.between(start, start + len(entries))
-                own = [
-                    {"vector": bulk.packed(vector) if packs else vector.tolist(), "similar": its}
-                    for vector, its in zip(spool.vectors(number), lists, strict=True)
-                ]
-                send = _send_whole if changes is None else _send_changed
-                spool.mark_refused(name, send(server, name, entries, own))
+                refused, places = ({}, range(len(entries))) if changes is None else _rewrite(server, name, entries)
+                vectors, lists = spool.vectors(number), similar.at(np.array(places, dtype=np.int64) + start)
+                documents = []
+                for place, its in zip(places, lists, strict=True):
+                    vector = bulk.packed(vectors[place]) if packs else vectors[place].tolist()
+                    own = entries[place].document["shelfwise"] | {"vector": vector, "similar": its}
+                    documents.append(entries[place].document | {"shelfwise": own})
+                spool.mark_refused(name, refused | bulk.send(server, name, documents))
                 spool.mark_sent(name, number)
             start += len(entries)
             bar.update(len(entries))
-    refused = spool.refused(name)
+    all_refused = spool.refused(name)
     if changes is not None:
-        bulk.delete(server, name, [*changes.gone, *refused])
-    return refused
+        bulk.delete(server, name, [*changes.gone, *all_refused])
+    return all_refused
 
 
-def _send_whole(
-    server: Elasticsearch, name: str, entries: Sequence[Entry], own: Sequence[dict[str, Any]]
-) -> dict[str, str]:
-    documents = [
-        entry.document | {"shelfwise": entry.document["shelfwise"] | its}
-        for entry, its in zip(entries, own, strict=True)
-    ]
-    return bulk.send(server, name, documents)
-
-
-def _send_changed(
-    server: Elasticsearch, name: str, entries: Sequence[Entry], own: Sequence[dict[str, Any]]
-) -> dict[str, str]:
+def _rewrite(server: Elasticsearch, name: str, entries: Sequence[Entry]) -> tuple[dict[str, str], Sequence[int]]:
+    """Rewrite what was carried over and changed; what was refused, and the places of what is to be sent whole."""
     rewritten = [entry.document for entry in entries if entry.carried and not entry.same]
     refused, missing = bulk.rewrite(server, name, rewritten)  # missing: deleted from the live index meanwhile
-    whole = [
-        (entry, its)
-        for entry, its in zip(entries, own, strict=True)
-        if not entry.carried or entry.document["id"] in missing
-    ]
-    return refused | (_send_whole(server, name, *zip(*whole, strict=True)) if whole else {})
+    places = [n for n, entry in enumerate(entries) if not entry.carried or entry.document["id"] in missing]
+    return refused, places
 
 
 def _carried_among(spool: Spool, refused: Mapping[str, str]) -> int:

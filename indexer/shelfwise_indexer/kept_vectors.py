@@ -6,7 +6,6 @@ with a damaged one, a run reads the index.
 
 import re
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shelfwise_indexer.row_file import RowFile
-from shelfwise_indexer.spool import KEPT_SECONDS
+from shelfwise_indexer.spool import forget_abandoned
 
 Floats = npt.NDArray[np.float32]
 _HASH = re.compile("[0-9a-f]{16}")
@@ -48,10 +47,13 @@ class KeptVectors:
         """The vectors of rows that `find` gave, float32 [n, dimension]."""
         return np.empty((0, 0), np.float32) if self._vectors is None else np.asarray(self._vectors[rows], np.float32)
 
+    def __len__(self) -> int:
+        return len(self.hashes)
+
     def find(self, text_hashes: Sequence[str]) -> npt.NDArray[np.int64]:
         """The rows of the vectors of these texts, int64 [n]; -1: it is not there."""
         wanted = as_numbers(text_hashes)
-        if not len(self.hashes):
+        if not len(self):
             return np.full(len(wanted), -1, dtype=np.int64)
         places = np.minimum(np.searchsorted(self.hashes, wanted), len(self.hashes) - 1)
         return np.where(self.hashes[places] == wanted, self.rows[places], -1).astype(np.int64)
@@ -72,16 +74,9 @@ def keep(folder: Path, text_hashes: npt.NDArray[np.uint64], vectors: Path) -> No
         shutil.move(vectors, folder / _VECTORS)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
-    _forget_abandoned(folder.parent)
+    forget_abandoned(folder.parent, but=folder)
 
 
 def as_numbers(text_hashes: Sequence[str]) -> npt.NDArray[np.uint64]:
     """Text hashes, 16 hex digits each, as uint64 [n]; what is none is 0."""
     return np.array([int(one, 16) if _HASH.fullmatch(one) else 0 for one in text_hashes], dtype=np.uint64)
-
-
-def _forget_abandoned(parent: Path) -> None:
-    oldest = time.time() - KEPT_SECONDS
-    for folder in parent.iterdir():
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from shelfwise.errors import UsageError
-from shelfwise_indexer.pool import BLOCK, NONE, Integers, Pool, Rows, Vectors
+from shelfwise_indexer.pool import BLOCK, NONE, ROUNDING, Integers, Pool, Rows, Vectors
 from shelfwise_indexer.row_file import RowFile
 
 __all__ = ["EXACT_UP_TO", "NONE", "Neighbours", "Vectors", "near_duplicates", "nearest", "similar"]
@@ -21,7 +21,6 @@ EXACT_UP_TO = 200_000  # products of a leaf; beyond it an exact search of all ag
 _BLOCK_CELLS = 2_000_000  # results held at once
 _RANGE_BLOCK = 1_024
 _UNIT_TOLERANCE = 1e-3
-_ROUNDING = 1e-6  # of a float32 inner product
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ def recall(fast: Vectors, exact: Vectors, k: int) -> float:
     cosines = np.einsum("ijk,ik->ij", exact[near], exact)
     # By cosine and not by row: equal ones are equally near.
     last = np.where(true.ids[:] != NONE, true.scores[:], np.inf).min(axis=1, keepdims=True)
-    hits = there & (cosines >= last - _ROUNDING)
+    hits = there & (cosines >= last - ROUNDING)
     return float(hits.sum() / there.sum()) if there.any() else 1.0
 
 

@@ -18,7 +18,7 @@ _SAMPLE = 500  # queries that the recall is measured on
 _CELL_POINTS = 64  # rows of a cell, at least
 _TRAINING_POINTS = 40  # rows a cell that the centres are learnt from; FAISS wants 39
 _MOST_TRAINING = 2 * BLOCK  # rows
-_ROUNDING = 1e-6  # of a float32 inner product
+ROUNDING = 1e-6  # of a float32 inner product
 
 
 class Rows(Protocol):
@@ -124,7 +124,7 @@ class Pool:
         while True:
             _, scores = self._search(sample, k)
             # by score and not by row: equal scores are equally true
-            self.recall = float((scores >= true_scores[:, -1:] - _ROUNDING).mean())
+            self.recall = float((scores >= true_scores[:, -1:] - ROUNDING).mean())
             if self.recall >= RECALL_WANTED or self._visited >= cells:
                 return
             self._visited = min(2 * self._visited, cells)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from shelfwise_indexer.neighbours import NONE, Neighbours, similar
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.spooled import Flags, Spooled
@@ -36,9 +39,9 @@ class SimilarLists:
             vectors.close()
         return cls(products.ids, found)
 
-    def between(self, start: int, end: int) -> list[list[dict[str, Any]]]:
-        """What is stored with the products from one place up to another: ids and cosines, best first."""
-        rows, scores = self.found.ids[start:end], self.found.scores[start:end]
+    def at(self, places: npt.NDArray[np.int64]) -> list[list[dict[str, Any]]]:
+        """What is stored with the products at these places: ids and cosines, best first."""
+        rows, scores = self.found.ids[places], self.found.scores[places]
         names = self.ids.at(rows[rows != NONE])
         return [
             [{"id": names[row], "score": round(score, 4)} for row, score in zip(*pair, strict=True) if row != NONE]

@@ -66,7 +66,7 @@ class Spool:
         except BlockingIOError:
             self._lock.close()
             raise SpoolError("the same catalogue is being indexed into this alias right now: wait for it") from None
-        self._forget_abandoned()
+        forget_abandoned(self.folder.parent, but=self.folder)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -139,13 +139,6 @@ class Spool:
         for number in range(self.segments()):
             yield number, self.entries(number)
 
-    def _forget_abandoned(self) -> None:
-        """Remove the spools of runs that nobody went on with: their catalogue or their live index has changed since."""
-        oldest = time.time() - KEPT_SECONDS
-        for folder in self.folder.parent.iterdir():
-            if folder != self.folder and folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
-
     def _path(self, number: int, kind: str) -> Path:
         return self.folder / f"segment-{number:06d}.{kind}"
 
@@ -166,3 +159,11 @@ class Spool:
             else:
                 np.save(file, content, allow_pickle=False)
         partial.replace(path)
+
+
+def forget_abandoned(parent: Path, but: Path) -> None:
+    """Remove the folders of runs that nobody went on with: their catalogue or their live index has changed since."""
+    oldest = time.time() - KEPT_SECONDS
+    for folder in parent.iterdir():
+        if folder != but and folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -73,15 +73,12 @@ def believe_paths(taxonomy: Taxonomy, probabilities: Mapping[Path, float]) -> Be
 
     :raises UsageError: a probability is outside 0 to 1, or they add up to more than 1.
     """
-    _check(list(probabilities.values()))
+    values = list(probabilities.values())
+    if not all(0.0 <= value <= 1.0 for value in values) or sum(values) > 1.0 + ROUNDING:
+        raise UsageError("category probabilities must each be from 0 to 1 and add up to at most 1")
     probability, steps = _sums(probabilities)
     likely = sorted((path for path, p in probabilities.items() if p >= LIKELY), key=lambda p: (-probabilities[p], p))
     return Belief(probability, steps, _guess(taxonomy), tuple(likely))
-
-
-def _check(probabilities: Sequence[float]) -> None:
-    if not all(0.0 <= one <= 1.0 for one in probabilities) or sum(probabilities) > 1.0 + ROUNDING:
-        raise UsageError("category probabilities must each be from 0 to 1 and add up to at most 1")
 
 
 def trust(shares: Sequence[float], scores: Sequence[float]) -> float:
