@@ -1,13 +1,15 @@
 """A classifier on products that its training never saw: split, train, and measure on what was set aside.
 
     python benchmarks/classify.py --catalogue products.jsonl.gz [--text-fields title,brand] [--epochs 4] [--seeds 0,1,2]
-        [--multi-label] [--several-paths] [--keep FOLDER] [--out FILE]
+        [--multi-label] [--several-paths] [--unknown 0.1] [--keep FOLDER] [--out FILE]
 
 A fifth of the products is set aside, stratified by category; variants and near-duplicates (by text and by title) are on
 one side together. `train` gets the rest, of which it holds back a part of its own to stop early and to calibrate.
 `by_words` is TF-IDF of words and characters with a LinearSVC, fitted to all that `train` got and held back nothing of.
 `--several-paths` keeps only products under more than one path. Of those, micro F1 and exact match compare the set of
 categories that a product is given with the set it stands under; a classifier of one label gives one category.
+`--unknown` keeps a share of the categories, drawn by the seed, from training with all their products: how often such a
+product is accepted without a person, and how well the confidence tells it from those of known categories (AUROC).
 """
 
 import argparse
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from figures import rows, tell
 from shelfwise import Bundle
@@ -78,6 +81,23 @@ def measured(bundle: Bundle, products: list[Product]) -> dict[str, Any]:
     return figures
 
 
+def of_unknown_categories(bundle: Bundle, products: list[Product], unknown: list[Product]) -> dict[str, Any]:
+    encoder, sure, accepted = bundle.encoder, [], []
+    for part in (products, unknown):
+        probabilities = encoder.encode_documents([bundle.text(product) for product in part]).probabilities
+        best = probabilities.argmax(axis=1)
+        sure.append(probabilities.max(axis=1))
+        accepted.append(sure[-1] >= bundle.thresholds[best])
+    known = np.repeat([1, 0], [len(products), len(unknown)])
+    return {
+        "categories": len({product.categories[0] for product in unknown}),
+        "products": len(unknown),
+        "auroc": float(roc_auc_score(known, np.concatenate(sure))),
+        "accepted": float(accepted[1].mean()),
+        "accepted_of_known": float(accepted[0].mean()),
+    }
+
+
 def by_words(bundle: Bundle, part: Path, products: list[Product], fields: tuple[str, ...], seed: int) -> dict[str, Any]:
     """TF-IDF of words and characters with a LinearSVC on the same products, all that training got."""
     known, leaves = read_labelled(part).products, bundle.taxonomy
@@ -104,6 +124,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--multi-label", action="store_true")
     parser.add_argument("--several-paths", action="store_true")
+    parser.add_argument("--unknown", type=float, default=0.0, help="Share of the categories.")
     parser.add_argument("--keep", type=Path, help="Folder for the bundles; default: they are removed.")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -117,7 +138,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         keep = options.keep or Path(scratch)
         for seed in map(int, options.seeds.split(",")):
-            known, aside = split_apart(products, fields, SET_ASIDE, seed)
+            leaves = sorted({path for product in products for path in product.categories})
+            drawn = np.random.default_rng(seed).permutation(len(leaves))[: round(options.unknown * len(leaves))]
+            hidden = {leaves[place] for place in drawn}
+            unknown = [product for product in products if hidden & set(product.categories)]
+            rest = [product for product in products if not hidden & set(product.categories)]
+            known, aside = split_apart(rest, fields, SET_ASIDE, seed)
             trained_on = {product.id for product in known}
             part = Path(scratch, f"train-{seed}.jsonl")
             with part.open("w", encoding="utf-8") as file:
@@ -137,6 +163,7 @@ def main() -> None:
                 | {"parameters": parameters(bundle)}
                 | measured(bundle, aside)
                 | {"by_words": by_words(bundle, part, aside, fields, seed)}
+                | ({"unknown": of_unknown_categories(bundle, aside, unknown)} if unknown else {})
             )
     figures = {
         "benchmark": "classify",

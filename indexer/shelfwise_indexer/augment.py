@@ -1,31 +1,119 @@
 """Augmentation: the ways a product may look where the model is used."""
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal, cast
+
+from pydantic import Field
+
+from shelfwise.errors import UsageError
 
 Fields = tuple[str, ...]
+Alteration = Literal["phrases", "typing_errors", "word_dropout", "word_order"]
+
+LONGEST_PHRASE = 3  # words, as most queries have
+LONGEST_RUN = 6  # characters, where nothing parts words
+MOST_ALTERED = 0.8  # of the readings: a model must see products as they are
+DROPPED = 0.2  # of the words
+UNPARTED = 8  # characters of a word on average, above which a text is read as one of characters
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentSettings:
+    """Share of readings in training in which a text is altered; each way costs one more reading of the catalogue."""
+
+    phrases: Annotated[float, Field(ge=0, le=1, description="A few words of the title, as a query has.")] = 0.0
+    typing_errors: Annotated[float, Field(ge=0, le=1, description="A letter swapped, lost, doubled or wrong.")] = 0.0
+    word_dropout: Annotated[float, Field(ge=0, le=1, description="A fifth of the words left out.")] = 0.0
+    word_order: Annotated[float, Field(ge=0, le=1, description="The words, or attributes, in another order.")] = 0.0
+
+    def __post_init__(self) -> None:
+        if sum(asdict(self).values()) > MOST_ALTERED:
+            raise UsageError(f"augment: the shares add up to more than {MOST_ALTERED}: {asdict(self)}")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One way to read a product: the fields that are there, and the share of readings that see it so."""
+    """One way to read a product: the fields that are there, the share of readings that see it so, how it is altered."""
 
     fields: Fields
     share: float
+    alteration: Alteration | None = None
 
 
-def views(fields: Sequence[str], dropout: float) -> list[View]:
-    """The product as it is, without each of its later fields, and with the first field alone.
+def views(fields: Sequence[str], dropout: float, augment: AugmentSettings | None = None) -> list[View]:
+    """The product as it is, without each of its later fields, and with the first field alone; then what is altered.
 
     Whole fields are often missing where a model is used: a query or another shop's listing is a bare title. A model
-    that saw every field always leans on the richest and fails without it. At most len(fields) + 1 views, the whole
-    product first, so that each can keep the backbone's own embedding for the retention loss.
+    that saw every field always leans on the richest and fails without it. At most len(fields) + 1 unaltered views, the
+    whole product first, so that each can keep the backbone's own embedding for the retention loss.
 
-    :param dropout: share of readings with something missing, split evenly over the ways in which it can be.
+    :param dropout: share of readings with something missing, split evenly over the ways in which it can be; of the
+        readings that are not altered.
     """
     whole = tuple(fields)
+    altered = _altered(whole, augment or AugmentSettings())
+    left = 1.0 - sum(view.share for view in altered)
     lacking = dict.fromkeys([*(tuple(f for f in whole if f != left_out) for left_out in whole[1:]), whole[:1]])
     lacking.pop(whole, None)
     if not lacking or dropout <= 0:
-        return [View(whole, 1.0)]
-    return [View(whole, 1.0 - dropout), *(View(some, dropout / len(lacking)) for some in lacking)]
+        return [View(whole, left), *altered]
+    plain = [View(whole, left * (1.0 - dropout)), *(View(some, left * dropout / len(lacking)) for some in lacking)]
+    return [*plain, *altered]
+
+
+def alter(text: str, alteration: Alteration, rng: random.Random) -> str:
+    """The text altered in one way; as it is where it is too short for that.
+
+    Words are what spaces part; in a text that they hardly part (Chinese, Japanese, Thai) each character is one.
+    """
+    words = text.split()
+    joint = " "
+    if len(text) > UNPARTED * max(len(words), 1):
+        words, joint = [character for character in text if not character.isspace()], ""
+    if len(words) < 2 and alteration != "typing_errors":
+        return text
+    match alteration:
+        case "phrases":
+            longest = min(LONGEST_PHRASE if joint else LONGEST_RUN, len(words))
+            length = rng.randint(1 if joint else 2, longest)
+            start = rng.randint(0, len(words) - length)
+            words = words[start : start + length]
+        case "word_dropout":
+            words = [word for word in words if rng.random() >= DROPPED] or words[:1]
+        case "word_order":
+            cut = rng.randint(1, len(words) - 1)
+            words = [*words[cut:], *words[:cut]] if not joint or rng.random() < 0.5 else rng.sample(words, len(words))
+        case "typing_errors":
+            return _mistyped(text, rng)
+    return joint.join(words)
+
+
+def _altered(whole: Fields, settings: AugmentSettings) -> list[View]:
+    shares = cast(dict[Alteration, float], asdict(settings))
+    return [
+        View(whole[:1] if alteration == "phrases" else whole, share, alteration)
+        for alteration, share in shares.items()
+        if share > 0
+    ]
+
+
+def _mistyped(text: str, rng: random.Random) -> str:
+    """One of the four errors of a typist (Damerau, "A Technique for Computer Detection and Correction of Spelling
+    Errors", CACM 1964) in a word, the first letter excepted, which is rarely wrong.
+    """
+    places = [at for at in range(1, len(text)) if text[at].isalpha() and text[at - 1].isalpha()]
+    if not places:
+        return text
+    at = rng.choice(places)
+    before, letter, after = text[:at], text[at], text[at + 1 :]
+    match rng.randrange(4):
+        case 0:
+            return before + after
+        case 1:
+            return before + letter + letter + after
+        case 2:
+            return before + rng.choice([one for one in text if one.isalpha()]) + after
+        case _:
+            return before + after[:1] + letter + after[1:] if after[:1].isalpha() else before + after

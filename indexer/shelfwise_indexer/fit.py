@@ -85,6 +85,8 @@ class Texts:
     """Of each view the backbone's embeddings before training, or a teacher's, float32 [n, dimension], L2-normalised."""
     taught: Sequence[Floats] | None = None
     """Of each view a teacher's logits, float32 [n, leaves]."""
+    plain: int | None = None
+    """How many of the views, from the first, are texts as products have them; None: all."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -96,6 +98,7 @@ class Texts:
             np.concatenate((self.labels, other.labels)),
             [*self.paths, *other.paths],
             self.shares,
+            plain=self.plain,
         )
 
 

@@ -1,5 +1,6 @@
 """Readings: labelled products as a model reads them in training."""
 
+import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import TextRecipe
-from shelfwise_indexer.augment import View
+from shelfwise_indexer.augment import View, alter
 from shelfwise_indexer.fit import Texts
 from shelfwise_indexer.settings import TrainSettings
 
@@ -29,13 +30,19 @@ def read_texts(
     readings: Sequence[View],
     with_original: bool = False,
 ) -> Texts:
-    """The products in each view, cut and tokenised; with the backbone's own embeddings if asked."""
+    """The products in each view, cut and tokenised; with the backbone's own embeddings if asked.
+
+    An altered view is altered once, not anew in each epoch, so that it can keep those embeddings.
+    """
     prompt = document_prompt(trunk)
     tokenizer, limit = trunk.tokenizer, settings.max_tokens
     tokens, original = [], []
     for view in readings:
         recipe = TextRecipe(view.fields, tokenizer.backend_tokenizer, limit, prompt)
         texts = [recipe.text(product) for product in products]
+        if view.alteration is not None:
+            rng = random.Random(f"{settings.fit.seed} {view.alteration}")  # noqa: S311 (no secret)
+            texts = [alter(text, view.alteration, rng) for text in texts]
         prompted = [prompt + text for text in texts]
         tokens.append(tokenizer(prompted, truncation=True, max_length=limit)["input_ids"] if texts else [])
         if with_original:
@@ -47,6 +54,7 @@ def read_texts(
         paths,
         [view.share for view in readings],
         original if with_original else None,
+        plain=sum(view.alteration is None for view in readings),
     )
 
 

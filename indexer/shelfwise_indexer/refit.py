@@ -68,7 +68,8 @@ def refit_head(
 ) -> None:
     """Learn the head again, from nothing, on the trunk as it is, and give it a memory; in place.
 
-    Each product counts, and is remembered, in each of its views: a bare title is most like other bare titles.
+    Each product counts in each of its views, and is remembered in those that are not altered: a bare title is most like
+    other bare titles.
     """
     pooled = torch.stack([_pooled(model, tokens) for tokens in texts.tokens])  # [views, n, width]
     labels = torch.from_numpy(texts.labels)
@@ -92,9 +93,10 @@ def refit_head(
     head.eval()
     if memory is not None and memory.products > 0 and isinstance(head, LinearHead):
         kept, standing = remembered(texts.labels, memory.products, seed)
-        keys = pooled[:, torch.from_numpy(kept)].flatten(0, 1)
-        their_labels = np.tile(texts.labels[kept], (len(pooled), 1))
-        standing = np.tile(standing, len(pooled))
+        plain = pooled[: texts.plain]
+        keys = plain[:, torch.from_numpy(kept)].flatten(0, 1)
+        their_labels = np.tile(texts.labels[kept], (len(plain), 1))
+        standing = np.tile(standing, len(plain))
         several = loss.settings.multi_label
         model.head = MemoryHead(head, keys, their_labels, memory, standing, several).to(device).eval()
 
@@ -106,7 +108,7 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
     rest; see `fit_mixing` and `fit_weight`.
     """
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
-    lexical = fit_lexical(texts.tokens, texts.labels, vocabulary, settings, seed)
+    lexical = fit_lexical(texts.tokens[: texts.plain], texts.labels, vocabulary, settings, seed)
     device = next(model.parameters()).device
     if lexical is not None:
         lexical = lexical.to(device).eval()
@@ -147,7 +149,7 @@ def learn_all(
         refit_head(model, loss, texts, settings, memory, seed)
     if model.lexical is not None:
         weight, vocabulary = cast(Tensor, model.lexical.weight), cast(Tensor, model.lexical.hashes).shape[1]
-        again = fit_lexical(texts.tokens, texts.labels, vocabulary, lexical, seed)
+        again = fit_lexical(texts.tokens[: texts.plain], texts.labels, vocabulary, lexical, seed)
         if again is not None:
             cast(Tensor, again.weight).copy_(weight)
             model.lexical = again.to(weight.device).eval()

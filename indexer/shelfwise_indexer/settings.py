@@ -7,6 +7,7 @@ from pydantic import Field
 
 from shelfwise.errors import UsageError
 from shelfwise.product import DEFAULT_TEXT_FIELDS
+from shelfwise_indexer.augment import AugmentSettings
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
 from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.distillation import DistilSettings
@@ -56,6 +57,7 @@ class TrainSettings:
         Field(ge=1, description="Numbers that an embedding is cut to once it is trained; default: all of them."),
     ] = None
     l1: Annotated[float, Field(ge=0, description="Weight of the sum of the head's absolute weights.")] = 0.0
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     fit: FitSettings = field(default_factory=FitSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)

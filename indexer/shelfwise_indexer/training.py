@@ -141,7 +141,7 @@ def train(
     digest = file_hash(catalogue)
     work = _work_folder(folder, digest, validation, settings, backbone)
     backbone_weights = weights_of(trunk)
-    readings = views(settings.text_fields, settings.field_dropout)
+    readings = views(settings.text_fields, settings.field_dropout, settings.augment)
     learned = read_texts(
         trunk, taxonomy, train_part, settings, readings, with_original=settings.retention > 0 and not teacher
     )
