@@ -7,7 +7,7 @@ Response Suggestion for Smart Reply", 2017). A batch therefore has pairs of one 
 import heapq
 import os
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -153,11 +153,6 @@ def bought_together(
         )
     chosen = np.sort(np.random.default_rng(seed).permutation(len(found))[:most])
     return [found[place] for place in chosen]
-
-
-def counted(pairs: Mapping[Kind, Sequence[Pair]]) -> dict[str, int]:
-    """How many pairs there are of each kind."""
-    return {kind: len(some) for kind, some in pairs.items()}
 
 
 def _categories(products: Sequence[Product], leaves: Collection[CategoryPath]) -> frozenset[Hashable]:
