@@ -157,7 +157,11 @@ def train(
     warn_unknown(held_back, taxonomy)
     set_seed(settings.fit.seed)
     digest = file_hash(catalogue)
-    inputs = [digest, *(file_hash(file) if file else None for file in (validation, events)), asdict(settings)]
+    inputs: list[Any] = [
+        digest,
+        *(file_hash(file) if file else None for file in (validation, events)),
+        asdict(settings),
+    ]
     inputs += [[one.name, one.source] for one in (backbone, second) if one]
     work = _work_folder(folder, inputs)
     backbone_weights = weights_of(trunk)
