@@ -404,6 +404,7 @@ class TestUsage:
             "train catalogue.jsonl --out b --layers 3",
             "train catalogue.jsonl --out b --distil t --from t",
             "train catalogue.jsonl --out b --distil t --backbone english",
+            "train catalogue.jsonl --out b --distil t --encoder english",
             "compact catalogue.jsonl --bundle b --out s",
             "compact catalogue.jsonl --bundle b --out s --dimension 0",
             "rerank export",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings; options given here win.")
 @click.option("--show-config", is_flag=True, help="Print every setting with its default and a line of help, and end.")
 @click.option("--backbone", help="english, multilingual, a folder or a hub name.  [default: auto]")
+@click.option("--encoder", help="A second model for the embedding, named so too.  [default: the backbone gives it]")
+@click.option("--events", help="Event log: what is bought together teaches the encoder of --encoder.")
 @click.option("--text-fields", help="Fields or attributes, in order.  [default: title,description]")
 @click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 4]")
 @click.option("--max-tokens", type=click.IntRange(4), help="Of a text; the rest is cut.  [default: 64]")
@@ -50,6 +52,8 @@ def train(
     config: Path | None,
     show_config: bool,
     backbone: str | None,
+    encoder: str | None,
+    events: str | None,
     text_fields: str | None,
     epochs: int | None,
     max_tokens: int | None,
@@ -68,6 +72,7 @@ def train(
     shelfwise train catalogue.jsonl --out next --from bundle
     shelfwise train catalogue.jsonl --out student --distil bundle --layers 3
     shelfwise train catalogue.jsonl --out short --dimension 128
+    shelfwise train catalogue.jsonl --out two --backbone english --encoder english --events events.jsonl
     """
     from shelfwise.bundle import Bundle
     from shelfwise_indexer.config import show_config as shown
@@ -75,12 +80,15 @@ def train(
 
     given = {
         "backbone": backbone,
+        "encoder": encoder,
         "max_tokens": max_tokens,
         "dimension": dimension,
         "auto_accept_precision": auto_accept_precision,
     }
-    if distil and (start or backbone):
-        raise UsageError("--distil goes without --from and --backbone: a student starts from its teacher's own layers")
+    if distil and (start or backbone or encoder):
+        raise UsageError(
+            "--distil goes without --from, --backbone and --encoder: a student starts from its teacher's own layers"
+        )
     if layers and not distil:
         raise UsageError("--layers is of a student: give --distil BUNDLE with it")
     before = Bundle.load(start) if start else None
@@ -95,7 +103,7 @@ def train(
         raise UsageError(
             "give a catalogue and a folder for the bundle, as `shelfwise train catalogue.jsonl --out bundle`"
         )
-    trained = train_bundle(catalogue, out, validation, settings, start=before, teacher=teacher)
+    trained = train_bundle(catalogue, out, validation, settings, start=before, teacher=teacher, events=events)
     if os.environ.get("RANK", "0") == "0":  # `accelerate launch` runs this in every process
         emit(trained.to_json())
     if trained.rejected:

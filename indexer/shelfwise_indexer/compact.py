@@ -26,7 +26,7 @@ from shelfwise_indexer.cut import (
     cut_trunk,
     rotation,
 )
-from shelfwise_indexer.export import write_runtime
+from shelfwise_indexer.export import ENCODER, write_runtime
 from shelfwise_indexer.model import load_trunk
 
 MEASURED_SHARE = 0.2
@@ -106,7 +106,8 @@ def _write(bundle: Bundle, axes: Floats, staging: Path) -> None:
             shutil.copy2(source, staging / name)
     graph = ov.Core().read_model(str(bundle.path / MODEL_FILES[0]))
     write_runtime(shorter(graph, axes), Tokenizer.from_file(str(bundle.path / "tokenizer.json")), staging)
-    if (checkpoint := staging / "checkpoint").is_dir():
+    if (staging / "checkpoint").is_dir():
+        checkpoint = staging / "checkpoint" / (ENCODER if bundle.info.get(ENCODER) else "")
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         trunk = load_trunk(str(checkpoint), bundle.max_tokens, device="cpu")
         cut_trunk(trunk, axes)

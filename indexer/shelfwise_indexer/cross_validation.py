@@ -15,7 +15,7 @@ from shelfwise_indexer.catalogue import Row, read
 from shelfwise_indexer.duplicates import duplicate_groups, union, variant_pairs
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError
-from shelfwise_indexer.settings import TrainSettings, uncompressed
+from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.split import folds
 from shelfwise_indexer.training import train
 
@@ -81,7 +81,7 @@ def _scores(learn: Path, hold: Path, out: Path, settings: TrainSettings) -> Scor
     try:
         return Scores.from_json(Bundle.load(out).info["metrics"])
     except InvalidBundle:
-        return train(learn, out, hold, uncompressed(settings)).scores
+        return train(learn, out, hold, classifier_only(uncompressed(settings))).scores
 
 
 def _spread(values: list[float]) -> dict[str, float]:

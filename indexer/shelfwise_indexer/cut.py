@@ -102,7 +102,8 @@ def cut_trunk(trunk: SentenceTransformer, axes: Floats) -> None:
     """Let a trunk give cut embeddings, in place: with two further modules, which are saved and loaded with it."""
     full, dimension = axes.shape
     weight = torch.from_numpy(np.ascontiguousarray(axes.T))
-    turn = Dense(full, dimension, bias=False, activation_function=nn.Identity(), init_weight=weight)
+    with torch.random.fork_rng():  # its weights are drawn first, then replaced: what is learnt later must not see it
+        turn = Dense(full, dimension, bias=False, activation_function=nn.Identity(), init_weight=weight)
     for module in (turn, Normalize()):
         trunk.append(module.to(trunk.device))
 
@@ -113,7 +114,7 @@ def cut_model(model: ShelfModel, train: Texts, held_back: Texts, dimension: int)
     axes = rotation(_embeddings(model, [train.tokens[0][row] for row in rows]), dimension)
     some = evenly(len(held_back), MEASURED_ON)
     loss = cut_loss(_embeddings(model, [held_back.tokens[0][row] for row in some]), axes)
-    cut_trunk(model.trunk, axes)
+    cut_trunk(model.embedder, axes)
     return loss
 
 
@@ -125,8 +126,8 @@ def evenly(n: int, most: int) -> Integers:
 def _embeddings(model: ShelfModel, tokens: Sequence[Sequence[int]]) -> Floats:
     """float32 [n, full], L2-normalised."""
     if not tokens:
-        return np.empty((0, int(model.trunk.get_embedding_dimension() or 0)), dtype=np.float32)
-    vectors = of_texts(model, tokens, lambda ids, mask: model.read(ids, mask)[0])
+        return np.empty((0, int(model.embedder.get_embedding_dimension() or 0)), dtype=np.float32)
+    vectors = of_texts(model, tokens, model.embed)
     return nn.functional.normalize(vectors, dim=-1).numpy()  # of sixteen bits its length is not quite 1
 
 

@@ -24,6 +24,7 @@ from shelfwise_indexer.memory import MemoryHead
 from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 
 LEXICAL = "lexical.safetensors"
+ENCODER = "encoder"  # in `bundle.json`, and the folder in the checkpoint, of an encoder of its own
 TOLERANCE = 1e-4  # the largest difference between the trained and the exported model, in any output
 
 
@@ -78,10 +79,12 @@ def write_runtime(converted: ov.Model, tokenizer: Tokenizer, folder: Path) -> No
 
 
 def save_checkpoint(model: ShelfModel, folder: Path) -> None:
-    """The trunk as a sentence-transformers folder (itself a `--backbone`) and the head beside it."""
+    """The trunk as a sentence-transformers folder (itself a `--backbone`), the head and the encoder beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     model.trunk.save(str(folder), create_model_card=False)
     save_file(model.head.state_dict(), str(folder / "head.safetensors"))
+    if model.encoder is not None:
+        model.encoder.save(str(folder / ENCODER), create_model_card=False)
     if model.lexical is not None:
         save_file(model.lexical.state_dict(), str(folder / LEXICAL))
 
@@ -106,6 +109,8 @@ def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
         leaves, width = state["output.weight"].shape
         cast(Any, model.head).output = nn.Linear(width, leaves)  # as many as it was trained on
         model.head.load_state_dict(state)
+    if bundle.info.get(ENCODER):
+        model.encoder = load_trunk(str(folder / ENCODER), bundle.max_tokens, device=device)
     if lexical:
         model.lexical = LexicalHead.of_state(lexical)
     if bundle.logit_leaves is not None:

@@ -1,4 +1,7 @@
-"""The model: one trunk reads a text once; it gives the embedding and, through a head, the logits of the leaves."""
+"""The model: one trunk reads a text once; it gives the embedding and, through a head, the logits of the leaves.
+
+A second one may stand beside it, an encoder of its own: then that gives the embedding.
+"""
 
 from typing import Any, cast
 
@@ -39,6 +42,7 @@ class ShelfModel(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = trunk
+        self.encoder: SentenceTransformer | None = None
         self.pooling = next(module for module in trunk if isinstance(module, Pooling))
         self.head: Head | MemoryHead = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
         self.lexical: LexicalHead | None = None
@@ -64,6 +68,8 @@ class ShelfModel(nn.Module):
         :returns: `embedding` float [n, dimension] L2-normalised, `logits` float [n, leaves], with labels also `loss`.
         """
         embedding, pooled, tokens = self.read(input_ids, attention_mask)
+        if self.encoder is not None:
+            embedding = self.embed(input_ids, attention_mask)
         logits = self.head(pooled, tokens, attention_mask)
         if self.lexical is not None:
             logits = logits + self.lexical(input_ids, attention_mask)
@@ -85,8 +91,21 @@ class ShelfModel(nn.Module):
         """The head's last layer, of one row a leaf."""
         return self.head.output if self.grouping is None else self.grouping.layer(self.head.output)
 
+    @property
+    def embedder(self) -> SentenceTransformer:
+        """What gives the embedding: the encoder of its own, or the trunk."""
+        return self.trunk if self.encoder is None else self.encoder
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Embedding float [n, dimension], L2-normalised, of `embedder`."""
+        features: dict[str, Any] = self.embedder({"input_ids": input_ids, "attention_mask": attention_mask})
+        return nn.functional.normalize(features["sentence_embedding"], dim=-1)
+
     def read(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Embedding float [n, dimension], L2-normalised; pooled float [n, width]; tokens float [n, length, width]."""
+        """What the trunk makes of texts, whatever encoder stands beside it.
+
+        Embedding float [n, dimension], L2-normalised; pooled float [n, width]; tokens float [n, length, width].
+        """
         features: dict[str, Any] = self.trunk({"input_ids": input_ids, "attention_mask": attention_mask})
         tokens = features["token_embeddings"]
         # The pooling once more, before the backbone's own later layers (normalisation, projection) changed its result.

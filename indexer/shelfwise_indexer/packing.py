@@ -18,7 +18,7 @@ from shelfwise_indexer.calibrate import accept_thresholds, fit_temperature, labe
 from shelfwise_indexer.compress import compress, compress_again
 from shelfwise_indexer.enrich import MOST
 from shelfwise_indexer.evaluate import Epoch, Scores, score
-from shelfwise_indexer.export import export
+from shelfwise_indexer.export import ENCODER, export
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.preparation import Prepared, write_stages
 from shelfwise_indexer.readings import document_prompt, label_shares
@@ -77,6 +77,7 @@ def stage(
         epochs=epochs,
         preparation=prepared.stages,
         losses=losses_of(info),
+        encoder=info.get(ENCODER, {}),
     )
     write_stages(staging / "report", prepared.stages)
     write_report_page(staging / "report", report)

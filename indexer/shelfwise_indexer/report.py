@@ -13,6 +13,7 @@ from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer import page
 from shelfwise_indexer.charts import Axis, Curve, axis_around, bar, curve_chart
+from shelfwise_indexer.encoder_retrieval import MEANING
 from shelfwise_indexer.evaluate import Epoch, Scores, score
 from shelfwise_indexer.mistakes import Predictions, class_scores, confusions, predictions
 from shelfwise_indexer.reliability import (
@@ -38,7 +39,7 @@ class ReportData:
     `ids`, `texts` and `paths` are of the products it is measured on, and `probabilities` float32 [n, leaves],
     calibrated. `thresholds` is one probability or float32 [leaves]: from which a predicted leaf needs no person.
     `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines` prints,
-    `losses` what `bundle.json` says of a smaller bundle.
+    `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of an encoder of its own.
     """
 
     title: str
@@ -52,6 +53,7 @@ class ReportData:
     preparation: Mapping[str, Any] = field(default_factory=dict)
     baselines: Mapping[str, Any] = field(default_factory=dict)
     losses: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def scores(self) -> Scores:
@@ -114,6 +116,7 @@ def report_page(data: ReportData) -> str:
         data.title,
         _overview(data),
         *_losses(data),
+        *_encoder(data),
         _levels(data),
         *_baselines(data),
         _curves(data),
@@ -147,6 +150,22 @@ def _losses(data: ReportData) -> Iterator[str]:
             page.note("Measured on products held back, against what it was made of, before the cut or by the teacher."),
             page.figures(figures_of(data.losses)),
         )
+
+
+def _encoder(data: ReportData) -> Iterator[str]:
+    if not data.encoder:
+        return
+    before, after = (data.encoder["held_back"][when] for when in ("before", "after"))
+    used = sum(count["used"] for count in data.encoder["pairs"].values())
+    rows = [(what, before[name], after[name]) for name, what in MEANING.items() if after[name] is not None]
+    yield page.section(
+        "An encoder of its own",
+        page.note(
+            f"Search reads {data.encoder['name']}, fitted on {used:,} pairs of the training part. "
+            f"Measured on {after['products']:,} held-back products, each compared with all the others."
+        ),
+        page.table(["Finds", "Before", "After"], rows),
+    )
 
 
 def _levels(data: ReportData) -> str:

@@ -11,6 +11,7 @@ from shelfwise_indexer.augment import AugmentSettings
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
 from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.distillation import DistilSettings
+from shelfwise_indexer.encoder_fit import EncoderFitSettings
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.heads import HeadKind
 from shelfwise_indexer.lexical import LexicalSettings
@@ -19,7 +20,8 @@ from shelfwise_indexer.memory import MemorySettings
 from shelfwise_indexer.preparation import PreparationSettings
 from shelfwise_indexer.refit import RefitSettings
 
-TUNED_SHARE = 0.6
+TUNED_SHARE = 0.6  # with the linear head
+RETENTION = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ class TrainSettings:
     """What a bundle is trained with; kept in `bundle.json`."""
 
     backbone: Annotated[str, Field(description="auto, english, multilingual, a folder or a hub name.")] = "auto"
+    encoder: Annotated[
+        str | None,
+        Field(
+            description="A second model for the embedding, named as the backbone is; default: the backbone gives it."
+        ),
+    ] = None
     text_fields: Annotated[
         tuple[str, ...], Field(min_length=1, description='Fields or attributes, in order; "description:40" cuts at 40.')
     ] = DEFAULT_TEXT_FIELDS
@@ -37,12 +45,20 @@ class TrainSettings:
     head: Annotated[HeadKind, Field(description="What reads the backbone's tokens.")] = "linear"
     dropout: Annotated[float, Field(ge=0, lt=1, description="Before the head's last layer.")] = 0.1
     retention: Annotated[
-        float, Field(ge=0, description="How hard the embedding is held near the backbone's own, for search.")
-    ] = 4.0
+        float | None,
+        Field(
+            ge=0,
+            description="How hard the embedding is held near the backbone's own, for search; "
+            "default 4, 0 with an encoder of its own.",
+        ),
+    ] = None
     tuned_share: Annotated[
         float | None,
         Field(
-            gt=0, le=1, description="Of the way from the backbone to the tuned weights; default .6, 1 but for linear."
+            gt=0,
+            le=1,
+            description="Of the way from the backbone to the tuned weights; "
+            "default .6, 1 but for linear or with an encoder of its own.",
         ),
     ] = None
     auto_accept_precision: Annotated[
@@ -60,6 +76,7 @@ class TrainSettings:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    encoder_fit: EncoderFitSettings = field(default_factory=EncoderFitSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
     lexical: LexicalSettings = field(default_factory=LexicalSettings)
@@ -77,10 +94,22 @@ class TrainSettings:
 
     @property
     def share_of_tuning(self) -> float:
-        """`tuned_share`, or its default for the head."""
-        return self.tuned_share or (TUNED_SHARE if self.head == "linear" else 1.0)
+        """`tuned_share`, or its default for the head; a trunk that search does not read need not go back."""
+        return self.tuned_share or (TUNED_SHARE if self.head == "linear" and self.encoder is None else 1.0)
+
+    @property
+    def hold(self) -> float:
+        """`retention`, or its default: nothing to hold where search reads another model."""
+        if self.retention is not None:
+            return self.retention
+        return RETENTION if self.encoder is None else 0.0
 
 
 def uncompressed(settings: TrainSettings) -> TrainSettings:
     """The settings without a compressed model: of trainings that are only scored, or serve few products."""
     return replace(settings, compress=replace(settings.compress, int8=False))
+
+
+def classifier_only(settings: TrainSettings) -> TrainSettings:
+    """The settings of the same classifier without an encoder: of trainings that are made for its scores."""
+    return replace(settings, encoder=None, retention=settings.hold, tuned_share=settings.share_of_tuning)

@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +22,13 @@ from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names
+from shelfwise_indexer import own_encoder
 from shelfwise_indexer.augment import views
 from shelfwise_indexer.backbone import Backbone, resolve
 from shelfwise_indexer.catalogue import Rejected, file_hash
 from shelfwise_indexer.cut import check_dimension, cut_model
 from shelfwise_indexer.evaluate import Scores
-from shelfwise_indexer.export import load_checkpoint
+from shelfwise_indexer.export import ENCODER, load_checkpoint
 from shelfwise_indexer.fit import fit, last_checkpoint
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.model import ShelfModel, load_trunk
@@ -60,6 +61,8 @@ class Trained:
     rejected: tuple[Rejected, ...]
     losses: Mapping[str, Any] = field(default_factory=dict)
     """What a smaller bundle lost, as `bundle.json` has it."""
+    encoder: Mapping[str, Any] | None = None
+    """What an encoder of its own learnt and finds, as `bundle.json` has it."""
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise train` prints."""
@@ -71,6 +74,7 @@ class Trained:
             "rejected": len(self.rejected),
             **self.scores.to_json(),
             **self.losses,
+            **({ENCODER: self.encoder} if self.encoder else {}),
         }
 
 
@@ -82,6 +86,7 @@ def train(
     on_epoch: Callable[[int, float], object] | None = None,
     start: Bundle | None = None,
     teacher: Bundle | None = None,
+    events: str | os.PathLike[str] | None = None,
 ) -> Trained:
     """Train on a catalogue and write a bundle.
 
@@ -97,12 +102,18 @@ def train(
         its head is the start for the leaves that both know. The retention loss holds the embedding to that bundle's.
     :param teacher: a bundle to distil instead: its trunk with layers left out is the backbone, its taxonomy is kept,
         and the retention loss holds the embedding to the teacher's.
+    :param events: an event log, which teaches an encoder of its own (`settings.encoder`) what is bought together.
     :param on_epoch: told the epoch (1 = first) and its held-back mean weighted F1; what it raises ends the training.
     :raises CatalogueError, BackboneError, TrainingError, UsageError: before anything is written to `out`.
     """
     settings = settings or TrainSettings()
     if start and teacher:
         raise UsageError("a bundle cannot both be gone on from and be distilled: give one of --from and --distil")
+    if teacher:
+        own_encoder.refuse_student(teacher, settings)
+    settings = own_encoder.going_on(settings, start)
+    if events and settings.encoder is None:
+        raise UsageError("an event log teaches an encoder of its own: give --encoder NAME with --events")
     folder = Path(out)
     _check_target(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -128,33 +139,47 @@ def train(
         check_words(teacher, trunk)
         thinned = thin(trunk, layers_of(trunk, settings.distil.layers))
         backbone = replace(backbone, name=f"{backbone.name}, {len(thinned.kept)} layers")
-    full = int(trunk.get_embedding_dimension() or 0)
-    check_dimension(settings.dimension, full, f"backbone {backbone.name}")
+    second = own_encoder.source_of(settings, start, train_part)
+    own: own_encoder.OwnEncoder | None = None
+    if second:
+        titles = [product.title for product in train_part]
+        encoder = own_encoder.load_encoder(second, backbone, trunk, titles, settings.max_tokens)
+        own = own_encoder.lessons(encoder, second, train_part, taxonomy, settings, events)
+    embedder = own.model if own else trunk
+    full = int(embedder.get_embedding_dimension() or 0)
+    check_dimension(settings.dimension, full, f"encoder {second.name}" if second else f"backbone {backbone.name}")
     tell(
         f"training on {len(train_part)} products in {len(taxonomy.leaves)} categories, "
-        f"{len(held_back)} held back, backbone {backbone.name}"
+        f"{len(held_back)} held back, backbone {backbone.name}" + (f", encoder {second.name}" if second else "")
     )
     if not held_back:
         tell("nothing could be held back (too few products apart): no scores, and every prediction waits for review")
     warn_unknown(held_back, taxonomy)
     set_seed(settings.fit.seed)
     digest = file_hash(catalogue)
-    work = _work_folder(folder, digest, validation, settings, backbone)
+    inputs: list[Any] = [
+        digest,
+        *(file_hash(file) if file else None for file in (validation, events)),
+        asdict(settings),
+    ]
+    inputs += [[one.name, one.source] for one in (backbone, second) if one]
+    work = _work_folder(folder, inputs)
     backbone_weights = weights_of(trunk)
     readings = views(settings.text_fields, settings.field_dropout, settings.augment)
     learned = read_texts(
-        trunk, taxonomy, train_part, settings, readings, with_original=settings.retention > 0 and not teacher
+        trunk, taxonomy, train_part, settings, readings, with_original=settings.hold > 0 and not teacher
     )
     if teacher:
         learned = taught(teacher, learned, str(processes.device))
     loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
     model = ShelfModel(
-        trunk, taxonomy, loss, settings.head, settings.dropout, settings.retention, settings.l1, settings.distil
+        trunk, taxonomy, loss, settings.head, settings.dropout, settings.hold, settings.l1, settings.distil
     )
     if before:
         carry_over(load_checkpoint(before).output, before.taxonomy, model.output, taxonomy)
     unseen = read_texts(trunk, taxonomy, held_back, settings, readings[:1])
     epochs = fit(model, taxonomy, learned, unseen, settings.fit, work / "fit", on_epoch)
+    learnt = own_encoder.learn(own, held_back, settings, work / ENCODER) if own else None
     if processes.is_main_process:
         if settings.head == "linear":
             tell("learning the head again on the finished trunk")
@@ -162,13 +187,15 @@ def train(
                 move_back(trunk, backbone_weights, settings.share_of_tuning)
             refit_head(model, loss, learned, settings.refit, settings.memory, settings.fit.seed)
         settle(model, learned, unseen, settings.lexical, settings.fit.seed)
+        model.encoder = own.model if own else None
         smaller: dict[str, Any] = {}
         if teacher and thinned:
             smaller["distilled_from"] = thinned.to_json(teacher, trunk, digest)
         if settings.dimension not in (None, full):
             smaller["embedding"] = cut_model(model, learned, unseen, settings.dimension).to_json()
-        info = runtime_settings(trunk, settings) | {
+        info = runtime_settings(embedder, settings) | {
             "backbone": {"name": backbone.name, "licence": backbone.licence},
+            **({ENCODER: learnt} if learnt else {}),
             "taxonomy": taxonomy.hash,
             "data": {"sha256": digest, "products": len(train_part), "held_back": len(held_back)},
             "settings": asdict(settings),
@@ -193,7 +220,8 @@ def train(
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
     products, losses = (len(train_part), labelled.unlabelled), losses_of(written.info)
-    return Trained(folder, written.version, scores, *products, labelled.rejected, losses)
+    rejected, about = labelled.rejected, written.info.get(ENCODER)
+    return Trained(folder, written.version, scores, *products, rejected, losses, about)
 
 
 def _going_on(start: Bundle) -> Backbone:
@@ -226,15 +254,8 @@ def _check_target(folder: Path) -> None:
         raise TrainingError(f"{parent} cannot be written: give --out a folder you may write")
 
 
-def _work_folder(
-    folder: Path,
-    digest: str,
-    validation: str | os.PathLike[str] | None,
-    settings: TrainSettings,
-    backbone: Backbone,
-) -> Path:
-    """Where the run keeps its checkpoints: found again only by a run of the same data, settings and backbone."""
-    inputs = [digest, file_hash(validation) if validation else None, asdict(settings), backbone.name, backbone.source]
+def _work_folder(folder: Path, inputs: Sequence[Any]) -> Path:
+    """Where the run keeps its checkpoints: found again only by a run of the same data, settings and models."""
     run = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
     work = folder.absolute().parent / f".{folder.name}.training-{run}"
     if last_checkpoint(work / "fit"):

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from shelfwise_indexer.settings import TrainSettings, uncompressed
+from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.training import train
 
 STARTUP_TRIALS = 4  # that run to their end before others are compared with them
@@ -66,7 +66,8 @@ def tune(
                 raise optuna.TrialPruned
 
         out = folder / f"trial-{trial.number}"
-        settings = replace(uncompressed(tried(base, _draw(trial))), use_held_back=False)  # only its scores are wanted
+        drawn = classifier_only(uncompressed(tried(base, _draw(trial))))
+        settings = replace(drawn, use_held_back=False)  # only its scores are wanted
         return train(catalogue, out, validation, settings, on_epoch).scores.mean_weighted_f1
 
     done = sum(trial.state.is_finished() for trial in study.trials)
@@ -100,7 +101,7 @@ def _as_they_are(base: TrainSettings) -> dict[str, float]:
         "learning_rate": base.fit.learning_rate,
         "head_learning_rate": base.fit.head_learning_rate,
         "dropout": base.dropout,
-        "retention": base.retention,
+        "retention": base.hold,
         "field_dropout": base.field_dropout,
         "level_weight": base.loss.level_weight,
         "label_smoothing": base.loss.label_smoothing,
