@@ -44,7 +44,8 @@ def read_texts(
             rng = random.Random(f"{settings.fit.seed} {view.alteration}")  # noqa: S311 (no secret)
             texts = [alter(text, view.alteration, rng) for text in texts]
         prompted = [prompt + text for text in texts]
-        tokens.append(tokenizer(prompted, truncation=True, max_length=limit)["input_ids"] if texts else [])
+        found = tokenizer(prompted, truncation=True, max_length=limit)["input_ids"] if texts else []
+        tokens.append([ids or [int(tokenizer.pad_token_id)] for ids in found])  # as the runtime reads an empty text
         if with_original:
             original.append(_original(trunk, texts))
     paths = [product.categories for product in products]

@@ -114,7 +114,9 @@ class Encoder:
         return Encoded(vectors, probabilities)
 
     def _tokens(self, prompt: str, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._tokenizer.encode_batch([prompt + text for text in texts])]
+        # A tokenizer that adds no token of its own gives none for an empty text, and a model must read something.
+        found = self._tokenizer.encode_batch([prompt + text for text in texts])
+        return [encoding.ids or [self._pad] for encoding in found]
 
     def _inputs(self, tokens: list[list[int]]) -> dict[str, Integers]:
         return {

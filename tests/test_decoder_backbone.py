@@ -1,0 +1,97 @@
+"""A decoder as a backbone (GPT-2's kind: no special tokens, the last token stands for the text), from end to end."""
+
+import itertools
+
+import numpy as np
+import orjson
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPT2Config, GPT2Model, PreTrainedTokenizerFast
+
+from shelfwise.bundle import Bundle
+from shelfwise_indexer.compress import CompressSettings
+from shelfwise_indexer.export import load_checkpoint
+from shelfwise_indexer.fit import FitSettings
+from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.training import train
+
+pytestmark = pytest.mark.model
+
+END = "<|endoftext|>"
+KINDS = {"Home > Kettles": "kettle", "Home > Mugs": "mug", "Camping > Tents": "tent"}
+EXTRAS = [" ".join(pair) for pair in itertools.product(("large", "small", "light"), ("red", "blue", "grey", "old"))]
+TITLES = [(f"{extra} {kind}", path) for path, kind in KINDS.items() for extra in EXTRAS]
+TEXTS = ["large red kettle", "old tent", "a mug and very many other words that go on and on"]
+
+
+def write_tiny_decoder(folder, texts):
+    """A sentence-transformers folder: two layers, 32 dimensions, random weights, byte pairs of the texts."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=[END], initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=400, n_embd=32, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0)
+    bare = folder.with_name(folder.name + "-gpt2")
+    GPT2Model(config).save_pretrained(bare)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END).save_pretrained(bare)
+    modules = [Transformer(str(bare), max_seq_length=64), Pooling(32, pooling_mode="lasttoken"), Normalize()]
+    SentenceTransformer(modules=modules, device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("decoder")
+    backbone = write_tiny_decoder(folder / "gpt2", [title for title, _ in TITLES])
+    lines = [{"id": str(n), "title": title, "category": path} for n, (title, path) in enumerate(TITLES)]
+    (folder / "catalogue.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    settings = TrainSettings(
+        backbone=str(backbone),
+        max_tokens=16,
+        retention=0.5,
+        fit=FitSettings(epochs=4, learning_rate=1e-3, head_learning_rate=5e-3, batch_size=12),
+        compress=CompressSettings(int8=False),  # takes seconds, and is of no account here
+    )
+    return train(folder / "catalogue.jsonl", folder / "bundle", settings=settings)
+
+
+@pytest.fixture(scope="module")
+def bundle(trained):
+    return Bundle.load(trained.bundle)
+
+
+def test_a_decoder_learns_a_learnable_catalogue(trained):
+    assert trained.scores.levels[-1].accuracy > 0.6
+
+
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[:1], ["k"], ["k", "large red kettle"]])
+def test_the_exported_model_gives_what_the_trained_one_gives(bundle, texts):
+    """Of one token too: nothing is put before or after a text here."""
+    model = load_checkpoint(bundle).eval()
+    tokens = model.trunk.tokenizer(texts, padding=True, truncation=True, max_length=16, return_tensors="pt")
+    with torch.inference_mode():
+        outputs = model(tokens["input_ids"], tokens["attention_mask"])
+    encoded = bundle.encoder.encode_documents(texts)
+    expected = (outputs["logits"] / bundle.info["temperature"]).softmax(-1).numpy()
+    np.testing.assert_allclose(encoded.vectors, outputs["embedding"].numpy(), atol=1e-4)
+    np.testing.assert_allclose(encoded.probabilities, expected, atol=1e-4)
+
+
+def test_a_text_gives_the_same_alone_and_beside_longer_ones(bundle):
+    together = bundle.encoder.encode_documents(["k", *TEXTS])
+    for row, text in enumerate(["k", *TEXTS]):
+        np.testing.assert_allclose(bundle.encoder.encode_documents([text]).vectors[0], together.vectors[row], atol=1e-5)
+
+
+def test_a_text_of_no_token_is_answered_as_any_other(bundle):
+    encoded = bundle.encoder.encode_documents(["", "old tent"])
+    np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(encoded.probabilities.sum(axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(encoded.vectors[1], bundle.encoder.encode_documents(["old tent"]).vectors[0], atol=1e-5)
+    np.testing.assert_allclose(bundle.encoder.encode_queries([""]).vectors[0], encoded.vectors[0], atol=1e-5)
