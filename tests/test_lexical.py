@@ -8,7 +8,16 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
-from shelfwise_indexer.lexical import START, LexicalHead, LexicalSettings, fit_lexical, fit_weight
+from shelfwise_indexer.lexical import (
+    LOUDER,
+    START,
+    LexicalHead,
+    LexicalSettings,
+    choose,
+    fit_lexical,
+    fit_weight,
+    ways_to_read,
+)
 
 pytestmark = pytest.mark.model
 
@@ -20,7 +29,7 @@ LABELS = np.eye(3, dtype=np.float32)[np.arange(90) % 3]
 
 
 def fitted(texts=(TEXTS,), labels=LABELS, **settings):
-    return fit_lexical(texts, labels, VOCABULARY, LexicalSettings(**settings), seed=0)
+    return fit_lexical(texts, labels, VOCABULARY, LexicalSettings(**settings), 0, ways_to_read(len(texts))[-1])
 
 
 def padded(texts):
@@ -53,7 +62,7 @@ def test_decisions_are_those_of_a_plain_machine_on_tf_idf():
     )
     rarity = np.log((1 + len(TEXTS)) / (1 + present.sum(axis=0))) + 1
     matrix = slow_matrix(head, TEXTS, rarity)
-    machine = LinearSVC(class_weight="balanced", tol=1e-6, random_state=0).fit(matrix, LABELS.argmax(1))
+    machine = LinearSVC(tol=1e-6, random_state=0).fit(matrix, LABELS.argmax(1))  # of equal categories none is heavier
     unseen = [[3, 12, 12, 17, 4], [25], [31, 32, 33, 31, 32, 33, 5, 2]]
     wanted = machine.decision_function(slow_matrix(head, unseen, rarity))
     assert head.decisions(*padded(unseen)).numpy() == pytest.approx(wanted, abs=0.02)
@@ -98,18 +107,70 @@ def test_none_where_none_is_wanted_and_the_state_is_all_there_is():
     torch.testing.assert_close(again(*padded(TEXTS)), head(*padded(TEXTS)))
 
 
+def held_back(rows=270):
+    labels = torch.tensor(np.tile(LABELS, (3, 1)))[:rows]
+    generator = torch.Generator().manual_seed(0)
+    return labels, 4 * labels - 2, torch.randn(rows, 3, generator=generator)
+
+
+def test_whole_texts_alone_or_with_the_barest():
+    assert ways_to_read(1) == [(0,)]
+    assert ways_to_read(4) == [(0,), (0, 3)]
+
+
 @pytest.mark.parametrize("right", [True, False])
 def test_held_back_products_say_how_much_it_counts(right):
-    head = fitted()
-    labels = torch.tensor(np.tile(LABELS, (3, 1)))
-    generator = torch.Generator().manual_seed(0)
-    known, noise = 4 * labels - 2, torch.randn(270, 3, generator=generator)
+    labels, known, noise = held_back()
     logits, decisions = (noise, known) if right else (known, noise)
-    fit_weight(head, logits, decisions, labels, multi_label=False)
+    head = choose([fitted()], logits, [decisions], labels)
     assert head.weight > 10 if right else head.weight < 0.5
 
 
-def test_too_few_held_back_products_change_nothing():
+def test_the_head_that_gets_most_right_is_chosen():
+    labels, known, noise = held_back()
+    heads = [fitted(), fitted(), fitted()]
+    assert choose(heads, noise, [noise, known / 4 + noise, noise], labels) is heads[1]
+
+
+def test_of_louder_weights_the_one_that_gets_most_right_is_taken():
+    """A few products of which the decisions are badly wrong make the least cross-entropy timid."""
+    labels, known, noise = held_back()
+    logits, decisions = 3 * noise, known / 2
+    decisions[:12] = -4 * known[:12]
+    timid = fitted()
+    fit_weight(timid, logits, decisions, labels)
+    head = choose([fitted()], logits, [decisions], labels)
+
+    def right(weight):
+        return int((labels.gather(1, (logits + weight * decisions).argmax(1, keepdim=True)) > 0).sum())
+
+    tried = [factor * float(head.weight) for factor in LOUDER] + [float(head.weight) / factor for factor in LOUDER]
+    assert right(float(head.weight)) >= max(right(weight) for weight in tried if weight <= float(head.weight))
+    assert right(float(head.weight)) > right(float(head.weight) / 2)
+
+
+def test_with_several_labels_the_weight_is_that_of_the_least_cross_entropy():
+    labels, known, noise = held_back()
     head = fitted()
-    fit_weight(head, torch.zeros(90, 3), torch.zeros(90, 3), torch.tensor(LABELS), multi_label=False)
+    fit_weight(head, noise, known, labels)
+
+    def loss(weight):
+        """Of the best scale: the temperature is set afterwards."""
+        scales = torch.linspace(0.01, 3, 300)[:, None, None]
+        logits = scales * (noise + weight * known)
+        wanted = (labels > 0).float().expand_as(logits)
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        return float(losses.mean((1, 2)).min())
+
+    at = float(head.weight)
+    assert loss(at) <= min(loss(at / 2), loss(at * 2)) + 1e-3
+
+
+def test_too_few_held_back_products_change_nothing():
+    labels, known, noise = held_back(90)
+    head = fitted()
+    fit_weight(head, noise, known, labels)
     assert head.weight == START
+    heads = [fitted(), fitted()]
+    assert choose(heads, noise, [known, noise], labels) is heads[1]
+    assert heads[1].weight == START

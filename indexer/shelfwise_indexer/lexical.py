@@ -28,7 +28,9 @@ from shelfwise_indexer.memory import LEAST_HELD_BACK, remembered
 Floats = npt.NDArray[np.float32]
 LEAST_BUCKETS, MOST_BUCKETS = 1 << 13, 1 << 16
 TOLERANCE = 1e-3  # of liblinear
+BALANCE = 0.5  # 0: every product weighs the same; 1: every leaf, as liblinear's "balanced"
 START = 2.0  # the weight before held-back products say
+LOUDER = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)  # times the weight of the least cross-entropy: those that are tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class LexicalHead(nn.Module):
         self.register_buffer("intercept", torch.zeros(leaves))
         self.register_buffer("rarity", torch.ones(buckets))  # inverse document frequency
         self.register_buffer("weight", torch.tensor(START))
+        self.views: Sequence[int] = ()
+        """Of the training texts, those that it was fitted to; not kept with it."""
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor]) -> "LexicalHead":
@@ -93,13 +97,24 @@ class LexicalHead(nn.Module):
         return bucket, there * (1 + count.log()), count
 
 
-def fit_lexical(
-    tokens: Sequence[Sequence[Sequence[int]]], labels: Floats, vocabulary: int, settings: LexicalSettings, seed: int
-) -> LexicalHead | None:
-    """A head fitted to the texts of a training part; None where the settings want none.
+def ways_to_read(views: int) -> list[tuple[int, ...]]:
+    """The views that a lexical head may be fitted to: the first, in which texts are whole, alone or with the barest.
 
-    Of the views of a text two count: the first, in which it is whole, and the last, the barest, which is how queries
-    and poor listings look.
+    The last is the barest, which is how queries and poor listings look. It teaches a machine much where a long
+    description drowns the title, and misleads it where what is missing, a brand, says most.
+    """
+    return [(0,)] if views < 2 else [(0,), (0, views - 1)]
+
+
+def fit_lexical(
+    tokens: Sequence[Sequence[Sequence[int]]],
+    labels: Floats,
+    vocabulary: int,
+    settings: LexicalSettings,
+    seed: int,
+    views: Sequence[int],
+) -> LexicalHead | None:
+    """A head fitted to some views of the texts of a training part; None where the settings want none.
 
     :param tokens: [views][n][length] token ids, each below `vocabulary`. :param labels: float32 [n, leaves], as shares.
     """
@@ -108,8 +123,8 @@ def fit_lexical(
         return None
     buckets = min(max(settings.weights // leaves, LEAST_BUCKETS), MOST_BUCKETS)
     head = LexicalHead(buckets, leaves, vocabulary)
+    head.views = views
     rows, _ = remembered(labels, settings.products, seed)
-    views = list(dict.fromkeys((0, len(tokens) - 1)))
     texts = [tokens[view][row] for view in views for row in rows]
     features = _frequencies(head, texts)
     document_frequency = np.bincount(features.indices, minlength=buckets)
@@ -123,32 +138,65 @@ def fit_lexical(
         if inside.all() or not inside.any():
             intercept[leaf] = 1.0 if inside.all() else -1.0
             continue
-        # As liblinear's own "balanced": what is inside weighs more the rarer it is, what is outside always the same.
-        heavier = {True: len(inside) / (leaves * inside.sum()), False: 1.0}
+        # What is inside weighs more the rarer it is, what is outside always the same.
+        heavier = {True: (len(inside) / (leaves * inside.sum())) ** BALANCE, False: 1.0}
         machine = LinearSVC(class_weight=heavier, tol=TOLERANCE, random_state=seed).fit(features, inside)
         coefficients[:, leaf] = torch.from_numpy(machine.coef_[0])
         intercept[leaf] = float(machine.intercept_[0])
     return head
 
 
-def fit_weight(head: LexicalHead, logits: Tensor, decisions: Tensor, labels: Tensor, multi_label: bool) -> None:
-    """Set the head's weight to the one with the least held-back cross-entropy, beside the other logits; in place.
+def choose(heads: Sequence[LexicalHead], logits: Tensor, decisions: Sequence[Tensor], labels: Tensor) -> LexicalHead:
+    """The head that gets most held-back products right at the weight that it is given here; the last where too few say.
 
-    Both parts are scaled for it (a logistic regression on two numbers, so there is one best); what counts is the
-    ratio, as the temperature of their sum is set afterwards. Fewer than LEAST_HELD_BACK products change nothing.
+    The weight of the least held-back cross-entropy is found first (a logistic regression on two numbers, so there is
+    one best). It is timid: the logarithm punishes a lone confident error more than a decision is worth. So up to two
+    and a half times of it is tried, and that taken which gets most of them right; the temperature, set afterwards, is
+    what makes the result's confidence honest.
 
-    :param logits: float32 [n, leaves], without this head. :param decisions: float32 [n, leaves], its own.
+    :param logits: float32 [n, leaves], without a lexical head. :param decisions: of each head, float32 [n, leaves].
     :param labels: float32 [n, leaves].
     """
     known = labels.sum(dim=1) > 0
     if int(known.sum()) < LEAST_HELD_BACK:
-        return
-    logits, decisions, labels = logits[known], decisions[known], labels[known]
+        return heads[-1]
+    logits, labels = logits[known], labels[known]
+    best, most = heads[-1], -1
+    for head, said in zip(heads, decisions, strict=True):
+        weight, right = _loudest(logits, said[known], labels)
+        cast(Tensor, head.weight).fill_(weight)
+        if right > most:
+            best, most = head, right
+    return best
+
+
+def fit_weight(head: LexicalHead, logits: Tensor, decisions: Tensor, labels: Tensor) -> None:
+    """Where a product may have several categories: set the head's weight to that of the least held-back cross-entropy.
+
+    Fewer than LEAST_HELD_BACK products change nothing. Parameters as of `choose`, for one head; in place.
+    """
+    known = labels.sum(dim=1) > 0
+    if int(known.sum()) >= LEAST_HELD_BACK:
+        cast(Tensor, head.weight).fill_(_timid(logits[known], decisions[known], labels[known], multi_label=True))
+
+
+def _timid(logits: Tensor, decisions: Tensor, labels: Tensor, multi_label: bool) -> float:
+    """The weight with the least cross-entropy. Both parts are scaled for it; what counts is the ratio."""
     scales = torch.ones(2, device=logits.device, requires_grad=True)
     minimise(lambda: cross_entropy(scales[0] * logits + scales[1] * decisions, labels, multi_label), scales, steps=60)
     of_logits, of_decisions = scales.detach().tolist()
-    if of_logits > 0:
-        cast(Tensor, head.weight).fill_(max(of_decisions / of_logits, 0.0))
+    return max(of_decisions / of_logits, 0.0) if of_logits > 0 else START
+
+
+def _loudest(logits: Tensor, decisions: Tensor, labels: Tensor) -> tuple[float, int]:
+    """The weight that gets most right, the least such, and how many."""
+    start = _timid(logits, decisions, labels, multi_label=False)
+    rights = []
+    for factor in LOUDER:
+        best = (logits + factor * start * decisions).argmax(1, keepdim=True)
+        rights.append(int((labels.gather(1, best) > 0).sum()))
+    most = max(rights)
+    return LOUDER[rights.index(most)] * start, most
 
 
 def _frequencies(head: LexicalHead, texts: Sequence[Sequence[int]]) -> csr_matrix:

@@ -99,7 +99,7 @@ class MemoryHead(nn.Module):
         own = own / temperature
         alike = nn.functional.normalize(pooled, dim=-1) @ keys.T
         voices = (sharpness * alike + cast(Tensor, self.standing)).softmax(-1)[:, product] * cast(Tensor, self.votes)
-        # Sizes written out: OpenVINO takes an expansion to (n, -1) and a decoder's view as (n, -1) for one and the same.
+        # Sizes written out: OpenVINO would take this expansion to (n, -1) and a decoder's view as (n, -1) for one.
         voted: Tensor = torch.zeros_like(own).scatter_add(1, leaf.expand(own.shape[0], len(leaf)), voices)
         if self.multi_label:
             mixed: Tensor = ((1 - share) * own.sigmoid() + share * voted).clamp(LEAST, 1 - LEAST)

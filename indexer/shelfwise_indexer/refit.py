@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from shelfwise.encoder import batches_by_length
 from shelfwise_indexer.fit import Texts, padded
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.lexical import LexicalSettings, fit_lexical, fit_weight
+from shelfwise_indexer.lexical import LexicalSettings, choose, fit_lexical, fit_weight, ways_to_read
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
 from shelfwise_indexer.model import ShelfModel
@@ -104,15 +104,20 @@ def refit_head(
 def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalSettings, seed: int) -> None:
     """Give the model a lexical head, and let held-back products, read once, weigh what it was given; in place.
 
-    They say how far to trust the memory, where there is one, and then how much the lexical head counts beside the
-    rest; see `fit_mixing` and `fit_weight`.
+    They say how far to trust the memory, where there is one, and then which lexical head is best beside the rest and
+    how much it counts; see `fit_mixing` and `lexical.choose`. With several categories a product there is no "right", so
+    the head is the one that has also read the barest view.
     """
+    several = model.loss is not None and model.loss.settings.multi_label
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
-    lexical = fit_lexical(texts.tokens[: texts.plain], texts.labels, vocabulary, settings, seed)
     device = next(model.parameters()).device
-    if lexical is not None:
-        lexical = lexical.to(device).eval()
-    if len(held_back) and (lexical is not None or isinstance(model.head, MemoryHead)):
+    plain = texts.tokens[: texts.plain]
+    ways = ways_to_read(len(plain))
+    if several or not len(held_back):
+        ways = ways[-1:]
+    fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way) for way in ways)
+    heads = [head.to(device).eval() for head in fitted if head is not None]
+    if len(held_back) and (heads or isinstance(model.head, MemoryHead)):
         tokens, labels = held_back.tokens[0], torch.from_numpy(held_back.labels)
         if isinstance(model.head, MemoryHead):
             pooled = _pooled(model, tokens).to(device)
@@ -121,10 +126,12 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
                 logits = model.head(pooled, pooled, pooled).cpu()
         else:
             logits = of_texts(model, tokens, partial(_logits, model))
-        if lexical is not None:
-            several = model.loss is not None and model.loss.settings.multi_label
-            fit_weight(lexical, logits, of_texts(model, tokens, lexical.decisions), labels, several)
-    model.lexical = lexical
+        decisions = [of_texts(model, tokens, head.decisions) for head in heads]
+        if heads and several:
+            fit_weight(heads[-1], logits, decisions[-1], labels)
+        elif heads:
+            heads = [choose(heads, logits, decisions, labels)]
+    model.lexical = heads[-1] if heads else None
 
 
 def learn_all(
@@ -149,7 +156,8 @@ def learn_all(
         refit_head(model, loss, texts, settings, memory, seed)
     if model.lexical is not None:
         weight, vocabulary = cast(Tensor, model.lexical.weight), cast(Tensor, model.lexical.hashes).shape[1]
-        again = fit_lexical(texts.tokens[: texts.plain], texts.labels, vocabulary, lexical, seed)
+        plain, views = texts.tokens[: texts.plain], model.lexical.views
+        again = fit_lexical(plain, texts.labels, vocabulary, lexical, seed, views)
         if again is not None:
             cast(Tensor, again.weight).copy_(weight)
             model.lexical = again.to(weight.device).eval()
