@@ -16,7 +16,7 @@ from shelfwise.query import VECTOR, exact, semantic
 from shelfwise.server import one_line, reason_of
 
 IN_FLIGHT = 2  # requests
-CHUNK_DOCUMENTS = 500
+CHUNK_DOCUMENTS = 512  # of a segment's halves, two
 CHUNK_BYTES = 8 << 20
 RETRIES = 6  # of a document that the server was too busy for (429); waits 1, 2, 4 … seconds
 NOT_THERE, CONFLICT, BUSY = 404, 409, 429

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded, Encoder, Precision
 from shelfwise.machine import tell
@@ -36,8 +38,11 @@ class DocumentEncoder:
             self._encoder(self.precision)  # one that cannot be had is said before anything else is done
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """See `Encoder.encode_documents`."""
-        if self._undecided and texts:
+        """See `Encoder.encode_documents`. Without texts the model is not even loaded."""
+        if not texts:
+            leaves = len(self.bundle.taxonomy.leaves)
+            return Encoded(np.empty((0, self.bundle.dimension), np.float32), np.empty((0, leaves), np.float32))
+        if self._undecided:
             self._decide(texts)
         return self._encoder(self.precision).encode_documents(texts)
 
