@@ -9,6 +9,7 @@ from shelfwise_indexer.catalogue import DeadLetters
 from shelfwise_indexer.document_encoder import DocumentEncoder
 from shelfwise_indexer.encoding import Source, encode, write
 from shelfwise_indexer.enrich import Enricher
+from shelfwise_indexer.kept_lines import KeptLines
 from shelfwise_indexer.kept_vectors import KeptVectors
 from shelfwise_indexer.spool import Spool
 
@@ -48,9 +49,9 @@ def held(spool):
     return found
 
 
-def one_after_the_other(catalogue, encoder, carried, spool, letters, size):
+def one_after_the_other(catalogue, encoder, carried, lines, spool, letters, size):
     """The slow twin."""
-    source = Source(catalogue, encoder.bundle, carried, letters, size)
+    source = Source(catalogue, encoder.bundle, carried, lines, letters, size)
     for segment in source.segments(spool.segments()):
         write(spool, Enricher.of(encoder.bundle), segment, segment.encoded(encoder))
     return source.lines
@@ -64,7 +65,7 @@ def test_stages_that_overlap_leave_the_spool_that_one_after_the_other_leaves(don
         with Spool(tmp_path / way.__name__, "run") as spool, letters:
             for number in range(done):  # as a killed run left them
                 spool.write(number, [], encoder.encode([]).vectors)
-            lines.append(way(catalogue, encoder, nothing_live(encoder, tmp_path), spool, letters, SIZE))
+            lines.append(way(catalogue, encoder, nothing_live(encoder, tmp_path), KeptLines(), spool, letters, SIZE))
             spools.append(held(spool))
             rejected.append(letters.count)
     assert spools[0] == spools[1]
@@ -86,6 +87,6 @@ def test_a_model_that_fails_ends_the_run_and_leaves_whole_segments(encoder, cata
     letters = DeadLetters(tmp_path / "d.jsonl", catalogue)
     with Spool(tmp_path / "spool", "run") as spool, letters:
         with pytest.raises(RuntimeError, match="out of memory"):
-            encode(catalogue, encoder, nothing_live(encoder, tmp_path), spool, letters, SIZE)
+            encode(catalogue, encoder, nothing_live(encoder, tmp_path), KeptLines(), spool, letters, SIZE)
         assert spool.segments() <= 2
         assert all(len(entries) == SIZE for _, entries in spool)

@@ -12,11 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import Encoded
+from shelfwise.encoder import Encoded, Floats
 from shelfwise_indexer.carried import Carried, is_same
-from shelfwise_indexer.catalogue import DeadLetters, Rejected, Row, read
+from shelfwise_indexer.catalogue import DeadLetters, Rejected, Row
 from shelfwise_indexer.document_encoder import DocumentEncoder
 from shelfwise_indexer.enrich import Enricher, document, is_unchanged, keep_decision
+from shelfwise_indexer.kept_lines import KeptLines
+from shelfwise_indexer.known_lines import Known, read_unknown
 from shelfwise_indexer.pipeline import ahead, behind
 from shelfwise_indexer.spool import Entry, Spool
 from shelfwise_indexer.unknown_categories import UnknownCategories
@@ -26,25 +28,31 @@ SAID = 20  # rejected lines that are said on stderr one by one
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Rows that are kept together: their texts, what the live index holds of them, and the places to encode."""
+    """Rows that are kept together: their texts, what the live index holds of them, and the places to encode.
+
+    Of those that are known already there is no text; `known` holds their vectors, float32 [n, dimension], by place.
+    """
 
     number: int
-    rows: Sequence[Row]
+    rows: Sequence[Row | Known]
     texts: Sequence[str]
+    known: Mapping[int, Floats]
     before: Mapping[str, Mapping[str, Any]]
     changed: Sequence[int]
 
     @classmethod
-    def of(cls, number: int, rows: Sequence[Row], bundle: Bundle, carried: Carried) -> "Segment":
+    def of(cls, number: int, rows: Sequence[Row | Known], bundle: Bundle, carried: Carried) -> "Segment":
         """Compare rows with the live index."""
-        before = carried.documents([row.product.id for row in rows])
-        texts = [bundle.text(row.product) for row in rows]
+        before = carried.documents([row.id for row in rows if isinstance(row, Row)])
+        texts = [bundle.text(row.product) if isinstance(row, Row) else "" for row in rows]
         changed = [
             place
             for place, (row, text) in enumerate(zip(rows, texts, strict=True))
-            if not is_unchanged(before.get(row.product.id), row.product, text, bundle.version)
+            if isinstance(row, Row) and not is_unchanged(before.get(row.id), row.product, text, bundle.version)
         ]
-        return cls(number, rows, texts, before, changed)
+        known = {place: row.document["shelfwise"] for place, row in enumerate(rows) if isinstance(row, Known)}
+        vectors = carried.vectors([enrichment["text_hash"] for enrichment in known.values()])
+        return cls(number, rows, texts, dict(zip(known, vectors, strict=True)), before, changed)
 
     def encoded(self, encoder: DocumentEncoder) -> Encoded:
         """What the model says of the texts that changed, in their order."""
@@ -58,12 +66,18 @@ class Source:
     """
 
     def __init__(
-        self, catalogue: str | os.PathLike[str], bundle: Bundle, carried: Carried, letters: DeadLetters, size: int
+        self,
+        catalogue: str | os.PathLike[str],
+        bundle: Bundle,
+        carried: Carried,
+        lines: KeptLines,
+        letters: DeadLetters,
+        size: int,
     ) -> None:
         """:param size: products of a segment."""
         self.lines = 0
         self._catalogue, self._bundle, self._carried, self._letters = catalogue, bundle, carried, letters
-        self._size = size
+        self._kept, self._size = lines, size
         self._unknown = UnknownCategories(bundle)
 
     def segments(self, done: int) -> Iterator[Segment]:
@@ -79,9 +93,9 @@ class Source:
         """What there is to say about categories, once all was read."""
         return self._unknown.messages(self._catalogue)
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[Row | Known]:
         letters = self._letters
-        for row in read(self._catalogue):
+        for row in read_unknown(self._catalogue, self._kept.documents):
             self.lines += 1
             if not isinstance(row, Rejected):
                 yield row
@@ -97,6 +111,7 @@ def encode(
     catalogue: str | os.PathLike[str],
     encoder: DocumentEncoder,
     carried: Carried,
+    lines: KeptLines,
     spool: Spool,
     letters: DeadLetters,
     size: int,
@@ -107,7 +122,7 @@ def encode(
 
     :param size: products of a segment. :returns: the lines read.
     """
-    source, done = Source(catalogue, encoder.bundle, carried, letters, size), spool.segments()
+    source, done = Source(catalogue, encoder.bundle, carried, lines, letters, size), spool.segments()
     enricher = Enricher.of(encoder.bundle)
     if done:
         say(f"going on with an interrupted run: {done} segments of {size} products are encoded already")
@@ -131,17 +146,22 @@ def write(spool: Spool, enricher: Enricher, segment: Segment, encoded: Encoded) 
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
     rows = segment.rows
     fresh = {
-        place: enricher.enrichment(rows[place].product, segment.texts[place], vector, probabilities, moment)
+        place: enricher.enrichment(row.product, segment.texts[place], vector, probabilities, moment)
         for place, vector, probabilities in zip(segment.changed, encoded.vectors, encoded.probabilities, strict=True)
+        if isinstance(row := rows[place], Row)
     }
     entries, vectors = [], np.empty((len(rows), encoded.vectors.shape[1]), dtype=np.float32)
     for place, row in enumerate(rows):
-        old = segment.before.get(row.product.id)
+        if isinstance(row, Known):
+            vectors[place] = segment.known[place]
+            entries.append(Entry(row.line, row.document, carried=True, same=True, source=row.source))
+            continue
+        old = segment.before.get(row.id)
         enrichment = fresh.get(place) or dict(old["shelfwise"] if old else {})
         vectors[place] = enrichment.pop("vector")
-        enrichment = keep_decision(enrichment, old) | {"group": row.product.variant_of or row.product.id}
+        enrichment = keep_decision(enrichment, old) | {"group": row.product.variant_of or row.id}
         content = document(row.product, enrichment)
-        entries.append(Entry(row.line, content, place not in fresh, is_same(old, content)))
+        entries.append(Entry(row.line, content, place not in fresh, is_same(old, content), row.source))
     spool.write(segment.number, entries, vectors)
 
 

@@ -28,6 +28,7 @@ from shelfwise.index import (
 from shelfwise.machine import cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
+from shelfwise_indexer import bulk
 from shelfwise_indexer.carried import Carried
 from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Row, dead_letters_path, file_hash, read
 from shelfwise_indexer.delta import Delta, delta
@@ -35,6 +36,7 @@ from shelfwise_indexer.document_encoder import DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import SAID, encode, say
 from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
+from shelfwise_indexer.kept_lines import KeptLines, keep_lines
 from shelfwise_indexer.kept_vectors import keep
 from shelfwise_indexer.sending import check, send
 from shelfwise_indexer.similar_lists import SimilarLists
@@ -115,7 +117,9 @@ def index(
         run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
         with run as spool, DeadLetters(target, catalogue) as letters:
             carried = Carried.of(server, live, bundle, kept)
-            read_lines = encode(catalogue, encoder, carried, spool, letters, SEGMENT)
+            lines = KeptLines.load(kept, carried.kept, bulk.written(server, live.name) if live else None)
+            read_lines = encode(catalogue, encoder, carried, lines, spool, letters, SEGMENT)
+            lines.close()
             if not spool.segments():
                 raise CatalogueError(
                     f"{catalogue}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
@@ -132,8 +136,10 @@ def index(
             check(server, name, spool, read_lines - letters.count, refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
+            written = bulk.written(server, name)  # before anybody knows of it
             swap(server, alias, name)
             keep(kept, products.text_hashes, spool.vectors_path)
+            keep_lines(kept, spool, refused, written)
             unchanged = int(products.carried.sum()) - _carried_among(spool, refused)
             spool.remove()
         if old := superseded(server, alias):
