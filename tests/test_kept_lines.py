@@ -73,7 +73,7 @@ def on_a_server(test):
 
 @on_a_server
 def test_only_lines_that_changed_are_parsed_and_the_index_is_what_parsing_all_gives(
-    self, client, alias, bundle, tmp_path, parsed
+    client, alias, bundle, tmp_path, parsed
 ):
     file = write(tmp_path / "c.jsonl", products())
     index(file, bundle, alias, client=client)
@@ -91,7 +91,7 @@ def test_only_lines_that_changed_are_parsed_and_the_index_is_what_parsing_all_gi
 
 
 @on_a_server
-def test_where_the_server_was_written_to_every_line_is_read(self, client, alias, bundle, tmp_path, parsed):
+def test_where_the_server_was_written_to_every_line_is_read(client, alias, bundle, tmp_path, parsed):
     file = write(tmp_path / "c.jsonl", products())
     index(file, bundle, alias, client=client)
     before = held(client, alias)
@@ -103,7 +103,7 @@ def test_where_the_server_was_written_to_every_line_is_read(self, client, alias,
 
 
 @on_a_server
-def test_a_product_that_was_deleted_in_the_index_comes_back(self, client, alias, bundle, tmp_path):
+def test_a_product_that_was_deleted_in_the_index_comes_back(client, alias, bundle, tmp_path):
     file = write(tmp_path / "c.jsonl", products())
     index(file, bundle, alias, client=client)
     client.delete(index=live(client, alias).name, id="p001")
@@ -112,7 +112,7 @@ def test_a_product_that_was_deleted_in_the_index_comes_back(self, client, alias,
 
 
 @on_a_server
-def test_after_a_rollback_the_lines_of_the_other_run_are_not_believed(self, client, alias, bundle, tmp_path, parsed):
+def test_after_a_rollback_the_lines_of_the_other_run_are_not_believed(client, alias, bundle, tmp_path, parsed):
     file = write(tmp_path / "c.jsonl", products())
     index(file, bundle, alias, client=client)
     index(write(file, changed(products())), bundle, alias, client=client)
@@ -124,9 +124,7 @@ def test_after_a_rollback_the_lines_of_the_other_run_are_not_believed(self, clie
 
 
 @on_a_server
-def test_where_much_has_changed_a_new_index_is_filled_from_what_was_known(
-    self, client, alias, bundle, tmp_path, parsed
-):
+def test_where_much_has_changed_a_new_index_is_filled_from_what_was_known(client, alias, bundle, tmp_path, parsed):
     file = write(tmp_path / "c.jsonl", products())
     index(file, bundle, alias, client=client)
     dearer = [one | {"price": 1000} if n % 2 else one for n, one in enumerate(products())]
@@ -138,7 +136,7 @@ def test_where_much_has_changed_a_new_index_is_filled_from_what_was_known(
 
 
 @on_a_server
-def test_a_product_that_the_server_refused_is_read_and_refused_again(self, client, alias, bundle, tmp_path):
+def test_a_product_that_the_server_refused_is_read_and_refused_again(client, alias, bundle, tmp_path):
     deep: dict[str, object] = {}
     for _ in range(30):
         deep = {"a": deep} if deep else {"a": 1}
@@ -148,7 +146,7 @@ def test_a_product_that_the_server_refused_is_read_and_refused_again(self, clien
 
 
 @on_a_server
-def test_another_program_reads_every_line(self, client, alias, bundle, tmp_path, parsed, monkeypatch):
+def test_another_program_reads_every_line(client, alias, bundle, tmp_path, parsed, monkeypatch):
     file = write(tmp_path / "c.jsonl", products())
     index(file, bundle, alias, client=client)
     parsed.clear()
@@ -159,7 +157,7 @@ def test_another_program_reads_every_line(self, client, alias, bundle, tmp_path,
 
 @on_a_server
 def test_a_server_that_does_not_say_how_far_it_was_written_costs_a_full_reading(
-    self, client, alias, bundle, tmp_path, parsed, monkeypatch
+    client, alias, bundle, tmp_path, parsed, monkeypatch
 ):
     file = write(tmp_path / "c.jsonl", products())
     monkeypatch.setattr(ingest.bulk, "written", lambda client, index: None)
@@ -170,7 +168,7 @@ def test_a_server_that_does_not_say_how_far_it_was_written_costs_a_full_reading(
 
 
 @on_a_server
-def test_every_write_changes_how_far_an_index_is_written_and_nothing_else_does(self, client, alias, bundle):
+def test_every_write_changes_how_far_an_index_is_written_and_nothing_else_does(client, alias, bundle):
     client.indices.create(index=alias)
     seen = [bulk.written(client, alias)]
     for write_one in (

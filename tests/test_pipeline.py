@@ -1,5 +1,7 @@
 """Stages that overlap give what they would one after the other, and end together."""
 
+import os
+import signal
 import threading
 import time
 
@@ -110,4 +112,19 @@ def test_an_interruption_stops_both_sides_and_is_what_comes_out():
                 raise KeyboardInterrupt
     assert closed.is_set()
     assert len(done) <= 4
+    assert not {"ahead", "behind"} & {thread.name for thread in threading.enumerate()}
+
+
+def test_ctrl_c_while_the_next_item_is_waited_for_ends_all_threads():
+    done = []
+
+    def items():
+        yield 1
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            time.sleep(0.01)
+            yield 2
+
+    with pytest.raises(KeyboardInterrupt):
+        run(items(), done.append)
     assert not {"ahead", "behind"} & {thread.name for thread in threading.enumerate()}

@@ -53,6 +53,8 @@ def parts(
     server: Elasticsearch, name: str, spool: Spool, similar: SimilarLists, changes: Delta | None
 ) -> Iterator[Part]:
     """Of each segment that was not sent yet, what there is to send; what keeps its vector is rewritten on the way."""
+    if changes is not None and not changes.written:
+        return  # nor is there a reason to read the spool
     done, start, packs = spool.sent(name), 0, takes_packed_vectors(server)
     for number, entries in spool:
         if number not in done:
