@@ -73,12 +73,12 @@ def ahead(source: Callable[[], Iterable[Item]], waiting: int = WAITING) -> Itera
             raise line.error
 
     thread = threading.Thread(target=produce, name="ahead", daemon=True)
-    thread.start()
     try:
+        thread.start()  # in here: an interruption comes at any moment
         yield taken()
     finally:
         line.stop()
-        thread.join()
+        _join(thread)
 
 
 @contextmanager
@@ -106,17 +106,22 @@ def behind(work: Callable[[Item], object], waiting: int = WAITING) -> Iterator[C
             raise line.error
 
     thread = threading.Thread(target=consume, name="behind", daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield hand_over
     except BaseException:
         line.stop()
         raise
     finally:
         line.end()
-        thread.join()
+        _join(thread)
     if line.error is not None:
         raise line.error
+
+
+def _join(thread: threading.Thread) -> None:
+    if thread.is_alive():  # else it ended, or was never begun
+        thread.join()
 
 
 def _generator(source: Callable[[], Iterable[Item]]) -> Generator[Item, None, None]:
