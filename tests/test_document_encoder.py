@@ -79,6 +79,13 @@ def test_few_texts_are_not_worth_a_measurement(bundle, measured, tmp_path):
     assert encoder.precision == "f32"
 
 
+def test_without_texts_the_model_is_not_loaded(tmp_path):
+    bundle = write_hand_bundle(tmp_path / "bundle", {"kettle": (1, 0)}, [("Home",), ("Phones",)])
+    encoded = DocumentEncoder(bundle, choices=tmp_path).encode([])
+    assert (encoded.vectors.shape, encoded.probabilities.shape) == ((0, 2), (0, 2))
+    assert not {"encoder", "network"} & vars(bundle).keys()
+
+
 def test_what_was_found_best_before_is_used_for_few_texts_too(bundle, measured, tmp_path):
     calls = measured(found())
     DocumentEncoder(bundle, choices=tmp_path).encode(TEXTS)

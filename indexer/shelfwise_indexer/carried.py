@@ -9,8 +9,9 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.index import LiveIndex
+from shelfwise.server import one_line
 from shelfwise_indexer import bulk
-from shelfwise_indexer.kept_vectors import KeptVectors
+from shelfwise_indexer.kept_vectors import Floats, KeptVectors
 
 _OWN = ("vector", "similar")  # of `shelfwise`: follows from the rest
 
@@ -26,7 +27,13 @@ class Carried:
 
     @classmethod
     def of(cls, server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, folder: Path) -> "Carried":
-        """:param folder: of the kept vectors."""
+        """As the index is at this moment, what was written a moment ago included.
+
+        :param folder: of the kept vectors.
+        """
+        if live is not None:
+            with one_line(f"reading index {live.name}"):
+                server.indices.refresh(index=live.name)
         return cls(server, live, bundle.version, KeptVectors.load(folder, bundle.dimension))
 
     def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -44,6 +51,10 @@ class Carried:
         for enrichment, vector in zip(with_vector, self.kept.at(rows[kept]), strict=True):
             enrichment["vector"] = vector
         return found | bulk.enrichments(self.server, self.live.name, lacking)
+
+    def vectors(self, text_hashes: Sequence[str]) -> Floats:
+        """Kept vectors, float32 [n, dimension]; each is there."""
+        return self.kept.at(self.kept.find(text_hashes))
 
 
 def is_same(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:

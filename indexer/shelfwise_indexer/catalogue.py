@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path as FilePath
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from shelfwise.errors import InvalidProduct
 from shelfwise.product import Product, parse_product
+from shelfwise.taxonomy import path_text
 from shelfwise_indexer.dead_letters import DeadLetters
 from shelfwise_indexer.records import CatalogueError, Line, Record, Rejected, json_records, json_text, lines, opened
 from shelfwise_indexer.seen import Seen
@@ -35,6 +36,18 @@ class Row:
     line: int
     product: Product
     record: Mapping[str, Any]
+    source: str = ""
+    """Hash of the line, where that was asked for; see `known_lines`."""
+
+    @property
+    def id(self) -> str:
+        """The product's."""
+        return self.product.id
+
+    @property
+    def categories(self) -> list[str]:
+        """The product's, as text."""
+        return [path_text(path) for path in self.product.categories]
 
     def rejected(self, reason: str) -> Rejected:
         """This row, turned away by a later stage."""
@@ -52,7 +65,14 @@ def read(path: str | os.PathLike[str], max_line_bytes: int = MAX_LINE_BYTES) -> 
     :raises CatalogueError: the file is not there, of no known kind, or without rows; raised at once, not while reading.
     """
     name = os.fspath(path)
-    rows = _rows(_records(name, max_line_bytes))
+    return not_empty(_rows(_records(name, max_line_bytes)), name)
+
+
+def not_empty(rows: Iterator[Any], name: str) -> Iterator[Any]:
+    """The rows of a catalogue.
+
+    :raises CatalogueError: there are none; raised at once, not while reading.
+    """
     first = next(rows, None)
     if first is None:
         raise CatalogueError(f"{_spoken(name)}: the catalogue is empty: expected at least one product, found no rows")
@@ -87,12 +107,29 @@ def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
     if extension == ".parquet":
         yield from parquet_records(name)
         return
-    with opened(name) as file, unpacked(file, name) if extension.endswith(".gz") else nullcontext(file) as stream:
-        its_lines = lines(stream, max_line_bytes)
-        if extension.startswith(".csv"):
+    if extension.startswith(".csv"):
+        with _lines(name, extension, max_line_bytes) as its_lines:
             yield from csv_records(its_lines, name)
-        else:
-            yield from json_records(_no_array(its_lines, name) if extension in (".json", ".json.gz") else its_lines)
+    else:
+        yield from json_records(json_lines(name, max_line_bytes))
+
+
+def has_json_lines(name: str) -> bool:
+    """Whether each line of the file says by itself what it holds; not asked of standard input."""
+    return (_extension(name) or "").removesuffix(".gz").endswith(JSON_LINES)
+
+
+def json_lines(name: str, max_line_bytes: int) -> Iterator[Line]:
+    """The lines of a file of JSON lines."""
+    extension = _extension(name) or ""
+    with _lines(name, extension, max_line_bytes) as its_lines:
+        yield from _no_array(its_lines, name) if extension in (".json", ".json.gz") else its_lines
+
+
+@contextmanager
+def _lines(name: str, extension: str, max_line_bytes: int) -> Iterator[Iterator[Line]]:
+    with opened(name) as file, unpacked(file, name) if extension.endswith(".gz") else nullcontext(file) as stream:
+        yield lines(stream, max_line_bytes)
 
 
 def _rows(records: Iterable[Record | Rejected]) -> Iterator[Row | Rejected]:
@@ -102,20 +139,23 @@ def _rows(records: Iterable[Record | Rejected]) -> Iterator[Row | Rejected]:
 
 def _unique(records: Iterable[Record | Rejected], seen: Seen) -> Iterator[Row | Rejected]:
     for record in records:
-        if isinstance(record, Rejected):
-            yield record
-            continue
-        line, content = record
-        try:
-            product = parse_product(content)
-        except InvalidProduct as error:
-            yield Rejected(line, str(error), json_text(content), _id_of(content))
-            continue
-        if not seen.add(product.id):
-            reason = f"product {product.id}: duplicate id: an earlier line has it, and the first one is kept"
-            yield Rejected(line, reason, json_text(content), product.id)
-            continue
-        yield Row(line, product, content)
+        yield record if isinstance(record, Rejected) else row_of(record, seen)
+
+
+def row_of(record: Record, seen: Seen, source: str = "") -> Row | Rejected:
+    """The product of a record, or why it is none.
+
+    :param source: see `Row`.
+    """
+    line, content = record
+    try:
+        product = parse_product(content)
+    except InvalidProduct as error:
+        return Rejected(line, str(error), json_text(content), _id_of(content))
+    if not seen.add(product.id):
+        reason = f"product {product.id}: duplicate id: an earlier line has it, and the first one is kept"
+        return Rejected(line, reason, json_text(content), product.id)
+    return Row(line, product, content, source)
 
 
 def _no_array(its_lines: Iterator[Line], name: str) -> Iterator[Line]:

@@ -1,8 +1,11 @@
 """The document encoder: a bundle's model as a run of `index` uses it, in the arithmetic that pays on this machine."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded, Encoder, Precision
@@ -36,8 +39,11 @@ class DocumentEncoder:
             self._encoder(self.precision)  # one that cannot be had is said before anything else is done
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """See `Encoder.encode_documents`."""
-        if self._undecided and texts:
+        """See `Encoder.encode_documents`. Without texts the model is not even loaded."""
+        if not texts:
+            leaves = len(self.bundle.taxonomy.leaves)
+            return Encoded(np.empty((0, self.bundle.dimension), np.float32), np.empty((0, leaves), np.float32))
+        if self._undecided:
             self._decide(texts)
         return self._encoder(self.precision).encode_documents(texts)
 
@@ -58,10 +64,18 @@ class DocumentEncoder:
             self._undecided = False
             self._measure(texts, self._choice)
 
+    def _loaded(self, kinds: Sequence[Precision]) -> dict[Precision, Encoder]:
+        """Encoders of several precisions. Making one keeps a single core busy; int8 takes as long as both others."""
+        _ = self.bundle.tokenizer  # that all share
+        with ThreadPoolExecutor(1) as beside:
+            compressed = {kind: beside.submit(self._encoder, kind) for kind in kinds if kind == "int8"}
+            floats = {kind: self._encoder(kind) for kind in kinds if kind != "int8"}
+            return floats | {kind: one.result() for kind, one in compressed.items()}
+
     def _measure(self, texts: Sequence[str], choice: Choice) -> None:
         if len(choice.precisions) == 1:
             return
-        encoders = {kind: self._encoder(kind) for kind in choice.precisions}
+        encoders = self._loaded(choice.precisions)
         found = measure(encoders, texts[:: max(1, len(texts) // SAMPLE)], ROUND_SECONDS)
         self.precision = found.recommended
         self._encoders = {self.precision: encoders[self.precision]}  # the others' memory is free again

@@ -23,7 +23,7 @@ from shelfwise_indexer.row_file import RowFile
 
 Floats = npt.NDArray[np.float32]
 
-FORMAT = "2"  # of the files; a spool of another one is not gone on with
+FORMAT = "3"  # of the files; a spool of another one is not gone on with
 KEPT_SECONDS = 14 * 24 * 3600  # of a run that nobody goes on with
 
 
@@ -36,12 +36,14 @@ class Entry:
     """One product on its way: its line, its document without vector and neighbours.
 
     `carried`: it was not encoded, its enrichment comes from the live index. `same`: that holds this very document.
+    `source`: hash of the line that it stands on, hex; empty where there is none.
     """
 
     line: int
     document: dict[str, Any]
     carried: bool
     same: bool = False
+    source: str = ""
 
 
 class Spool:
@@ -84,7 +86,8 @@ class Spool:
     def write(self, number: int, entries: Sequence[Entry], vectors: Floats) -> None:
         """Keep a segment: its entries and their vectors, float32 [entries, dimension]."""
         lines = b"".join(
-            orjson.dumps([entry.line, entry.carried, entry.same, entry.document]) + b"\n" for entry in entries
+            orjson.dumps([entry.line, entry.carried, entry.same, entry.source, entry.document]) + b"\n"
+            for entry in entries
         )
         with self._writing():
             self._whole(self._path(number, "npy"), vectors)
@@ -93,7 +96,16 @@ class Spool:
     def entries(self, number: int) -> list[Entry]:
         """The entries of a segment."""
         with self._path(number, "jsonl").open("rb") as file:
-            return [Entry(line, document, carried, same) for line, carried, same, document in map(orjson.loads, file)]
+            return [
+                Entry(line, document, carried, same, source)
+                for line, carried, same, source, document in map(orjson.loads, file)
+            ]
+
+    def lines(self) -> Iterator[bytes]:
+        """The entries of all segments as they lie on disk: line, carried, same, source, document."""
+        for number in range(self.segments()):
+            with self._path(number, "jsonl").open("rb") as file:
+                yield from file
 
     def vectors(self, number: int) -> Floats:
         """The vectors of a segment, float32 [entries, dimension]."""

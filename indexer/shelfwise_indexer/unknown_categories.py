@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from shelfwise.bundle import Bundle
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.catalogue import Row
+from shelfwise_indexer.known_lines import Known
 
 SAID = 20  # categories, one by one
 
@@ -19,11 +20,11 @@ class UnknownCategories:
         self._places: dict[str, tuple[int, str]] = {}
         self._products: dict[str, int] = {}
 
-    def look(self, row: Row) -> None:
+    def look(self, row: Row | Known) -> None:
         """Count a product's categories that are not known."""
-        for path in row.product.categories:
-            if (text := path_text(path)) not in self._known:
-                self._places.setdefault(text, (row.line, row.product.id))
+        for text in row.categories:
+            if text not in self._known:
+                self._places.setdefault(text, (row.line, row.id))
                 self._products[text] = self._products.get(text, 0) + 1
 
     def messages(self, catalogue: str | os.PathLike[str]) -> Iterator[str]:

@@ -1,0 +1,170 @@
+"""Encoding: a catalogue becomes the segments of a spool. Reading, the model and writing overlap."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from shelfwise.bundle import Bundle
+from shelfwise.encoder import Encoded, Floats
+from shelfwise_indexer.carried import Carried, is_same
+from shelfwise_indexer.catalogue import DeadLetters, Rejected, Row
+from shelfwise_indexer.document_encoder import DocumentEncoder
+from shelfwise_indexer.enrich import Enricher, document, is_unchanged, keep_decision
+from shelfwise_indexer.kept_lines import KeptLines
+from shelfwise_indexer.known_lines import Known, read_unknown
+from shelfwise_indexer.pipeline import ahead, behind
+from shelfwise_indexer.spool import Entry, Spool
+from shelfwise_indexer.unknown_categories import UnknownCategories
+
+SAID = 20  # rejected lines that are said on stderr one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Rows that are kept together: their texts, what the live index holds of them, and the places to encode.
+
+    Of those that are known already there is no text; `known` holds their vectors, float32 [n, dimension], by place.
+    """
+
+    number: int
+    rows: Sequence[Row | Known]
+    texts: Sequence[str]
+    known: Mapping[int, Floats]
+    before: Mapping[str, Mapping[str, Any]]
+    changed: Sequence[int]
+
+    @classmethod
+    def of(cls, number: int, rows: Sequence[Row | Known], bundle: Bundle, carried: Carried) -> "Segment":
+        """Compare rows with the live index."""
+        before = carried.documents([row.id for row in rows if isinstance(row, Row)])
+        texts = [bundle.text(row.product) if isinstance(row, Row) else "" for row in rows]
+        changed = [
+            place
+            for place, (row, text) in enumerate(zip(rows, texts, strict=True))
+            if isinstance(row, Row) and not is_unchanged(before.get(row.id), row.product, text, bundle.version)
+        ]
+        known = {place: row.document["shelfwise"] for place, row in enumerate(rows) if isinstance(row, Known)}
+        vectors = carried.vectors([enrichment["text_hash"] for enrichment in known.values()])
+        return cls(number, rows, texts, dict(zip(known, vectors, strict=True)), before, changed)
+
+    def encoded(self, encoder: DocumentEncoder) -> Encoded:
+        """What the model says of the texts that changed, in their order."""
+        return encoder.encode([self.texts[place] for place in self.changed])
+
+
+class Source:
+    """The segments of a catalogue that a spool does not hold yet; what is no product goes to the dead letters.
+
+    `lines` counts what was read so far.
+    """
+
+    def __init__(
+        self,
+        catalogue: str | os.PathLike[str],
+        bundle: Bundle,
+        carried: Carried,
+        lines: KeptLines,
+        letters: DeadLetters,
+        size: int,
+    ) -> None:
+        """:param size: products of a segment."""
+        self.lines = 0
+        self._catalogue, self._bundle, self._carried, self._letters = catalogue, bundle, carried, letters
+        self._kept, self._size = lines, size
+        self._unknown = UnknownCategories(bundle)
+
+    def segments(self, done: int) -> Iterator[Segment]:
+        """:param done: how many segments are encoded already."""
+        rows = self._rows()
+        for number, segment in enumerate(iter(lambda: list(islice(rows, self._size)), [])):
+            for row in segment:
+                self._unknown.look(row)
+            if number >= done:
+                yield Segment.of(number, segment, self._bundle, self._carried)
+
+    def messages(self) -> Iterator[str]:
+        """What there is to say about categories, once all was read."""
+        return self._unknown.messages(self._catalogue)
+
+    def _rows(self) -> Iterator[Row | Known]:
+        letters = self._letters
+        for row in read_unknown(self._catalogue, self._kept.documents):
+            self.lines += 1
+            if not isinstance(row, Rejected):
+                yield row
+                continue
+            letters.write(row)
+            if letters.count <= SAID:
+                say(f"{self._catalogue}, line {row.line}: {row.reason}")
+            elif letters.count == SAID + 1:
+                say(f"more than {SAID} lines are rejected, the others only stand in {letters.path}")
+
+
+def encode(
+    catalogue: str | os.PathLike[str],
+    encoder: DocumentEncoder,
+    carried: Carried,
+    lines: KeptLines,
+    spool: Spool,
+    letters: DeadLetters,
+    size: int,
+) -> int:
+    """Read and encode the whole catalogue into the spool; segments that are there already are not encoded again.
+
+    While the model works on a segment, the next is read and compared, and the one before is written.
+
+    :param size: products of a segment. :returns: the lines read.
+    """
+    source, done = Source(catalogue, encoder.bundle, carried, lines, letters, size), spool.segments()
+    enricher = Enricher.of(encoder.bundle)
+    if done:
+        say(f"going on with an interrupted run: {done} segments of {size} products are encoded already")
+    with tqdm(desc="encode", unit="product", file=sys.stderr) as bar:
+
+        def keep(pair: tuple[Segment, Encoded]) -> None:
+            write(spool, enricher, *pair)
+            bar.update(len(pair[0].rows))
+
+        bar.update(done * size)
+        with behind(keep) as written, ahead(lambda: source.segments(done)) as segments:
+            for segment in segments:
+                written((segment, segment.encoded(encoder)))
+    for message in source.messages():
+        say(message)
+    return source.lines
+
+
+def write(spool: Spool, enricher: Enricher, segment: Segment, encoded: Encoded) -> None:
+    """Make the documents of a segment, and keep them with their vectors."""
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    rows = segment.rows
+    fresh = {
+        place: enricher.enrichment(row.product, segment.texts[place], vector, probabilities, moment)
+        for place, vector, probabilities in zip(segment.changed, encoded.vectors, encoded.probabilities, strict=True)
+        if isinstance(row := rows[place], Row)
+    }
+    entries, vectors = [], np.empty((len(rows), encoded.vectors.shape[1]), dtype=np.float32)
+    for place, row in enumerate(rows):
+        if isinstance(row, Known):
+            vectors[place] = segment.known[place]
+            entries.append(Entry(row.line, row.document, carried=True, same=True, source=row.source))
+            continue
+        old = segment.before.get(row.id)
+        enrichment = fresh.get(place) or dict(old["shelfwise"] if old else {})
+        vectors[place] = enrichment.pop("vector")
+        enrichment = keep_decision(enrichment, old) | {"group": row.product.variant_of or row.id}
+        content = document(row.product, enrichment)
+        entries.append(Entry(row.line, content, place not in fresh, is_same(old, content), row.source))
+    spool.write(segment.number, entries, vectors)
+
+
+def say(message: str) -> None:
+    """A line on stderr, above the bars."""
+    tqdm.write(message, file=sys.stderr)

@@ -1,0 +1,92 @@
+"""Encoding with stages that overlap, beside the same stages one after the other."""
+
+import orjson
+import pytest
+
+from hand_bundle import write_hand_bundle
+from shelfwise_indexer.carried import Carried
+from shelfwise_indexer.catalogue import DeadLetters
+from shelfwise_indexer.document_encoder import DocumentEncoder
+from shelfwise_indexer.encoding import Source, encode, write
+from shelfwise_indexer.enrich import Enricher
+from shelfwise_indexer.kept_lines import KeptLines
+from shelfwise_indexer.kept_vectors import KeptVectors
+from shelfwise_indexer.spool import Spool
+
+WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "mug": [0, 1, 0], "tent": [0, 0, 1]}
+PRODUCTS, SIZE = 47, 10
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    bundle = write_hand_bundle(tmp_path / "bundle", WORDS, [("Home", "Kettles"), ("Sports", "Tents")], threshold=0.5)
+    return DocumentEncoder(bundle, "f32")
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    kinds = list(WORDS)
+    products = [{"id": f"p{n}", "title": f"{kinds[n % 4]} {kinds[n // 4 % 4]} {n}"} for n in range(PRODUCTS)]
+    lines = [orjson.dumps(product) for product in products]
+    lines[5:5] = [b"not json", b'{"id": "x"}']
+    path = tmp_path / "c.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    return path
+
+
+def nothing_live(encoder, tmp_path):
+    bundle = encoder.bundle
+    return Carried(None, None, bundle.version, KeptVectors.load(tmp_path / "none", bundle.dimension))
+
+
+def held(spool):
+    """Everything in a spool but the moment in which it was made."""
+    found = []
+    for number, entries in spool:
+        for entry in entries:
+            entry.document["shelfwise"].pop("enriched_at")
+        found.append((entries, spool.vectors(number).tolist()))
+    return found
+
+
+def one_after_the_other(catalogue, encoder, carried, lines, spool, letters, size):
+    """The slow twin."""
+    source = Source(catalogue, encoder.bundle, carried, lines, letters, size)
+    for segment in source.segments(spool.segments()):
+        write(spool, Enricher.of(encoder.bundle), segment, segment.encoded(encoder))
+    return source.lines
+
+
+@pytest.mark.parametrize("done", [0, 2])
+def test_stages_that_overlap_leave_the_spool_that_one_after_the_other_leaves(done, encoder, catalogue, tmp_path):
+    spools, lines, rejected = [], [], []
+    for way in (encode, one_after_the_other):
+        letters = DeadLetters(tmp_path / f"{way.__name__}.jsonl", catalogue)
+        with Spool(tmp_path / way.__name__, "run") as spool, letters:
+            for number in range(done):  # as a killed run left them
+                spool.write(number, [], encoder.encode([]).vectors)
+            lines.append(way(catalogue, encoder, nothing_live(encoder, tmp_path), KeptLines(), spool, letters, SIZE))
+            spools.append(held(spool))
+            rejected.append(letters.count)
+    assert spools[0] == spools[1]
+    assert sum(len(entries) for entries, _ in spools[0]) == PRODUCTS - done * SIZE
+    assert lines == [PRODUCTS + 2] * 2
+    assert rejected == [2, 2]
+
+
+def test_a_model_that_fails_ends_the_run_and_leaves_whole_segments(encoder, catalogue, tmp_path, monkeypatch):
+    own, calls = DocumentEncoder.encode, []
+
+    def fails(self, texts):
+        calls.append(texts)
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        return own(self, texts)
+
+    monkeypatch.setattr(DocumentEncoder, "encode", fails)
+    letters = DeadLetters(tmp_path / "d.jsonl", catalogue)
+    with Spool(tmp_path / "spool", "run") as spool, letters:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            encode(catalogue, encoder, nothing_live(encoder, tmp_path), KeptLines(), spool, letters, SIZE)
+        assert spool.segments() <= 2
+        assert all(len(entries) == SIZE for _, entries in spool)
