@@ -20,10 +20,11 @@ from shelfwise_indexer.graph import number_operations
 from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import RnnHead
 from shelfwise_indexer.lexical import LexicalHead
+from shelfwise_indexer.margin import MarginScale
 from shelfwise_indexer.memory import MemoryHead
 from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 
-LEXICAL = "lexical.safetensors"
+LEXICAL, MARGIN = "lexical.safetensors", "margin.safetensors"
 ENCODER = "encoder"  # in `bundle.json`, and the folder in the checkpoint, of an encoder of its own
 TOLERANCE = 1e-4  # the largest difference between the trained and the exported model, in any output
 
@@ -87,6 +88,8 @@ def save_checkpoint(model: ShelfModel, folder: Path) -> None:
         model.encoder.save(str(folder / ENCODER), create_model_card=False)
     if model.lexical is not None:
         save_file(model.lexical.state_dict(), str(folder / LEXICAL))
+    if model.margin is not None:
+        save_file(model.margin.state_dict(), str(folder / MARGIN))
 
 
 def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
@@ -97,7 +100,7 @@ def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
     folder, settings = bundle.path / "checkpoint", bundle.info["settings"]
     try:
         state = load_file(folder / "head.safetensors", device=device or "cpu")
-        lexical = load_file(folder / LEXICAL) if (folder / LEXICAL).exists() else {}
+        lexical, margin = (load_file(folder / name) if (folder / name).exists() else {} for name in (LEXICAL, MARGIN))
     except (OSError, SafetensorError) as error:
         raise BackboneError(f"{folder}: the head cannot be read ({error}): copy the bundle again") from None
     model = ShelfModel(
@@ -113,6 +116,8 @@ def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
         model.encoder = load_trunk(str(folder / ENCODER), bundle.max_tokens, device=device)
     if lexical:
         model.lexical = LexicalHead.of_state(lexical)
+    if margin:
+        model.margin = MarginScale(*margin["line"].tolist())
     if bundle.logit_leaves is not None:
         groups, temperature = torch.from_numpy(bundle.logit_leaves), float(bundle.info["temperature"])
         model.grouping = Grouping(groups, temperature, bundle.multi_label)

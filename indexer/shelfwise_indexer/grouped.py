@@ -47,4 +47,4 @@ class Grouping(nn.Module):
     def _summed(self, values: Tensor) -> Tensor:
         groups = cast(Tensor, self.groups)
         empty = values.new_zeros(values.shape[0], int(groups.max()) + 1)
-        return empty.scatter_add(1, groups.unsqueeze(0).expand(values.shape[0], -1), values)
+        return empty.scatter_add(1, groups.expand(values.shape[0], len(groups)), values)

@@ -17,6 +17,7 @@ from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import HEADS, Head, HeadKind
 from shelfwise_indexer.lexical import LexicalHead
 from shelfwise_indexer.loss import HierarchicalLoss, retention_loss
+from shelfwise_indexer.margin import MarginScale
 from shelfwise_indexer.memory import MemoryHead
 
 
@@ -46,6 +47,7 @@ class ShelfModel(nn.Module):
         self.pooling = next(module for module in trunk if isinstance(module, Pooling))
         self.head: Head | MemoryHead = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
         self.lexical: LexicalHead | None = None
+        self.margin: MarginScale | None = None
         self.grouping: Grouping | None = None
         self.loss = loss
         self.retention = retention
@@ -73,6 +75,8 @@ class ShelfModel(nn.Module):
         logits = self.head(pooled, tokens, attention_mask)
         if self.lexical is not None:
             logits = logits + self.lexical(input_ids, attention_mask)
+        if self.margin is not None:
+            logits = self.margin(logits)
         if self.grouping is not None:
             logits = self.grouping(logits)
         if labels is None or self.loss is None:

@@ -24,6 +24,7 @@ from shelfwise_indexer.fit import Texts, padded
 from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.lexical import LexicalSettings, choose, fit_lexical, fit_weight, ways_to_read
 from shelfwise_indexer.loss import HierarchicalLoss
+from shelfwise_indexer.margin import fit_margin
 from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
 from shelfwise_indexer.model import ShelfModel
 
@@ -102,11 +103,12 @@ def refit_head(
 
 
 def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalSettings, seed: int) -> None:
-    """Give the model a lexical head, and let held-back products, read once, weigh what it was given; in place.
+    """Give the model a lexical head, and let held-back products weigh what it was given; in place.
 
     They say how far to trust the memory, where there is one, and then which lexical head is best beside the rest and
-    how much it counts; see `fit_mixing` and `lexical.choose`. With several categories a product there is no "right", so
-    the head is the one that has also read the barest view.
+    how much it counts, and how certain the sum may be by its margin; see `fit_mixing`, `lexical.choose` and `margin`.
+    With several categories a product there is no "right" and no margin: the head is the one that also read the barest
+    view.
     """
     several = model.loss is not None and model.loss.settings.multi_label
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
@@ -117,21 +119,29 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
         ways = ways[-1:]
     fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way) for way in ways)
     heads = [head.to(device).eval() for head in fitted if head is not None]
-    if len(held_back) and (heads or isinstance(model.head, MemoryHead)):
-        tokens, labels = held_back.tokens[0], torch.from_numpy(held_back.labels)
-        if isinstance(model.head, MemoryHead):
-            pooled = _pooled(model, tokens).to(device)
-            fit_mixing(model.head, pooled, labels.to(device))
-            with torch.no_grad():
-                logits = model.head(pooled, pooled, pooled).cpu()
-        else:
-            logits = of_texts(model, tokens, partial(_logits, model))
-        decisions = [of_texts(model, tokens, head.decisions) for head in heads]
-        if heads and several:
-            fit_weight(heads[-1], logits, decisions[-1], labels)
-        elif heads:
-            heads = [choose(heads, logits, decisions, labels)]
     model.lexical = heads[-1] if heads else None
+    if not len(held_back):
+        return
+    tokens, labels = held_back.tokens[0], torch.from_numpy(held_back.labels)
+    if isinstance(model.head, MemoryHead):
+        pooled = _pooled(model, tokens).to(device)
+        fit_mixing(model.head, pooled, labels.to(device))
+        with torch.no_grad():
+            logits = model.head(pooled, pooled, pooled).cpu()
+    else:
+        logits = of_texts(model, tokens, partial(_logits, model))
+    decisions = [of_texts(model, tokens, head.decisions) for head in heads]
+    if several:
+        for head, its in zip(heads, decisions, strict=True):
+            fit_weight(head, logits, its, labels)
+        return
+    if heads:
+        model.lexical = choose(heads, logits, decisions, labels)
+        said = decisions[heads.index(model.lexical)]
+        logits = logits + cast(Tensor, model.lexical.weight).cpu() * said
+    model.margin = fit_margin(logits, labels)
+    if model.margin is not None:
+        model.margin.to(device)
 
 
 def learn_all(
