@@ -1,10 +1,19 @@
 """The margin: texts whose best category is far ahead are believed otherwise than those where it is not."""
 
+import numpy as np
+import orjson
 import pytest
 import torch
 
+from shelfwise.bundle import Bundle, content_version
+from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.export import export, load_checkpoint
 from shelfwise_indexer.least import cross_entropy
-from shelfwise_indexer.margin import SOFT, MarginScale, fit_margin, scaled
+from shelfwise_indexer.margin import MOST, SOFT, MarginScale, fit_margin, scaled
+from shelfwise_indexer.model import ShelfModel, load_trunk
+from shelfwise_indexer.packing import runtime_settings
+from shelfwise_indexer.settings import TrainSettings
+from tiny_backbone import write_tiny_backbone
 
 pytestmark = pytest.mark.model
 
@@ -57,4 +66,29 @@ def test_too_few_products_or_none_with_a_category_say_nothing():
 def test_products_that_are_all_told_apart_without_error_stay_finite():
     labels = torch.eye(4).repeat(50, 1)
     found = fit_margin(20 * labels, labels)
-    assert found is None or torch.isfinite(found(20 * labels)).all()
+    assert found is None or found.line[0].abs() <= torch.tensor(MOST).log() + 1e-6
+
+
+def test_it_is_in_the_exported_graph_and_in_the_checkpoint(tmp_path):
+    texts = ["steel kettle", "blue mug", "dome tent"]
+    trunk = load_trunk(str(write_tiny_backbone(tmp_path / "tiny", texts)), 16, device="cpu")
+    taxonomy = Taxonomy.of([("Kettles",), ("Mugs",), ("Tents",)])
+    torch.manual_seed(0)
+    model = ShelfModel(trunk, taxonomy)
+    plain = model.eval()(**_tokens(model, texts))["logits"]
+    model.margin = MarginScale(0.7, -0.3)
+    export(model, tmp_path / "bundle", texts)  # compares
+    info = runtime_settings(trunk, TrainSettings(max_tokens=16)) | {"settings": {"head": "linear"}}
+    (tmp_path / "bundle" / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json()))
+    info["version"] = content_version(tmp_path / "bundle", info)
+    (tmp_path / "bundle" / "bundle.json").write_bytes(orjson.dumps(info))
+    bundle = Bundle.load(tmp_path / "bundle")
+    wanted = MarginScale(0.7, -0.3)(plain).softmax(-1).detach().numpy()
+    np.testing.assert_allclose(bundle.encoder.encode_documents(texts).probabilities, wanted, atol=1e-4)
+    again = load_checkpoint(bundle).eval()
+    torch.testing.assert_close(again(**_tokens(again, texts))["logits"], MarginScale(0.7, -0.3)(plain))
+
+
+def _tokens(model, texts):
+    found = model.trunk.tokenizer(texts, padding=True, return_tensors="pt")
+    return {name: found[name] for name in ("input_ids", "attention_mask")}
