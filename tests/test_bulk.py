@@ -59,6 +59,20 @@ class TestOnAServer:
         assert all("colour" in reason for reason in refused.values())
         assert bulk.send(client, index, []) == {}
 
+    def test_a_product_whose_twins_are_longer_within_sixteen_bits_is_found(self, client, index):
+        """More twins than are asked for, each a hair longer: all come before the product's own vector."""
+        row = np.array([0.6, 0.8, 0, 0])
+        lengths = [np.sqrt(0.9992)] + [np.sqrt(1.0008)] * 2 * bulk.SELF_AMONG
+        documents = [
+            {"id": str(n), "shelfwise": {"vector": (length * row).tolist()}} for n, length in enumerate(lengths)
+        ]
+        documents.append({"id": "other", "shelfwise": {"vector": [0.8, -0.6, 0, 0]}})
+        assert bulk.send(client, index, documents) == {}
+        client.indices.refresh(index=index)
+        assert bulk.found_by_vector(client, index, "0", (lengths[0] * row).astype(np.float32))
+        assert not bulk.found_by_vector(client, index, "other", row.astype(np.float32))
+        assert not bulk.found_by_vector(client, index, "none", row.astype(np.float32))
+
     def test_a_server_that_goes_away_is_one_error(self, client, index, monkeypatch):
         monkeypatch.setattr(bulk, "RETRIES", 0)
         with pytest.raises(ServerError, match="filling index"):

@@ -115,6 +115,15 @@ def test_an_interruption_stops_both_sides_and_is_what_comes_out():
     assert not {"ahead", "behind"} & {thread.name for thread in threading.enumerate()}
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, also where the tests run in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_while_the_next_item_is_waited_for_ends_all_threads():
     done = []
 

@@ -23,6 +23,7 @@ RETRIES = 6  # of a document that the server was too busy for (429); waits 1, 2,
 NOT_THERE, CONFLICT, BUSY = 404, 409, 429
 PAGE = 1000
 IDS_PAGE = 10_000
+TIE = 1e-3  # of a score: what two vectors whose squared lengths the server takes for 1 (within 1e-3) can differ by
 SELF_AMONG = 10  # identical texts have identical vectors: a product need not be the first to be found by its own
 
 # The same text for every document, so that the server compiles it once.
@@ -232,10 +233,13 @@ def vectors(client: Elasticsearch, index: str) -> tuple[list[str], npt.NDArray[n
 
 
 def found_by_vector(client: Elasticsearch, index: str, id_: str, vector: npt.NDArray[np.float32]) -> bool:
-    """Whether a product comes among the first when its own vector is searched, or ties with those that do."""
+    """Whether a product comes among the first when its own vector is searched, or ties with those that do.
+
+    Products of one direction need not tie exactly: in sixteen bits one's vector may be a little longer than another's.
+    """
     with one_line(f"checking index {index}"):
         near = client.search(index=index, **semantic(vector.tolist(), SELF_AMONG))["hits"]["hits"]
         if any(hit["_id"] == id_ for hit in near):
             return True
         own = client.search(index=index, **exact(vector.tolist(), 1, [{"ids": {"values": [id_]}}]))["hits"]["hits"]
-    return bool(own and near) and own[0]["_score"] >= near[-1]["_score"] - 1e-4
+    return bool(own and near) and own[0]["_score"] >= near[-1]["_score"] - TIE

@@ -5,7 +5,7 @@ import importlib.metadata
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,18 @@ from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names
 from shelfwise_indexer import own_encoder
 from shelfwise_indexer.augment import views
-from shelfwise_indexer.backbone import Backbone, resolve
 from shelfwise_indexer.catalogue import Rejected, file_hash
-from shelfwise_indexer.cut import check_dimension, cut_model
+from shelfwise_indexer.cut import cut_model
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.export import ENCODER, load_checkpoint
 from shelfwise_indexer.fit import fit, last_checkpoint
 from shelfwise_indexer.loss import HierarchicalLoss
-from shelfwise_indexer.model import ShelfModel, load_trunk
+from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.packing import put_in_place, runtime_settings, stage
 from shelfwise_indexer.preparation import (
     CATEGORY_HINT,
+    Labelled,
+    Prepared,
     TrainingError,
     prepare,
     read_labelled,
@@ -44,7 +45,8 @@ from shelfwise_indexer.readings import read_texts
 from shelfwise_indexer.refit import learn_all, move_back, refit_head, settle, weights_of
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
-from shelfwise_indexer.student import Thinned, check_words, layers_of, taught, taxonomy_of, thin
+from shelfwise_indexer.starting_point import StartingPoint
+from shelfwise_indexer.student import taught, taxonomy_of
 
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
 
@@ -106,76 +108,37 @@ def train(
     :param on_epoch: told the epoch (1 = first) and its held-back mean weighted F1; what it raises ends the training.
     :raises CatalogueError, BackboneError, TrainingError, UsageError: before anything is written to `out`.
     """
-    settings = settings or TrainSettings()
-    if start and teacher:
-        raise UsageError("a bundle cannot both be gone on from and be distilled: give one of --from and --distil")
-    if teacher:
-        own_encoder.refuse_student(teacher, settings)
-    settings = own_encoder.going_on(settings, start)
-    if events and settings.encoder is None:
-        raise UsageError("an event log teaches an encoder of its own: give --encoder NAME with --events")
+    settings = own_encoder.going_on(settings or TrainSettings(), start)
+    _check_choices(settings, start, teacher, events)
     folder = Path(out)
     _check_target(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    labelled = read_labelled(catalogue)
-    if not labelled.products:
-        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
-    fields = field_names(settings.text_fields)
-    prepared = prepare(labelled, validation, fields, settings.fit.seed, settings.preparation)
+    labelled, prepared, taxonomy = _parts(catalogue, validation, settings, teacher)
     train_part, held_back = prepared.train, prepared.held_back
-    taxonomy = Taxonomy.of(path for product in train_part for path in product.categories)
-    if len(taxonomy.leaves) < 2:
-        raise TrainingError(
-            f"{catalogue}: all products are in {path_text(taxonomy.leaves[0])}: a classifier needs two categories"
-        )
-    if teacher:
-        taxonomy = taxonomy_of(teacher, taxonomy)
-    before = start or teacher
-    backbone = _going_on(before) if before else resolve(settings.backbone, (product.title for product in train_part))
     processes = PartialState(cpu=not torch.cuda.is_available())  # one, or those of `accelerate launch`
-    trunk = load_trunk(backbone.source, settings.max_tokens, device=str(processes.device))
-    thinned: Thinned | None = None
-    if teacher:
-        check_words(teacher, trunk)
-        thinned = thin(trunk, layers_of(trunk, settings.distil.layers))
-        backbone = replace(backbone, name=f"{backbone.name}, {len(thinned.kept)} layers")
-    second = own_encoder.source_of(settings, start, train_part)
-    own: own_encoder.OwnEncoder | None = None
-    if second:
-        titles = [product.title for product in train_part]
-        encoder = own_encoder.load_encoder(second, backbone, trunk, titles, settings.max_tokens)
-        own = own_encoder.lessons(encoder, second, train_part, taxonomy, settings, events)
-    embedder = own.model if own else trunk
-    full = int(embedder.get_embedding_dimension() or 0)
-    check_dimension(settings.dimension, full, f"encoder {second.name}" if second else f"backbone {backbone.name}")
-    tell(
-        f"training on {len(train_part)} products in {len(taxonomy.leaves)} categories, "
-        f"{len(held_back)} held back, backbone {backbone.name}" + (f", encoder {second.name}" if second else "")
-    )
+    models = StartingPoint.load(settings, start, teacher, train_part, str(processes.device))
+    own = models.lessons(train_part, taxonomy, settings, events)
+    counts = f"{len(train_part)} products in {len(taxonomy.leaves)} categories, {len(held_back)} held back"
+    tell(f"training on {counts}, {models}")
     if not held_back:
         tell("nothing could be held back (too few products apart): no scores, and every prediction waits for review")
     warn_unknown(held_back, taxonomy)
     set_seed(settings.fit.seed)
     digest = file_hash(catalogue)
-    inputs: list[Any] = [
-        digest,
-        *(file_hash(file) if file else None for file in (validation, events)),
-        asdict(settings),
-    ]
-    inputs += [[one.name, one.source] for one in (backbone, second) if one]
-    work = _work_folder(folder, inputs)
+    files = [file_hash(file) if file else None for file in (validation, events)]
+    work = _work_folder(folder, [digest, *files, asdict(settings), *models.identity()])
+    trunk = models.trunk
     backbone_weights = weights_of(trunk)
     readings = views(settings.text_fields, settings.field_dropout, settings.augment)
-    learned = read_texts(
-        trunk, taxonomy, train_part, settings, readings, with_original=settings.hold > 0 and not teacher
-    )
+    held = settings.hold > 0 and not teacher
+    learned = read_texts(trunk, taxonomy, train_part, settings, readings, with_original=held)
     if teacher:
         learned = taught(teacher, learned, str(processes.device))
     loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
     model = ShelfModel(
         trunk, taxonomy, loss, settings.head, settings.dropout, settings.hold, settings.l1, settings.distil
     )
-    if before:
+    if before := start or teacher:
         carry_over(load_checkpoint(before).output, before.taxonomy, model.output, taxonomy)
     unseen = read_texts(trunk, taxonomy, held_back, settings, readings[:1])
     epochs = fit(model, taxonomy, learned, unseen, settings.fit, work / "fit", on_epoch)
@@ -187,24 +150,25 @@ def train(
                 move_back(trunk, backbone_weights, settings.share_of_tuning)
             refit_head(model, loss, learned, settings.refit, settings.memory, settings.fit.seed)
         settle(model, learned, unseen, settings.lexical, settings.fit.seed)
-        model.encoder = own.model if own else None
-        smaller: dict[str, Any] = {}
-        if teacher and thinned:
-            smaller["distilled_from"] = thinned.to_json(teacher, trunk, digest)
-        if settings.dimension not in (None, full):
-            smaller["embedding"] = cut_model(model, learned, unseen, settings.dimension).to_json()
-        info = runtime_settings(embedder, settings) | {
-            "backbone": {"name": backbone.name, "licence": backbone.licence},
+        model.encoder = models.encoder
+        everything = validation is None and settings.use_held_back and bool(held_back)
+        info = runtime_settings(models.embedder, settings) | models.to_json(teacher, digest)
+        if settings.dimension not in (None, models.dimension):
+            info["embedding"] = cut_model(model, learned, unseen, settings.dimension).to_json()
+            info["dimension"] = settings.dimension
+        info |= {
             **({ENCODER: learnt} if learnt else {}),
             "taxonomy": taxonomy.hash,
-            "data": {"sha256": digest, "products": len(train_part), "held_back": len(held_back)},
+            "data": {
+                "sha256": digest,
+                "products": len(train_part),
+                "held_back": len(held_back),
+                "used_held_back": everything,
+            },
             "settings": asdict(settings),
             "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            **smaller,
         }
-        everything = validation is None and settings.use_held_back and bool(held_back)
-        info["data"]["used_held_back"] = everything
 
         def complete() -> None:
             tell("learning head, memory and words from the held-back part too")
@@ -224,10 +188,35 @@ def train(
     return Trained(folder, written.version, scores, *products, rejected, losses, about)
 
 
-def _going_on(start: Bundle) -> Backbone:
-    """A bundle's trunk, known by the name of the backbone that it came from and by the bundle's version."""
-    was = start.info["backbone"]
-    return Backbone(f"{was['name'].split('@')[0]}@{start.version}", str(start.path / "checkpoint"), was["licence"])
+def _check_choices(
+    settings: TrainSettings, start: Bundle | None, teacher: Bundle | None, events: str | os.PathLike[str] | None
+) -> None:
+    if start and teacher:
+        raise UsageError("a bundle cannot both be gone on from and be distilled: give one of --from and --distil")
+    if teacher:
+        own_encoder.refuse_student(teacher, settings)
+    if events and settings.encoder is None:
+        raise UsageError("an event log teaches an encoder of its own: give --encoder NAME with --events")
+
+
+def _parts(
+    catalogue: str | os.PathLike[str],
+    validation: str | os.PathLike[str] | None,
+    settings: TrainSettings,
+    teacher: Bundle | None,
+) -> tuple[Labelled, Prepared, Taxonomy]:
+    """What was read, its parts, and the categories that are learnt: those of the training part, or the teacher's."""
+    labelled = read_labelled(catalogue)
+    if not labelled.products:
+        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
+    fields = field_names(settings.text_fields)
+    prepared = prepare(labelled, validation, fields, settings.fit.seed, settings.preparation)
+    taxonomy = Taxonomy.of(path for product in prepared.train for path in product.categories)
+    if len(taxonomy.leaves) < 2:
+        raise TrainingError(
+            f"{catalogue}: all products are in {path_text(taxonomy.leaves[0])}: a classifier needs two categories"
+        )
+    return labelled, prepared, taxonomy_of(teacher, taxonomy) if teacher else taxonomy
 
 
 def carry_over(one: nn.Linear, old_taxonomy: Taxonomy, other: nn.Linear, taxonomy: Taxonomy) -> None:
