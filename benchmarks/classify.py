@@ -111,6 +111,15 @@ def by_words(bundle: Bundle, part: Path, products: list[Product], fields: tuple[
     return score(leaves, predicted, [product.categories for product in products]).to_json()
 
 
+def without_some_categories(products: list[Product], share: float, seed: int) -> tuple[list[Product], list[Product]]:
+    """Products of a share of the categories, drawn, and the others."""
+    leaves = sorted({path for product in products for path in product.categories})
+    drawn = np.random.default_rng(seed).permutation(len(leaves))[: round(share * len(leaves))]
+    hidden = {leaves[place] for place in drawn}
+    unknown = [product for product in products if hidden & set(product.categories)]
+    return unknown, [product for product in products if not hidden & set(product.categories)]
+
+
 def parameters(bundle: Bundle) -> int:
     """Numbers in the exported model."""
     return (bundle.path / "model.bin").stat().st_size // 4
@@ -138,11 +147,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         keep = options.keep or Path(scratch)
         for seed in map(int, options.seeds.split(",")):
-            leaves = sorted({path for product in products for path in product.categories})
-            drawn = np.random.default_rng(seed).permutation(len(leaves))[: round(options.unknown * len(leaves))]
-            hidden = {leaves[place] for place in drawn}
-            unknown = [product for product in products if hidden & set(product.categories)]
-            rest = [product for product in products if not hidden & set(product.categories)]
+            unknown, rest = without_some_categories(products, options.unknown, seed)
             known, aside = split_apart(rest, fields, SET_ASIDE, seed)
             trained_on = {product.id for product in known}
             part = Path(scratch, f"train-{seed}.jsonl")

@@ -14,8 +14,9 @@ from shelfwise.errors import UsageError
 from shelfwise.event_model import EventModel
 from shelfwise.recommender import Recommender
 from shelfwise_indexer import recommend_ablation
+from shelfwise_indexer.events import read_histories
 from shelfwise_indexer.held_out import folds, hold_out
-from shelfwise_indexer.learn_events import learn, read_histories
+from shelfwise_indexer.learn_events import learn
 from shelfwise_indexer.next_item import measure
 from shelfwise_indexer.recommend_evaluation import asked
 from test_cli import NOWHERE, lines_of, refused_in_one_line, runner

@@ -11,9 +11,9 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2Model, PreTrainedTokenizerFast
 
+from as_trained import assert_exported_as_trained
 from shelfwise.bundle import Bundle
 from shelfwise_indexer.compress import CompressSettings
-from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.training import train
@@ -73,14 +73,7 @@ def test_a_decoder_learns_a_learnable_catalogue(trained):
 @pytest.mark.parametrize("texts", [TEXTS, TEXTS[:1], ["k"], ["k", "large red kettle"]])
 def test_the_exported_model_gives_what_the_trained_one_gives(bundle, texts):
     """Of one token too: nothing is put before or after a text here."""
-    model = load_checkpoint(bundle).eval()
-    tokens = model.trunk.tokenizer(texts, padding=True, truncation=True, max_length=16, return_tensors="pt")
-    with torch.inference_mode():
-        outputs = model(tokens["input_ids"], tokens["attention_mask"])
-    encoded = bundle.encoder.encode_documents(texts)
-    expected = (outputs["logits"] / bundle.info["temperature"]).softmax(-1).numpy()
-    np.testing.assert_allclose(encoded.vectors, outputs["embedding"].numpy(), atol=1e-4)
-    np.testing.assert_allclose(encoded.probabilities, expected, atol=1e-4)
+    assert_exported_as_trained(bundle, texts)
 
 
 def test_a_text_gives_the_same_alone_and_beside_longer_ones(bundle):

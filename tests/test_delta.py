@@ -2,36 +2,24 @@
 
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
 from elasticsearch import ApiError
 
-from hand_bundle import write_hand_bundle
 from killed_run import index_and_kill
 from shelfwise import SimilarProducts
 from shelfwise.clone import clone_index
 from shelfwise.index import live, rewrite_meta, rollback
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.ingest import index
+from small_shop import held, products, small_bundle
 
 pytestmark = [pytest.mark.es, pytest.mark.usefixtures("own_folders")]
-
-WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}
-LEAVES = [("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")]
 
 
 @pytest.fixture
 def bundle(tmp_path):
-    return write_hand_bundle(tmp_path / "bundle", WORDS, LEAVES, threshold=0.5)
-
-
-def products(count: int = 40) -> list[dict[str, object]]:
-    kinds = list(WORDS)
-    return [
-        {"id": f"p{n:03}", "title": f"{kinds[n % 5]} {kinds[n // 5 % 5]} no {n}", "price": n, "color": "red", "size": n}
-        for n in range(count)
-    ]
+    return small_bundle(tmp_path / "bundle")
 
 
 def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -48,17 +36,6 @@ def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
 def write(path: Path, records) -> Path:
     path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
     return path
-
-
-def held(client, alias) -> dict[str, dict[str, object]]:
-    """All documents, with their vectors, without what two runs cannot have in common."""
-    client.indices.refresh(index=alias)
-    name = live(client, alias).name
-    found = bulk.enrichments(client, name, list(bulk.ids(client, name)))
-    for document in found.values():
-        document["shelfwise"].pop("enriched_at")
-        document["shelfwise"]["vector"] = np.round(document["shelfwise"]["vector"], 5).tolist()
-    return found
 
 
 def test_a_delta_leaves_the_index_that_filling_a_new_one_would(client, alias, bundle, tmp_path):

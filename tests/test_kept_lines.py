@@ -2,33 +2,21 @@
 
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
 from elasticsearch import NotFoundError
 
-from hand_bundle import write_hand_bundle
 from shelfwise.index import live, rollback
 from shelfwise_indexer import bulk, catalogue, ingest, kept_lines
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.kept_lines import KeptLines
 from shelfwise_indexer.known_lines import Known, read_unknown, source_of
-
-WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}
-LEAVES = [("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")]
+from small_shop import held, products, small_bundle
 
 
 @pytest.fixture
 def bundle(tmp_path):
-    return write_hand_bundle(tmp_path / "bundle", WORDS, LEAVES, threshold=0.5)
-
-
-def products(count: int = 40) -> list[dict[str, object]]:
-    kinds = list(WORDS)
-    return [
-        {"id": f"p{n:03}", "title": f"{kinds[n % 5]} {kinds[n // 5 % 5]} no {n}", "price": n, "color": "red"}
-        for n in range(count)
-    ]
+    return small_bundle(tmp_path / "bundle")
 
 
 def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -42,16 +30,6 @@ def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
 def write(path: Path, records, *more: bytes) -> Path:
     path.write_bytes(b"".join(line + b"\n" for line in (*map(orjson.dumps, records), *more)))
     return path
-
-
-def held(client, alias) -> dict[str, dict[str, object]]:
-    client.indices.refresh(index=alias)
-    name = live(client, alias).name
-    found = bulk.enrichments(client, name, list(bulk.ids(client, name)))
-    for document in found.values():
-        document["shelfwise"].pop("enriched_at")
-        document["shelfwise"]["vector"] = np.round(document["shelfwise"]["vector"], 5).tolist()
-    return found
 
 
 @pytest.fixture

@@ -19,6 +19,15 @@ def run(items, work):
             written(2 * item)
 
 
+def endless(closed):
+    """Items without an end, which say when they are let go of."""
+    try:
+        while True:
+            yield 1
+    finally:
+        closed.set()
+
+
 def test_items_come_out_in_order_and_each_once():
     done = []
     run(range(100), done.append)
@@ -80,32 +89,17 @@ def test_what_a_source_raises_comes_after_the_items_before_it():
 def test_what_work_raises_stops_a_source_without_an_end():
     closed = threading.Event()
 
-    def items():
-        try:
-            while True:
-                yield 1
-        finally:
-            closed.set()
-
     def work(_):
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="full"):
-        run(items(), work)
+        run(endless(closed), work)
     assert closed.is_set()
 
 
 def test_an_interruption_stops_both_sides_and_is_what_comes_out():
     done, closed = [], threading.Event()
-
-    def items():
-        try:
-            while True:
-                yield 1
-        finally:
-            closed.set()
-
-    with pytest.raises(KeyboardInterrupt), behind(done.append) as written, ahead(items) as made:
+    with pytest.raises(KeyboardInterrupt), behind(done.append) as written, ahead(lambda: endless(closed)) as made:
         for number, item in enumerate(made):
             written(item)
             if number == 3:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 import torch
 
+from as_trained import assert_exported_as_trained
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoder, by_leaf, sigmoid, softmax
 from shelfwise.taxonomy import Taxonomy
@@ -121,16 +122,7 @@ def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path):
 
 def test_the_exported_model_gives_what_the_trained_one_gives(bundle):
     texts = ["large steel kettle", "mug", "a dome tent and very many other unknown words that go on and on"]
-    model = load_checkpoint(bundle).eval()
-    tokens = model.trunk.tokenizer(
-        ["passage: " + text for text in texts], padding=True, truncation=True, max_length=16, return_tensors="pt"
-    )
-    with torch.inference_mode():
-        outputs = model(tokens["input_ids"], tokens["attention_mask"])
-    encoded = bundle.encoder.encode_documents(texts)
-    expected = (outputs["logits"] / bundle.info["temperature"]).softmax(-1).numpy()
-    np.testing.assert_allclose(encoded.vectors, outputs["embedding"].numpy(), atol=1e-4)
-    np.testing.assert_allclose(encoded.probabilities, expected, atol=1e-4)
+    assert_exported_as_trained(bundle, texts, "passage: ")
 
 
 def test_the_embedding_is_what_sentence_transformers_gives_for_the_checkpoint(bundle):

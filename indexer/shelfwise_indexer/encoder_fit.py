@@ -1,6 +1,5 @@
 """Fitting an encoder of its own: sentence-transformers' in-batch negatives on pairs, with checkpoints to go on from."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from shelfwise_indexer.encoder_pairs import Batch
-from shelfwise_indexer.fit import last_checkpoint, padded
+from shelfwise_indexer.fit import padded, run
 from shelfwise_indexer.training_bar import TrainingBar
 
 SAVED_EVERY = 500  # steps, or once an epoch where it has fewer
@@ -45,11 +44,7 @@ def fit_encoder(
         train_dataset=_Batches(batches),
         callbacks=[TrainingBar("encoder")],
     )
-    trainer.remove_callback(PrinterCallback)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*pin_memory.*")
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    run(trainer, folder)
 
 
 class _Learner(nn.Module):

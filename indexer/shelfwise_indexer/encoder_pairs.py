@@ -15,16 +15,13 @@ from typing import Literal
 import numpy as np
 
 from shelfwise.history import DAY, Event, in_order
-from shelfwise.machine import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, ancestors, path_text
-from shelfwise_indexer.catalogue import Rejected
-from shelfwise_indexer.events import read_events
+from shelfwise_indexer.events import read_histories
 from shelfwise_indexer.preparation import TrainingError
 
 Kind = Literal["title to text", "title to title", "category to title", "bought together"]
-SAID = 20  # rejected lines of an event log that are said on stderr one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +129,9 @@ def bought_together(
 
     :param known: ids of the products that may be paired. :param most: so many pairs, drawn at random where there are
         more.
-    :raises CatalogueError: the log cannot be read. :raises TrainingError: there is no such pair.
+    :raises CatalogueError: the log cannot be read, or holds nothing. :raises TrainingError: there is no such pair.
     """
-    histories: dict[str, list[Event]] = defaultdict(list)
-    rejected = 0
-    for told in read_events(events):
-        if isinstance(told, Rejected):
-            rejected += 1
-            if rejected <= SAID:
-                tell(f"{events}, line {told.line}: {told.reason}")
-        else:
-            histories[told.user] += told.events
-    if rejected > SAID:
-        tell(f"{events}: {rejected} lines in all tell nothing")
+    histories, _, _ = read_histories(events)
     found = sorted({pair for history in histories.values() for pair in _next_to_each_other(history, known)})
     if not found:
         raise TrainingError(

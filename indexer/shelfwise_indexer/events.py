@@ -9,10 +9,12 @@ from typing import Any
 
 from shelfwise.errors import UsageError
 from shelfwise.history import Event, parse_event, parse_history
+from shelfwise.machine import tell
 from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
 from shelfwise_indexer.records import CatalogueError, Record, Rejected, json_records, json_text, lines, opened
 
 EXPECTED = "expected an object with user and product, or with user and history"
+SAID = 20  # rejected lines that are said on stderr one by one
 EXTENSIONS = tuple(kind + packed for kind in JSON_LINES for packed in ("", ".gz"))
 
 
@@ -39,6 +41,28 @@ def read_events(path: str | os.PathLike[str]) -> Iterator[Told | Rejected]:
         raise CatalogueError(f"{name}: of no known kind: expected a name that ends in {', '.join(EXTENSIONS)}")
     for record in _records(name):
         yield record if isinstance(record, Rejected) else _told(*record)
+
+
+def read_histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], int, int]:
+    """The events of each user as they were told, the lines read, and those rejected, which are said on stderr.
+
+    :raises CatalogueError: the log cannot be read, or holds nothing.
+    """
+    histories: dict[str, list[Event]] = {}
+    read = rejected = 0
+    for told in read_events(events):
+        read += 1
+        if isinstance(told, Rejected):
+            rejected += 1
+            if rejected <= SAID:
+                tell(f"{os.fspath(events)}, line {told.line}: {told.reason}")
+            continue
+        histories.setdefault(told.user, []).extend(told.events)
+    if rejected > SAID:
+        tell(f"and {rejected - SAID} more lines that were rejected")
+    if not read:
+        raise CatalogueError(f"{os.fspath(events)}: the event log is empty: expected at least one event")
+    return histories, read, rejected
 
 
 def _records(name: str) -> Iterator[Record | Rejected]:

@@ -133,15 +133,20 @@ def fit(
         optimizers=(_optimiser(model, settings), None),
         callbacks=[_Progress(on_epoch)],
     )
-    trainer.remove_callback(PrinterCallback)
     if len(held_back):
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=settings.patience))
+    run(trainer, folder)
+    return _epochs(trainer.state.log_history)
+
+
+def run(trainer: Trainer, folder: Path) -> None:
+    """Train to the end, from a checkpoint in `folder` if there is one."""
+    trainer.remove_callback(PrinterCallback)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
         trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     # Trainer leaves a forward that rounds to bf16; what is exported must not.
-    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    return _epochs(trainer.state.log_history)
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
 
 
 def _epochs(log: Sequence[Mapping[str, float]]) -> list[Epoch]:

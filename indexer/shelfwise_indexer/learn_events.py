@@ -18,12 +18,12 @@ from shelfwise.index import live
 from shelfwise.machine import tell
 from shelfwise.server import connect
 from shelfwise_indexer import bulk, neighbours
-from shelfwise_indexer.catalogue import CatalogueError, Rejected, file_hash
+from shelfwise_indexer.catalogue import CatalogueError, file_hash
 from shelfwise_indexer.cooccurrence import Cooccurrence, Log, cooccurrence, look_alikes
-from shelfwise_indexer.events import read_events
+from shelfwise_indexer.events import read_histories
 
 LOOK_ALIKES = 10  # nearest products that a product borrows from
-SAID = 20  # rejected lines, or unknown products, that are said on stderr one by one
+SAID = 20  # unknown products that are said on stderr one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +93,6 @@ def teach(
         raise ServerError(f"index {name}: {len(refused)} documents were refused, such as {next(iter(refused.items()))}")
     event_model.publish(server, alias, name)
     return name, len(documents)
-
-
-def read_histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], int, int]:
-    """The events of each user as they were told, the lines read, and those rejected, which are said on stderr.
-
-    :raises CatalogueError: the log cannot be read, or holds nothing.
-    """
-    histories: dict[str, list[Event]] = {}
-    read = rejected = 0
-    for told in read_events(events):
-        read += 1
-        if isinstance(told, Rejected):
-            rejected += 1
-            if rejected <= SAID:
-                tell(f"{os.fspath(events)}, line {told.line}: {told.reason}")
-            continue
-        histories.setdefault(told.user, []).extend(told.events)
-    if rejected > SAID:
-        tell(f"and {rejected - SAID} more lines that were rejected")
-    if not read:
-        raise CatalogueError(f"{os.fspath(events)}: the event log is empty: expected at least one event")
-    return histories, read, rejected
 
 
 def say_unknown(events: str | os.PathLike[str], unknown: Counter[str], index: str) -> None:

@@ -16,6 +16,18 @@ def cross_entropy(logits: Tensor, labels: Tensor, multi_label: bool) -> Tensor:
     return nn.functional.cross_entropy(logits, labels)
 
 
+LEAST_HELD_BACK = 100  # products that set a number or three
+
+
+def that_say(labels: Tensor) -> Tensor | None:
+    """Of held-back products those that carry a known category, bool [n]; None where they are too few to set anything.
+
+    :param labels: float [n, leaves].
+    """
+    known = labels.sum(dim=1) > 0
+    return known if int(known.sum()) >= LEAST_HELD_BACK else None
+
+
 def minimise(loss: Callable[[], Tensor], free: Tensor, steps: int) -> None:
     """Set `free`, of which `loss` is a function, to where it is least, by LBFGS; in place."""
     optimiser = torch.optim.LBFGS([free], max_iter=steps, line_search_fn="strong_wolfe")

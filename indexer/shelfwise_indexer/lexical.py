@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from shelfwise.encoder import batches_by_length, padded
-from shelfwise_indexer.least import cross_entropy, minimise
-from shelfwise_indexer.memory import LEAST_HELD_BACK, remembered
+from shelfwise_indexer.least import cross_entropy, minimise, that_say
+from shelfwise_indexer.memory import remembered
 
 Floats = npt.NDArray[np.float32]
 LEAST_BUCKETS, MOST_BUCKETS = 1 << 13, 1 << 16
@@ -157,8 +157,7 @@ def choose(heads: Sequence[LexicalHead], logits: Tensor, decisions: Sequence[Ten
     :param logits: float32 [n, leaves], without a lexical head. :param decisions: of each head, float32 [n, leaves].
     :param labels: float32 [n, leaves].
     """
-    known = labels.sum(dim=1) > 0
-    if int(known.sum()) < LEAST_HELD_BACK:
+    if (known := that_say(labels)) is None:
         return heads[-1]
     logits, labels = logits[known], labels[known]
     best, most = heads[-1], -1
@@ -173,10 +172,9 @@ def choose(heads: Sequence[LexicalHead], logits: Tensor, decisions: Sequence[Ten
 def fit_weight(head: LexicalHead, logits: Tensor, decisions: Tensor, labels: Tensor) -> None:
     """Where a product may have several categories: set the head's weight to that of the least held-back cross-entropy.
 
-    Fewer than LEAST_HELD_BACK products change nothing. Parameters as of `choose`, for one head; in place.
+    Too few products change nothing. Parameters as of `choose`, for one head; in place.
     """
-    known = labels.sum(dim=1) > 0
-    if int(known.sum()) >= LEAST_HELD_BACK:
+    if (known := that_say(labels)) is not None:
         cast(Tensor, head.weight).fill_(_timid(logits[known], decisions[known], labels[known], multi_label=True))
 
 

@@ -12,8 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from shelfwise_indexer.least import cross_entropy, minimise
-from shelfwise_indexer.memory import LEAST_HELD_BACK
+from shelfwise_indexer.least import cross_entropy, minimise, that_say
 
 SOFT = 0.1  # added to a margin, so that its logarithm is finite
 STEEPEST = 0.5  # with less than 1 a greater margin stays the more certain one
@@ -40,12 +39,11 @@ def scaled(logits: Tensor, line: Tensor) -> Tensor:
 
 
 def fit_margin(logits: Tensor, labels: Tensor) -> MarginScale | None:
-    """The scale with the least held-back cross-entropy; None where fewer than LEAST_HELD_BACK products can say.
+    """The scale with the least held-back cross-entropy; None where too few products can say.
 
     :param logits: float32 [n, leaves]. :param labels: float32 [n, leaves].
     """
-    known = labels.sum(dim=1) > 0
-    if int(known.sum()) < LEAST_HELD_BACK:
+    if (known := that_say(labels)) is None:
         return None
     logits, labels = logits[known], labels[known]
     line = torch.zeros(2, requires_grad=True)

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from shelfwise.text import fair_shares
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.least import cross_entropy, minimise
+from shelfwise_indexer.least import cross_entropy, minimise, that_say
 
 Integers = npt.NDArray[np.int64]
-LEAST_HELD_BACK = 100  # products that set three numbers
 LEAST = 1e-7  # a probability, so that its logarithm is finite
 
 
@@ -112,12 +111,11 @@ def fit_mixing(head: MemoryHead, pooled: Tensor, labels: Tensor) -> None:
     """Set share, sharpness and the linear head's temperature to those with the least held-back cross-entropy; in place.
 
     What is remembered was trained on, and so was the linear head; only products that were not can say how far to trust
-    either. Nothing is changed by fewer than LEAST_HELD_BACK of them.
+    either. Nothing is changed by too few of them; see `that_say`.
 
     :param pooled: float32 [n, width], what the head reads of held-back products. :param labels: float32 [n, leaves].
     """
-    known = labels.sum(dim=1) > 0
-    if int(known.sum()) < LEAST_HELD_BACK:
+    if (known := that_say(labels)) is None:
         return
     pooled, labels = pooled[known], labels[known]
     with torch.no_grad():

@@ -12,9 +12,10 @@ from shelfwise.index import check_compatible, live
 from shelfwise.search import check_k
 from shelfwise_indexer import bulk
 from shelfwise_indexer.catalogue import CatalogueError
+from shelfwise_indexer.events import read_histories
 from shelfwise_indexer.held_out import MEANING, Reason, hold_out, sampled
 from shelfwise_indexer.indexed import read_index
-from shelfwise_indexer.learn_events import borrowed, log_of, read_histories, say_unknown
+from shelfwise_indexer.learn_events import borrowed, log_of, say_unknown
 from shelfwise_indexer.recommend_ablation import recommended
 from shelfwise_indexer.recommend_evaluation import RecommendEvaluation, evaluate_recommend
 

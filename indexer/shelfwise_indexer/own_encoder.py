@@ -19,7 +19,7 @@ from shelfwise_indexer.backbone import Backbone, resolve
 from shelfwise_indexer.cut import MEASURED_ON, evenly
 from shelfwise_indexer.encoder_fit import fit_encoder
 from shelfwise_indexer.encoder_pairs import Batch, Kind, Pair, Prompts, batches, bought_together, pairs_of
-from shelfwise_indexer.encoder_retrieval import retrieval
+from shelfwise_indexer.encoder_retrieval import MEANING, retrieval
 from shelfwise_indexer.export import ENCODER
 from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.preparation import TrainingError
@@ -68,10 +68,8 @@ def source_of(settings: TrainSettings, start: Bundle | None, products: Sequence[
     """Where the second model comes from: the bundle that is gone on from, if it has the same, or as `--backbone`."""
     if settings.encoder is None:
         return None
-    was = start.info.get(ENCODER) if start else None
-    if start and was and start.info["settings"]["encoder"] == settings.encoder:
-        name = f"{was['name'].split('@')[0]}@{start.version}"
-        return Backbone(name, str(start.path / "checkpoint" / ENCODER), was["licence"])
+    if start and start.info.get(ENCODER) and start.info["settings"]["encoder"] == settings.encoder:
+        return Backbone.of_bundle(start, ENCODER, f"checkpoint/{ENCODER}")
     return resolve(settings.encoder, (product.title for product in products))
 
 
@@ -137,24 +135,23 @@ def learn(own: OwnEncoder, held_back: Sequence[Product], settings: TrainSettings
     """
     some = [held_back[row] for row in evenly(len(held_back), MEASURED_ON)]
     texts, prompts = _texts(own.model, some, settings), prompts_of(own.model)
-    all_batches = [batch for some in own.batches.values() for batch in some]
+    all_batches = [batch for its in own.batches.values() for batch in its]
     tell(f"fitting the encoder {own.backbone.name} on {sum(map(len, all_batches))} pairs in {len(all_batches)} batches")
-    before = retrieval(own.model, some, texts, prompts)
+    before = retrieval(own.model, some, texts, prompts).to_json()
     fit_encoder(own.model, all_batches, settings.encoder_fit, settings.fit.seed, folder)
-    after = retrieval(own.model.eval(), some, texts, prompts)
+    after = retrieval(own.model.eval(), some, texts, prompts).to_json()
     set_seed(settings.fit.seed)  # what the classifier learns next must not depend on how much was drawn here
-    for name, one in after.to_json().items():
-        if name != "products" and one is not None:
-            tell(
-                f"encoder, {name.replace('_', ' ')} on {len(some)} held-back products: {before.to_json()[name]} → {one}"
-            )
+    for name in MEANING:
+        if after[name] is not None:
+            shown = name.replace("_", " ")
+            tell(f"encoder, {shown} on {len(some)} held-back products: {before[name]} → {after[name]}")
     return {
         "name": own.backbone.name,
         "licence": own.backbone.licence,
         "pairs": {
-            kind: {"found": len(some), "used": sum(map(len, own.batches[kind]))} for kind, some in own.pairs.items()
+            kind: {"found": len(found), "used": sum(map(len, own.batches[kind]))} for kind, found in own.pairs.items()
         },
-        "held_back": {"before": before.to_json(), "after": after.to_json()},
+        "held_back": {"before": before, "after": after},
     }
 
 

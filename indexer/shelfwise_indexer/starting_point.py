@@ -41,7 +41,9 @@ class StartingPoint:
         """Load what the settings name, or what is gone on from."""
         titles = [product.title for product in train_part]
         before = start or teacher
-        backbone = _going_on(before) if before else resolve(settings.backbone, titles)
+        backbone = (
+            Backbone.of_bundle(before, "backbone", "checkpoint") if before else resolve(settings.backbone, titles)
+        )
         trunk = load_trunk(backbone.source, settings.max_tokens, device=device)
         thinned: Thinned | None = None
         if teacher:
@@ -63,7 +65,7 @@ class StartingPoint:
     @property
     def embedder(self) -> SentenceTransformer:
         """What gives the embedding."""
-        return self.encoder or self.trunk
+        return self.trunk if self.encoder is None else self.encoder
 
     @property
     def dimension(self) -> int:
@@ -92,9 +94,3 @@ class StartingPoint:
         if teacher and self.thinned:
             about["distilled_from"] = self.thinned.to_json(teacher, self.trunk, digest)
         return about
-
-
-def _going_on(start: Bundle) -> Backbone:
-    """A bundle's trunk, known by the name of the backbone that it came from and by the bundle's version."""
-    was = start.info["backbone"]
-    return Backbone(f"{was['name'].split('@')[0]}@{start.version}", str(start.path / "checkpoint"), was["licence"])

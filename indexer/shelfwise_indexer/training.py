@@ -152,11 +152,12 @@ def train(
         settle(model, learned, unseen, settings.lexical, settings.fit.seed)
         model.encoder = models.encoder
         everything = validation is None and settings.use_held_back and bool(held_back)
-        info = runtime_settings(models.embedder, settings) | models.to_json(teacher, digest)
+        about = models.to_json(teacher, digest)
         if settings.dimension not in (None, models.dimension):
-            info["embedding"] = cut_model(model, learned, unseen, settings.dimension).to_json()
-            info["dimension"] = settings.dimension
-        info |= {
+            about["embedding"] = cut_model(model, learned, unseen, settings.dimension).to_json()
+        info = {
+            **runtime_settings(model.embedder, settings),
+            **about,
             **({ENCODER: learnt} if learnt else {}),
             "taxonomy": taxonomy.hash,
             "data": {
@@ -184,8 +185,9 @@ def train(
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
     products, losses = (len(train_part), labelled.unlabelled), losses_of(written.info)
-    rejected, about = labelled.rejected, written.info.get(ENCODER)
-    return Trained(folder, written.version, scores, *products, rejected, losses, about)
+    return Trained(
+        folder, written.version, scores, *products, labelled.rejected, losses, encoder=written.info.get(ENCODER)
+    )
 
 
 def _check_choices(
