@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from shelfwise.bundle import MODEL_FILES, Bundle, content_version
 from shelfwise.errors import UsageError
 from shelfwise.machine import tell
+from shelfwise.processor import CORE
 from shelfwise.product import Product
 from shelfwise_indexer.catalogue import Rejected, read
 from shelfwise_indexer.cut import (
@@ -104,7 +105,7 @@ def _write(bundle: Bundle, axes: Floats, staging: Path) -> None:
             shutil.copytree(source, staging / name)
         elif source.exists():
             shutil.copy2(source, staging / name)
-    graph = ov.Core().read_model(str(bundle.path / MODEL_FILES[0]))
+    graph = CORE.read_model(str(bundle.path / MODEL_FILES[0]))
     write_runtime(shorter(graph, axes), Tokenizer.from_file(str(bundle.path / "tokenizer.json")), staging)
     if (staging / "checkpoint").is_dir():
         checkpoint = staging / "checkpoint" / (ENCODER if bundle.info.get(ENCODER) else "")

@@ -11,6 +11,7 @@ import io
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openvino as ov
@@ -18,6 +19,7 @@ import openvino as ov
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import MODEL, Integers
 from shelfwise.errors import ShelfwiseError
+from shelfwise.processor import CORE
 from shelfwise_indexer.graph import before, number_operations
 
 SMOOTHING = 0.85  # how far outliers move to the weights; see docs/decisions/011
@@ -37,7 +39,14 @@ def quantize(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared: 
     :param spared: those products that read an activation function stay exact; most of the loss comes from them.
     :raises CompressionError: the library cannot take the backbone's graph.
     """
-    model = ov.Core().read_model(bundle.path / MODEL)
+    # The library makes runtimes of its own and drops them, which may leave the thread it works in without a stack
+    # for signals (docs/decisions/016): never this one.
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(_quantized, bundle, batches, spared).result()
+
+
+def _quantized(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared: bool) -> ov.Model:
+    model = CORE.read_model(bundle.path / MODEL)
     with contextlib.redirect_stdout(io.StringIO()):  # its log and its bars, which would be among a command's results
         nncf = _library()
         try:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from shelfwise import compressed
-from shelfwise.processor import has_bf16
+from shelfwise.processor import CORE, has_bf16
 
 if TYPE_CHECKING:
     from shelfwise.bundle import Bundle
@@ -134,13 +134,13 @@ class Encoder:
 
 def network(folder: Path, name: str = MODEL) -> ov.Model:
     """A folder's model; its weights stay on disk until they are asked for."""
-    return ov.Core().read_model(str(folder / name))
+    return CORE.read_model(str(folder / name))
 
 
 def compiled(model: ov.Model, arithmetic: Arithmetic) -> ov.CompiledModel:
     """A model, made ready for this processor."""
     hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": arithmetic}
-    return ov.Core().compile_model(model, "CPU", hints)
+    return CORE.compile_model(model, "CPU", hints)
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int) -> Integers:

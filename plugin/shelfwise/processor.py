@@ -2,10 +2,14 @@
 
 import openvino as ov
 
+# One for the whole process, and never let go of: a second one would leave the thread's stack for signals in memory that
+# is given back once both are gone, and the next Ctrl-C would be a segmentation fault (docs/decisions/016).
+CORE = ov.Core()
+
 
 def capabilities() -> list[str]:
     """What the runtime's plug-in for this processor can do, sorted."""
-    return sorted(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    return sorted(CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def has_bf16() -> bool:
