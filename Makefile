@@ -3,7 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UV := UV_PYTHON=$(PYTHON) UV_PYTHON_DOWNLOADS=never .uv/bin/uv
-TEST_ENV := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false SHELFWISE_REQUIRE_ES=1
+# Two processes with a server each; one thread of torch in each, as threads that wait for a core spin.
+WORKERS ?= 2
+TEST_ENV := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 SHELFWISE_REQUIRE_ES=1
+PYTEST := $(TEST_ENV) $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: setup demo test test-8 quick lint bench bench-scale clean
 
@@ -23,12 +26,12 @@ demo: setup
 	@HF_HUB_OFFLINE=1 $(BIN)/shelfwise demo
 
 test: setup lint
-	$(TEST_ENV) $(BIN)/pytest
+	$(PYTEST)
 
 # The same tests that ask a server, against Elasticsearch 8.19.8 with the client of that line.
 test-8: setup
 	@$(UV) pip install -q --target .venv/client-8 --upgrade 'elasticsearch>=8.19,<9'
-	PYTHONPATH=$(CURDIR)/.venv/client-8 SHELFWISE_TEST_ES_VERSION=8.19.8 $(TEST_ENV) $(BIN)/pytest -m es
+	PYTHONPATH=$(CURDIR)/.venv/client-8 SHELFWISE_TEST_ES_VERSION=8.19.8 $(PYTEST) -m es
 
 quick: setup
 	$(BIN)/pytest -m 'not es and not model'

@@ -94,5 +94,6 @@ class _ElasticsearchWasAsked:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if os.environ.get("SHELFWISE_REQUIRE_ES") == "1":
+    counts = not hasattr(config, "workerinput")  # several processes are counted where their reports come together
+    if counts and os.environ.get("SHELFWISE_REQUIRE_ES") == "1":
         config.pluginmanager.register(_ElasticsearchWasAsked())

@@ -288,6 +288,7 @@ def test_without_a_port_the_next_free_one_is_taken_and_said(folder, monkeypatch)
         ),  # beyond the largest pid of Linux
         json.dumps({"url": "http://127.0.0.1:1", "version": "9.4.3", "pid": os.getpid()}),  # alive, but another process
     ],
+    ids=["empty", "cut off", "no object", "no process", "another process"],
 )
 def test_the_state_of_a_server_that_is_gone_is_no_server_and_stop_removes_it(folder, state):
     (folder / "server.json").write_text(state)
