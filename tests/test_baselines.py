@@ -1,8 +1,5 @@
 """Baselines: each on the split that train makes, scored as train scores."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ from hand_bundle import write_hand_bundle
 from shelfwise_indexer import baselines
 from shelfwise_indexer.baselines import Task, compare
 from shelfwise_indexer.preparation import TrainingError, parts, read_labelled
+from test_cli import runner_here
 from tiny_backbone import write_tiny_backbone
 
 pytestmark = pytest.mark.model
@@ -152,16 +150,8 @@ def test_the_table_has_a_line_a_row_below_its_heads(files):
 
 def test_the_command_prints_one_object_and_writes_it(files, tmp_path):
     catalogue, validation, backbone = files
-    command = [
-        Path(sys.executable).parent / "shelfwise",
-        "evaluate",
-        "baselines",
-        catalogue,
-        "--validation",
-        validation,
-    ]
-    command += ["--backbone", backbone, "--out", tmp_path / "rows.json"]
-    ran = subprocess.run(command, capture_output=True, env=os.environ, check=True)
-    [line] = ran.stdout.splitlines()
-    assert orjson.loads(line) == orjson.loads((tmp_path / "rows.json").read_bytes())
-    assert b"majority class: mean weighted F1" in ran.stderr
+    options = ("--validation", validation, "--backbone", backbone, "--out", "rows.json")
+    ran = runner_here(tmp_path)("evaluate", "baselines", catalogue, *options)
+    assert ran.status == 0
+    assert ran.lines == [orjson.loads((tmp_path / "rows.json").read_bytes())]
+    assert "majority class: mean weighted F1" in ran.err

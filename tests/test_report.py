@@ -1,11 +1,7 @@
 """The report page: what it shows, and that a shop's text can do nothing in it."""
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import orjson
@@ -18,6 +14,7 @@ from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.charts import Axis, Curve, curve_chart, logarithmic_axis
 from shelfwise_indexer.cli_evaluate import evaluate
 from shelfwise_indexer.report import Epoch, ReportData, report_page, write_report_page
+from test_cli import runner_here
 
 MUGS, KETTLES, CASES = ("厨房", "杯子"), ("厨房", "水壶"), ("Phones", "Cases & <Covers>")
 ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -192,17 +189,8 @@ def test_the_command_measures_a_bundle_on_a_labelled_catalogue(tmp_path):
     lines = [{"id": id_, "title": title, "category": ["Kitchen", leaf]} for id_, title, leaf in rows]
     lines.append({"id": 5, "title": "no category"})
     (tmp_path / "labelled.jsonl").write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
-    command = [
-        Path(sys.executable).parent / "shelfwise",
-        "evaluate",
-        "classifier",
-        "labelled.jsonl",
-        "--bundle",
-        "bundle",
-    ]
-    ran = subprocess.run([*command, "--out", "page"], cwd=tmp_path, capture_output=True, env=os.environ, check=True)
-    [line] = ran.stdout.splitlines()
-    printed = orjson.loads(line)
+    ran = runner_here(tmp_path)("evaluate", "classifier", "labelled.jsonl", "--bundle", "bundle", "--out", "page")
+    [printed] = ran.lines
     assert (printed["products"], printed["levels"][1]["accuracy"]) == (4, 0.75)
     assert printed["report"] == "page/index.html"
     assert "blue mug" in (tmp_path / "page" / "index.html").read_text("utf-8")

@@ -14,7 +14,7 @@ from shelfwise_indexer.judgements import JudgementError, read_judgements
 from shelfwise_indexer.rerank_fit import RerankFitSettings, fit_reranker, label_scale, rerank_ndcg
 from shelfwise_indexer.rerank_lists import JudgedList, hold_back, read_lists
 from shelfwise_indexer.rerank_training import RerankSettings, train_reranker
-from test_cli import refused_in_one_line, runner
+from test_cli import refused_in_one_line, runner_here
 from tiny_backbone import write_tiny_backbone
 from tiny_cross_encoder import write_tiny_cross_encoder
 
@@ -148,7 +148,7 @@ def test_a_training_gives_a_reranker_that_is_the_same_again(files, backbone, tmp
 @pytest.mark.model
 class TestCommandLine:
     def test_train_then_export_its_checkpoint(self, files, backbone):
-        run = runner(files)
+        run = runner_here(files)
         common = ["--catalogue", "catalogue.jsonl", "--backbone", backbone, "--epochs", 1, "--max-tokens", 16]
         ran = run("rerank", "train", "judged.jsonl", *common, "--out", "reranker", "--blend", 0.5)
         assert ran.status == 0, ran.err
@@ -164,7 +164,7 @@ class TestCommandLine:
 
     def test_a_cross_encoder_is_exported_and_a_backbone_is_refused(self, tmp_path, backbone):
         write_tiny_cross_encoder(tmp_path / "model", COLOURS)
-        run = runner(tmp_path)
+        run = runner_here(tmp_path)
         ran = run("rerank", "export", "model", "--out", "reranker", "--text-fields", "title,color:4")
         assert ran.status == 0, ran.err
         assert ran.lines[0]["max_tokens"] == 64
@@ -174,7 +174,7 @@ class TestCommandLine:
         assert "was never trained to score pairs" in refused.err.splitlines()[-1]
 
     def test_what_cannot_be_is_one_line(self, files):
-        run = runner(files)
+        run = runner_here(files)
         assert refused_in_one_line(run("rerank", "train", "none.jsonl", "--catalogue", "c", "--out", "r"), "none.jsonl")
         (files / "full").mkdir()
         (files / "full" / "notes").write_text("mine")
@@ -188,7 +188,7 @@ class TestCommandLine:
     def test_bad_judgements_are_named_and_the_rest_is_learnt(self, files, backbone):
         with (files / "judged.jsonl").open("ab") as file:
             file.write(b"\n{nope")
-        ran = runner(files)(
+        ran = runner_here(files)(
             *("rerank", "train", "judged.jsonl", "--catalogue", "catalogue.jsonl", "--out", "r"),
             *("--backbone", backbone, "--epochs", 1, "--max-tokens", 16),
         )

@@ -125,6 +125,7 @@ def test_a_catalogue_of_some_of_the_teachers_categories_gives_a_student_of_all(t
     """And both ways to a smaller bundle go together."""
     some = write(tmp_path / "c.jsonl", [(title, path) for title, path in TITLES if path != "Home > Mugs"])
     short = replace(settings, dimension=8, distil=DistilSettings(layers=1), fit=replace(settings.fit, epochs=1))
+    short = replace(short, use_held_back=False)
     bundle = Bundle.load(train(some, tmp_path / "b", settings=short, teacher=teacher).bundle)
     assert (bundle.taxonomy, bundle.dimension) == (teacher.taxonomy, 8)
     assert (bundle.info["distilled_from"]["layers"], bundle.info["embedding"]["full"]) == (1, 32)

@@ -74,10 +74,20 @@ def train(
     shelfwise train catalogue.jsonl --out short --dimension 128
     shelfwise train catalogue.jsonl --out two --backbone english --encoder english --events events.jsonl
     """
-    from shelfwise.bundle import Bundle
-    from shelfwise_indexer.config import show_config as shown
-    from shelfwise_indexer.training import train as train_bundle
+    if distil and (start or backbone or encoder):
+        raise UsageError(
+            "--distil goes without --from, --backbone and --encoder: a student starts from its teacher's own layers"
+        )
+    if layers and not distil:
+        raise UsageError("--layers is of a student: give --distil BUNDLE with it")
+    if not show_config and (catalogue is None or out is None):
+        raise UsageError(
+            "give a catalogue and a folder for the bundle, as `shelfwise train catalogue.jsonl --out bundle`"
+        )
+    from shelfwise.bundle import Bundle  # from here on it takes seconds
 
+    before = Bundle.load(start) if start else None
+    teacher = Bundle.load(distil) if distil else None
     given = {
         "backbone": backbone,
         "encoder": encoder,
@@ -85,24 +95,16 @@ def train(
         "dimension": dimension,
         "auto_accept_precision": auto_accept_precision,
     }
-    if distil and (start or backbone or encoder):
-        raise UsageError(
-            "--distil goes without --from, --backbone and --encoder: a student starts from its teacher's own layers"
-        )
-    if layers and not distil:
-        raise UsageError("--layers is of a student: give --distil BUNDLE with it")
-    before = Bundle.load(start) if start else None
-    teacher = Bundle.load(distil) if distil else None
     settings = _settings(config, before or teacher, text_fields, epochs, seed, multi_label, given)
     if layers:
         settings = replace(settings, distil=replace(settings.distil, layers=layers))
-    if show_config:
+    if show_config or catalogue is None or out is None:
+        from shelfwise_indexer.config import show_config as shown
+
         click.echo(shown(settings), nl=False)
         return
-    if catalogue is None or out is None:
-        raise UsageError(
-            "give a catalogue and a folder for the bundle, as `shelfwise train catalogue.jsonl --out bundle`"
-        )
+    from shelfwise_indexer.training import train as train_bundle
+
     trained = train_bundle(catalogue, out, validation, settings, start=before, teacher=teacher, events=events)
     if os.environ.get("RANK", "0") == "0":  # `accelerate launch` runs this in every process
         emit(trained.to_json())
