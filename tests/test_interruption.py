@@ -20,7 +20,7 @@ INTERRUPTED = """
     except KeyboardInterrupt:
         print("interrupted")
 """
-TWO_CORES = """
+TWO_MODELS = """
     from shelfwise.bundle import Bundle
     first, second = Bundle.load({path!r}).encoder, Bundle.load({path!r}).encoder
     first.encode_queries(["mug"]), second.encode_queries(["mug"])
@@ -43,7 +43,7 @@ QUANTIZED = """
 """
 
 
-@pytest.mark.parametrize("loaded", [TWO_CORES, OTHER_THREAD, QUANTIZED], ids=["two", "other-thread", "quantized"])
+@pytest.mark.parametrize("loaded", [TWO_MODELS, OTHER_THREAD, QUANTIZED], ids=["two", "other-thread", "quantized"])
 def test_ctrl_c_interrupts_after_models_were_let_go_of(loaded, tmp_path):
     bundle = write_hand_bundle(tmp_path / "bundle", {"mug": (1.0, 0.0), "green": (0.0, 1.0)})
     program = textwrap.dedent(loaded).format(path=str(bundle.path)) + textwrap.dedent(INTERRUPTED)

@@ -5,17 +5,16 @@ import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
-import numpy as np
 import orjson
 import pytest
 import torch
 
+from as_trained import assert_exported_as_trained
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.distillation import DistilSettings, mixed_loss
-from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.preparation import TrainingError
@@ -96,14 +95,7 @@ def test_a_student_files_products_as_its_teacher_does(student, teacher):
 
 
 def test_the_exported_student_gives_what_its_checkpoint_gives(student):
-    model = load_checkpoint(student).eval()
-    tokens = model.trunk.tokenizer(TEXTS[:3], padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        outputs = model(tokens["input_ids"], tokens["attention_mask"])
-    encoded = student.encoder.encode_documents(TEXTS[:3])
-    expected = (outputs["logits"] / student.info["temperature"]).softmax(-1).numpy()
-    np.testing.assert_allclose(encoded.vectors, outputs["embedding"].numpy(), atol=1e-4)
-    np.testing.assert_allclose(encoded.probabilities, expected, atol=1e-4)
+    assert_exported_as_trained(student, TEXTS[:3])
 
 
 def test_what_was_lost_is_stated_in_the_output_the_bundle_and_the_page(trained, student, teacher):

@@ -84,7 +84,7 @@ def train(
         raise UsageError(
             "give a catalogue and a folder for the bundle, as `shelfwise train catalogue.jsonl --out bundle`"
         )
-    from shelfwise.bundle import Bundle  # from here on it takes seconds
+    from shelfwise.bundle import Bundle
 
     before = Bundle.load(start) if start else None
     teacher = Bundle.load(distil) if distil else None
@@ -95,6 +95,7 @@ def train(
         "dimension": dimension,
         "auto_accept_precision": auto_accept_precision,
     }
+    # What can be refused without the libraries of training was: they take seconds to load.
     settings = _settings(config, before or teacher, text_fields, epochs, seed, multi_label, given)
     if layers:
         settings = replace(settings, distil=replace(settings.distil, layers=layers))
