@@ -20,7 +20,7 @@ from shelfwise_indexer.compress import CompressSettings, Loss, compress
 from shelfwise_indexer.export import export
 from shelfwise_indexer.graph import before
 from shelfwise_indexer.lexical import LexicalHead
-from shelfwise_indexer.memory import MemoryHead, MemorySettings
+from shelfwise_indexer.memory import BLOCK, MemoryHead, MemorySettings
 from shelfwise_indexer.model import ShelfModel, load_trunk
 from shelfwise_indexer.packing import runtime_settings
 from shelfwise_indexer.quantization import CompressionError, quantize
@@ -87,14 +87,15 @@ def test_it_finds_what_the_exact_model_finds(bundle, exact, capsys):
     assert (fast.vectors * exact.vectors).sum(axis=1).min() > 0.99
     assert (fast.vectors != exact.vectors).any()
     np.testing.assert_allclose(np.linalg.norm(fast.vectors, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(fast.probabilities, exact.probabilities, atol=0.05)
+    # Its memory is of random directions in 32 dimensions, whose likeness integers blur more than that of products.
+    np.testing.assert_allclose(fast.probabilities, exact.probabilities, atol=0.1)
     assert Bundle.load(bundle.path).version == bundle.version
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.splitlines()) == 2
 
 
-def test_only_the_trunk_is_in_integers(bundle, batches):
+def test_only_the_trunk_and_the_likeness_to_what_is_remembered_are_in_integers(bundle, batches):
     def in_integers(model):
         """Operations of the trunk and of the heads that read integers, or numbers rounded to them."""
         trunk, all_ = before(model, "embedding"), before(model, "logits")
@@ -104,8 +105,10 @@ def test_only_the_trunk_is_in_integers(bundle, batches):
 
     whole, spared = (in_integers(quantize(bundle, batches, spared)) for spared in (False, True))
     assert len(whole[0]) > len(spared[0]) > 0
-    assert not whole[1]
-    assert not spared[1]
+    for _, heads in (whole, spared):
+        [likeness] = (one for one in heads if one.get_type_name() == "MatMul")
+        assert likeness.get_output_partial_shape(0)[1].get_length() == 3 * BLOCK  # three products, each of its own leaf
+        assert {one.get_type_name() for one in heads} <= {"MatMul", "Convert", "Multiply", "Subtract"}
 
 
 def _reads_integers(operation):

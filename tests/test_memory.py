@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
+from shelfwise_indexer.memory import BLOCK, LEAST, MemoryHead, MemorySettings, fit_mixing, remembered
 
 pytestmark = pytest.mark.model
 
@@ -14,9 +14,9 @@ ONES = np.ones(3, np.float32)
 LABELS = np.array([[1, 0, 0], [0, 1, 0], [0, 0.5, 0.5]], np.float32)
 
 
-def flat_head(leaves=3):
+def flat_head(leaves=3, width=2):
     """Every leaf is as probable as the others."""
-    head = LinearHead(2, leaves, 0.0).eval()
+    head = LinearHead(width, leaves, 0.0).eval()
     torch.nn.init.zeros_(head.output.weight)
     torch.nn.init.zeros_(head.output.bias)
     return head
@@ -39,6 +39,58 @@ def test_with_several_labels_each_gets_the_whole_vote():
     settings = MemorySettings(share=0.5, sharpness=100.0)
     got = read(MemoryHead(flat_head(), KEYS, LABELS, settings, ONES, multi_label=True), [1.0, 1.0]).sigmoid()[0]
     assert got.numpy() == pytest.approx([0.25, 0.75, 0.75], abs=1e-3)
+
+
+def vote_by_vote(pooled, keys, labels, settings, standing, multi_label):
+    """What a memory says of one text, every vote for itself; the linear head says the same of every leaf."""
+    pooled = pooled / np.linalg.norm(pooled)
+    keys = keys / np.linalg.norm(keys, axis=1, keepdims=True)
+    voices = standing * np.exp(settings.sharpness * keys @ pooled)
+    voices /= voices.sum()
+    votes = labels > 0 if multi_label else labels
+    own = 0.5 if multi_label else 1 / labels.shape[1]
+    return (1 - settings.share) * own + settings.share * voices @ votes
+
+
+def many(leaves=7, products=60):
+    """Leaves of 0, 1, a block, a block and one, and many products, some products in two."""
+    drawn = np.random.default_rng(0)
+    leaf = np.concatenate([[1], [2] * BLOCK, [3] * (BLOCK + 1), drawn.integers(4, leaves, products)])
+    labels = np.eye(leaves, dtype=np.float32)[drawn.permutation(leaf)]
+    labels[::9, 5] = labels[::9].max(axis=1)
+    labels /= labels.sum(axis=1, keepdims=True)
+    keys = drawn.normal(size=(len(labels), 3)).astype(np.float32)
+    return keys, labels, drawn.integers(1, 5, len(labels)).astype(np.float32)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_votes_in_blocks_are_the_votes_one_by_one(multi_label):
+    keys, labels, standing = many()
+    settings = MemorySettings(share=0.7, sharpness=3.0)
+    head = MemoryHead(flat_head(7, 3), torch.from_numpy(keys), labels, settings, standing, multi_label)
+    for text in np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32):
+        got = read(head, text.tolist())[0]
+        got = got.sigmoid() if multi_label else got.exp()
+        expected = vote_by_vote(text, keys, labels, settings, standing, multi_label)
+        assert got.numpy() == pytest.approx(np.minimum(expected, 1 - LEAST), abs=1e-5)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_memory_is_read_back_also_from_before_there_were_blocks(multi_label):
+    keys, labels, standing = many()
+    head = MemoryHead(flat_head(7, 3), torch.from_numpy(keys), labels, MemorySettings(share=0.3), standing, multi_label)
+    product, leaf = map(torch.from_numpy, np.nonzero(labels))
+    old = {name: value for name, value in head.state_dict().items() if name.startswith(("linear", "mixing"))} | {
+        "keys": torch.nn.functional.normalize(torch.from_numpy(keys), dim=-1),
+        "product": product,
+        "leaf": leaf,
+        "votes": torch.ones(len(leaf)) if multi_label else torch.from_numpy(labels)[product, leaf],
+        "standing": torch.from_numpy(standing).log(),
+    }
+    text = [0.5, -1.0, 2.0]
+    for state in (head.state_dict(), old):
+        again = MemoryHead.of_state(state, multi_label).eval()
+        torch.testing.assert_close(read(again, text), read(head, text))
 
 
 def test_a_share_of_nothing_is_the_linear_head():

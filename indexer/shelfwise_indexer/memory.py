@@ -22,6 +22,8 @@ from shelfwise_indexer.least import cross_entropy, minimise, that_say
 
 Integers = npt.NDArray[np.int64]
 LEAST = 1e-7  # a probability, so that its logarithm is finite
+BLOCK = 4  # votes for one leaf that are added up at once; more would leave more places of a rare leaf's block empty
+SILENT = -1e4  # the logarithm of a voice that is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class MemorySettings:
 
 class MemoryHead(nn.Module):
     """The probabilities of a linear head and the votes of remembered products, mixed; as logits.
+
+    Remembered products lie sorted by leaf, so that BLOCK votes are added up at once: gathering and scattering every
+    single one took more of a pass than half the trunk did. Blocks are filled up with products that have no voice, and
+    one of several leaves lies there once for each.
 
     :param keys: float [m, width], what the linear head reads of each remembered product.
     :param labels: float32 [m, leaves] as shares.
@@ -56,29 +62,40 @@ class MemoryHead(nn.Module):
         super().__init__()
         self.linear = linear
         self.multi_label = multi_label
-        product, leaf = np.nonzero(labels)
-        votes = np.ones(len(leaf), dtype=np.float32) if multi_label else labels[product, leaf]
-        self.register_buffer("keys", nn.functional.normalize(keys.float(), dim=-1))
-        self.register_buffer("product", torch.from_numpy(product.astype(np.int64)))
-        self.register_buffer("leaf", torch.from_numpy(leaf.astype(np.int64)))
-        self.register_buffer("votes", torch.from_numpy(votes))
-        self.register_buffer("standing", torch.from_numpy(np.log(standing)))
-        self.register_buffer("mixing", torch.tensor([settings.share, settings.sharpness, 1.0]))
+        leaf, product = np.nonzero(labels.T)
+        share = labels[product, leaf]
+        place, leaf_of_block = _blocks(np.bincount(leaf, minlength=labels.shape[1]))
+        size = BLOCK * len(leaf_of_block)
+        buffers = {
+            "keys": torch.zeros(size, keys.shape[1]),
+            "standing": torch.full((size,), SILENT),
+            "votes": torch.ones(size),
+        }
+        buffers["keys"][place] = nn.functional.normalize(keys.float().cpu(), dim=-1)[product]
+        buffers["standing"][place] = torch.from_numpy(np.log(standing[product] * share))
+        if multi_label:
+            buffers["votes"][place] = torch.from_numpy(1 / share)
+        buffers["leaf"] = torch.from_numpy(leaf_of_block)
+        buffers["mixing"] = torch.tensor([settings.share, settings.sharpness, 1.0])
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer)
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor], multi_label: bool) -> "MemoryHead":
         """The head whose `state_dict` this is."""
         leaves, width = state["linear.output.weight"].shape
-        head = cls(
-            LinearHead(width, leaves, 0.0),
-            state["keys"],
-            np.zeros((len(state["keys"]), leaves), dtype=np.float32),
-            MemorySettings(),
-            np.ones(len(state["keys"]), dtype=np.float32),
-            multi_label,
-        )
-        for name in ("product", "leaf", "votes"):
-            head.register_buffer(name, state[name])
+        linear, nothing = LinearHead(width, leaves, 0.0), np.zeros((0, leaves), dtype=np.float32)
+        if "product" in state:  # of a bundle from before votes lay in blocks: one vote a product and leaf
+            labels = np.zeros((len(state["keys"]), leaves), dtype=np.float32)
+            labels[state["product"].cpu().numpy(), state["leaf"].cpu().numpy()] = state["votes"].cpu().numpy()
+            labels /= labels.sum(axis=1, keepdims=True)
+            standing = state["standing"].exp().cpu().numpy()
+            head = cls(linear, state["keys"], labels, MemorySettings(), standing, multi_label)
+            state = head.state_dict() | {name: state[name] for name in state if name.startswith(("linear.", "mixing"))}
+        else:
+            head = cls(linear, state["keys"][:0], nothing, MemorySettings(), nothing[:, 0], multi_label)
+            for name in ("keys", "standing", "votes", "leaf"):
+                head.register_buffer(name, state[name])
         head.load_state_dict(state)
         return head
 
@@ -93,18 +110,34 @@ class MemoryHead(nn.Module):
 
     def mixed(self, pooled: Tensor, own: Tensor, mixing: Tensor) -> Tensor:
         """The output for the linear head's logits; `mixing` is share, sharpness, and those logits' temperature."""
-        keys, product, leaf = (cast(Tensor, getattr(self, name)) for name in ("keys", "product", "leaf"))
+        keys, leaf = cast(Tensor, self.keys), cast(Tensor, self.leaf)
         share, sharpness, temperature = mixing.unbind()
         own = own / temperature
         alike = nn.functional.normalize(pooled, dim=-1) @ keys.T
-        voices = (sharpness * alike + cast(Tensor, self.standing)).softmax(-1)[:, product] * cast(Tensor, self.votes)
+        voices = (sharpness * alike + cast(Tensor, self.standing)).softmax(-1)
+        if self.multi_label:
+            voices = voices * cast(Tensor, self.votes)
         # Sizes written out: OpenVINO would take this expansion to (n, -1) and a decoder's view as (n, -1) for one.
-        voted: Tensor = torch.zeros_like(own).scatter_add(1, leaf.expand(own.shape[0], len(leaf)), voices)
+        texts, blocks = own.shape[0], len(leaf)
+        of_blocks = voices.reshape(texts, BLOCK, blocks).sum(1)
+        voted: Tensor = torch.zeros_like(own).scatter_add(1, leaf.expand(texts, blocks), of_blocks)
         if self.multi_label:
             mixed: Tensor = ((1 - share) * own.sigmoid() + share * voted).clamp(LEAST, 1 - LEAST)
             return (mixed / (1 - mixed)).log()
         mixed = (1 - share) * own.softmax(-1) + share * voted
         return mixed.clamp_min(LEAST).log()
+
+
+def _blocks(sizes: Integers) -> tuple[Integers, Integers]:
+    """Where the members of each leaf lie, leaf by leaf (int64 [members]), and the leaf of each block (int64 [blocks]).
+
+    The n-th members of all blocks lie side by side, then the next ones: so they are added up as rows.
+    """
+    blocks = -(-sizes // BLOCK)
+    leaf_of_block = np.repeat(np.arange(len(sizes)), blocks)
+    first = np.cumsum(blocks) - blocks
+    member = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return member % BLOCK * len(leaf_of_block) + np.repeat(first, sizes) + member // BLOCK, leaf_of_block
 
 
 def fit_mixing(head: MemoryHead, pooled: Tensor, labels: Tensor) -> None:

@@ -2,8 +2,8 @@
 
 Post-training and static: the scales of weights and activations come from sample texts, once. Before that the outliers
 of some channels are moved from the activations to the weights (Xiao et al., "SmoothQuant: Accurate and Efficient
-Post-Training Quantization for Large Language Models", ICML 2023). The categories' part stays exact: it is small, and
-compares things by how alike they are.
+Post-Training Quantization for Large Language Models", ICML 2023). Of the categories' part only the likeness to the
+remembered products is in integers, a product as large as a layer; the rest is small and stays exact.
 """
 
 import contextlib
@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openvino as ov
+from safetensors import safe_open
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import MODEL, Integers
 from shelfwise.errors import ShelfwiseError
 from shelfwise.processor import CORE
+from shelfwise_indexer.export import HEAD
 from shelfwise_indexer.graph import before, number_operations
 
 SMOOTHING = 0.85  # how far outliers move to the weights; see docs/decisions/011
@@ -55,7 +57,7 @@ def _quantized(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared
                 nncf.Dataset(batches),
                 model_type=nncf.ModelType.TRANSFORMER,
                 subset_size=len(batches),
-                ignored_scope=nncf.IgnoredScope(names=left_exact(model, spared), validate=False),
+                ignored_scope=nncf.IgnoredScope(names=left_exact(model, spared, places(bundle)), validate=False),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
                     disable_bias_correction=True,
                     smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=SMOOTHING),
@@ -68,11 +70,24 @@ def _quantized(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared
     return quantized
 
 
-def left_exact(model: ov.Model, spared: bool) -> list[str]:
+def places(bundle: Bundle) -> int:
+    """How many places for products the memory of a bundle has; 0: no memory, or no checkpoint beside the model."""
+    file = bundle.path / "checkpoint" / HEAD
+    if not file.is_file():
+        return 0
+    with safe_open(file, "numpy") as head:
+        names = set(head.keys())
+        return int(head.get_slice("keys").get_shape()[0]) if "keys" in names else 0
+
+
+def left_exact(model: ov.Model, spared: bool, remembered: int) -> list[str]:
     """Names of the operations that stay as they are.
 
-    Whatever the embedding does not come from (the heads, the remembered products, the words); what works on one row
-    for a text instead of one for each token; and attention itself, which the runtime computes in floats anyway.
+    Whatever the embedding does not come from (the heads, the words), but for the likeness to the remembered products;
+    what works on one row for a text instead of one for each token; and attention itself, which the runtime computes in
+    floats anyway.
+
+    :param remembered: places of the memory; the likeness to them has as many columns.
     """
     trunk = before(model, "embedding")
     floats = {
@@ -82,7 +97,16 @@ def left_exact(model: ov.Model, spared: bool) -> list[str]:
         or len(operation.get_output_partial_shape(0)) < ROWS_OF_TOKENS
         or (spared and any(given.get_node().get_type_name() in ACTIVATIONS for given in operation.input_values()))
     }
-    return sorted(floats | (before(model, "logits").keys() - trunk.keys()))
+    heads = {name: operation for name, operation in before(model, "logits").items() if name not in trunk}
+    likeness = {name for name, operation in heads.items() if _is_likeness(operation, remembered)}
+    return sorted(floats | (heads.keys() - likeness))
+
+
+def _is_likeness(operation: ov.Node, remembered: int) -> bool:
+    if operation.get_type_name() != "MatMul":
+        return False
+    shape = operation.get_output_partial_shape(0)
+    return len(shape) == ROWS_OF_TOKENS - 1 and bool(shape[1].get_max_length() == remembered)
 
 
 def _library() -> Any:
