@@ -1,9 +1,12 @@
 """The document encoder: another precision only where it was measured to pay and to find the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hand_bundle import add_hand_int8, write_hand_bundle
+from shelfwise.capacity import capacity
 from shelfwise.errors import UsageError
 from shelfwise.precision import Compared, Measured
 from shelfwise.processor import has_bf16
@@ -28,14 +31,21 @@ def found(bf16=2.0, int8=3.0, cosine=1.0, agreement=1.0):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """What a measurement would find; and how often one was made, on how many texts."""
+    """What a measurement would find; and of which precisions one was made, on how many texts."""
     calls = []
 
-    def set_to(found):
+    def set_to(found, instruction_sets=("amx",)):
+        def measure(encoders, texts, seconds):
+            calls.append((sorted(encoders), len(texts)))
+            return Measured(
+                {kind: speed for kind, speed in found.texts_per_second.items() if kind in encoders},
+                {kind: one for kind, one in found.compared.items() if kind in encoders},
+            )
+
+        machine = replace(capacity(), instruction_sets=instruction_sets)
+        monkeypatch.setattr(document_encoder, "capacity", lambda: machine)
         monkeypatch.setattr(document_encoder, "precisions", lambda bundle: KINDS)
-        monkeypatch.setattr(
-            document_encoder, "measure", lambda encoders, texts, seconds: calls.append(len(texts)) or found
-        )
+        monkeypatch.setattr(document_encoder, "measure", measure)
         return calls
 
     return set_to
@@ -57,8 +67,26 @@ def test_the_fastest_that_finds_the_same_is_used(bundle, measured, finding, chos
     encoder.encode(TEXTS)
     encoder.encode(TEXTS)
     assert len(calls) == 1
-    assert calls[0] <= ENOUGH
+    assert calls[0][1] <= ENOUGH
     assert f"encoding in {chosen}:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("finding", "chosen", "tried"),
+    [
+        (found(bf16=4.0), "int8", [["f32", "int8"]]),
+        (found(cosine=0.98), "bf16", [["f32", "int8"], sorted(KINDS)]),
+        (found(int8=1.0), "bf16", [["f32", "int8"], sorted(KINDS)]),
+    ],
+)
+def test_without_matrix_units_bf16_is_tried_only_where_integers_do_not_do(
+    bundle, measured, finding, chosen, tried, tmp_path
+):
+    calls = measured(finding, ("avx512", "avx512_bf16", "vnni"))
+    encoder = DocumentEncoder(bundle, choices=tmp_path)
+    encoder.encode(TEXTS)
+    assert encoder.precision == chosen
+    assert [kinds for kinds, _ in calls] == tried
 
 
 def test_a_second_run_need_not_measure(bundle, measured, tmp_path, capsys):

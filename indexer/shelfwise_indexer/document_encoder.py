@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from shelfwise.bundle import Bundle
+from shelfwise.capacity import capacity
 from shelfwise.encoder import Encoded, Encoder, Precision
 from shelfwise.machine import tell
 from shelfwise.precision import Measured, measure, precisions
@@ -75,12 +76,24 @@ class DocumentEncoder:
     def _measure(self, texts: Sequence[str], choice: Choice) -> None:
         if len(choice.precisions) == 1:
             return
-        encoders = self._loaded(choice.precisions)
-        found = measure(encoders, texts[:: max(1, len(texts) // SAMPLE)], ROUND_SECONDS)
+        sample = texts[:: max(1, len(texts) // SAMPLE)]
+        found = self._measured(first := _worth_trying(choice.precisions), sample)
+        if found.recommended != "int8" and len(first) < len(choice.precisions):
+            found = self._measured(choice.precisions, sample)
         self.precision = found.recommended
-        self._encoders = {self.precision: encoders[self.precision]}  # the others' memory is free again
+        self._encoders = {self.precision: self._encoder(self.precision)}  # the others' memory is free again
         choice.write(self.precision)
         tell(f"encoding in {self.precision}: {_said(found)}")
+
+    def _measured(self, kinds: Sequence[Precision], sample: Sequence[str]) -> Measured:
+        return measure(self._loaded(kinds), sample, ROUND_SECONDS)
+
+
+def _worth_trying(kinds: Sequence[Precision]) -> Sequence[Precision]:
+    """Without matrix units bf16 is no faster than integers, and need not be loaded where those do."""
+    if "int8" not in kinds or "amx" in capacity().instruction_sets:
+        return kinds
+    return [kind for kind in kinds if kind != "bf16"]
 
 
 def _said(found: Measured) -> str:
