@@ -14,6 +14,7 @@ product is accepted without a person, and how well the confidence tells it from 
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -121,8 +122,9 @@ def without_some_categories(products: list[Product], share: float, seed: int) ->
 
 
 def parameters(bundle: Bundle) -> int:
-    """Numbers in the exported model."""
-    return (bundle.path / "model.bin").stat().st_size // 4
+    """Numbers in the exported model, the remembered products' integers among them."""
+    operations = bundle.network.get_ordered_ops()
+    return sum(math.prod(one.shape) for one in operations if one.get_type_name() == "Constant")
 
 
 def main() -> None:

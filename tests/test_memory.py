@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.memory import BLOCK, LEAST, MemoryHead, MemorySettings, fit_mixing, remembered
+from shelfwise_indexer.memory import BLOCK, LEAST, SILENT, MemoryHead, MemorySettings, fit_mixing, remembered
 
 pytestmark = pytest.mark.model
 
@@ -45,6 +45,8 @@ def vote_by_vote(pooled, keys, labels, settings, standing, multi_label):
     """What a memory says of one text, every vote for itself; the linear head says the same of every leaf."""
     pooled = pooled / np.linalg.norm(pooled)
     keys = keys / np.linalg.norm(keys, axis=1, keepdims=True)
+    scale = np.abs(keys).max(axis=1, keepdims=True) / 127
+    keys = np.round(keys / scale) * scale  # in eight bits
     voices = standing * np.exp(settings.sharpness * keys @ pooled)
     voices /= voices.sum()
     votes = labels > 0 if multi_label else labels
@@ -73,6 +75,15 @@ def test_votes_in_blocks_are_the_votes_one_by_one(multi_label):
         got = got.sigmoid() if multi_label else got.exp()
         expected = vote_by_vote(text, keys, labels, settings, standing, multi_label)
         assert got.numpy() == pytest.approx(np.minimum(expected, 1 - LEAST), abs=1e-5)
+
+
+def test_eight_bits_change_a_cosine_by_thousandths():
+    drawn = torch.Generator().manual_seed(0)
+    keys, texts = (torch.nn.functional.normalize(torch.randn(500, 384, generator=drawn), dim=-1) for _ in range(2))
+    labels, settings = np.eye(500, dtype=np.float32), MemorySettings()
+    head = MemoryHead(flat_head(500, 384), keys, labels, settings, np.ones(500, np.float32))
+    kept = (head.keys * head.scale)[head.standing > SILENT]
+    torch.testing.assert_close(texts @ kept.T, texts @ keys.T, atol=3e-3, rtol=0)
 
 
 @pytest.mark.parametrize("multi_label", [False, True])

@@ -23,6 +23,7 @@ from shelfwise_indexer.least import cross_entropy, minimise, that_say
 Integers = npt.NDArray[np.int64]
 LEAST = 1e-7  # a probability, so that its logarithm is finite
 BLOCK = 4  # votes for one leaf that are added up at once; more would leave more places of a rare leaf's block empty
+LARGEST = 127  # of eight bits
 SILENT = -1e4  # the logarithm of a voice that is none
 
 
@@ -42,7 +43,8 @@ class MemoryHead(nn.Module):
 
     Remembered products lie sorted by leaf, so that BLOCK votes are added up at once: gathering and scattering every
     single one took more of a pass than half the trunk did. Blocks are filled up with products that have no voice, and
-    one of several leaves lies there once for each.
+    one of several leaves lies there once for each. Their embeddings are kept in eight-bit integers, one scale each: a
+    query waits for them to be read from memory, and a cosine changes by some thousandths.
 
     :param keys: float [m, width], what the linear head reads of each remembered product.
     :param labels: float32 [m, leaves] as shares.
@@ -67,11 +69,13 @@ class MemoryHead(nn.Module):
         place, leaf_of_block = _blocks(np.bincount(leaf, minlength=labels.shape[1]))
         size = BLOCK * len(leaf_of_block)
         buffers = {
-            "keys": torch.zeros(size, keys.shape[1]),
+            "keys": torch.zeros(size, keys.shape[1], dtype=torch.int8),
+            "scale": torch.ones(size, 1),
             "standing": torch.full((size,), SILENT),
             "votes": torch.ones(size),
         }
-        buffers["keys"][place] = nn.functional.normalize(keys.float().cpu(), dim=-1)[product]
+        rounded, scale = _rounded(nn.functional.normalize(keys.float().cpu(), dim=-1))
+        buffers["keys"][place], buffers["scale"][place] = rounded[product], scale[product]
         buffers["standing"][place] = torch.from_numpy(np.log(standing[product] * share))
         if multi_label:
             buffers["votes"][place] = torch.from_numpy(1 / share)
@@ -94,7 +98,7 @@ class MemoryHead(nn.Module):
             state = head.state_dict() | {name: state[name] for name in state if name.startswith(("linear.", "mixing"))}
         else:
             head = cls(linear, state["keys"][:0], nothing, MemorySettings(), nothing[:, 0], multi_label)
-            for name in ("keys", "standing", "votes", "leaf"):
+            for name in ("keys", "scale", "standing", "votes", "leaf"):
                 head.register_buffer(name, state[name])
         head.load_state_dict(state)
         return head
@@ -110,11 +114,12 @@ class MemoryHead(nn.Module):
 
     def mixed(self, pooled: Tensor, own: Tensor, mixing: Tensor) -> Tensor:
         """The output for the linear head's logits; `mixing` is share, sharpness, and those logits' temperature."""
-        keys, leaf = cast(Tensor, self.keys), cast(Tensor, self.leaf)
+        keys, leaf = cast(Tensor, self.keys).float() * cast(Tensor, self.scale), cast(Tensor, self.leaf)
         share, sharpness, temperature = mixing.unbind()
         own = own / temperature
-        alike = nn.functional.normalize(pooled, dim=-1) @ keys.T
-        voices = (sharpness * alike + cast(Tensor, self.standing)).softmax(-1)
+        # Sharpened before they are compared: a factor after it would be worked into the keys, as floats.
+        alike = nn.functional.linear(sharpness * nn.functional.normalize(pooled, dim=-1), keys)
+        voices = (alike + cast(Tensor, self.standing)).softmax(-1)
         if self.multi_label:
             voices = voices * cast(Tensor, self.votes)
         # Sizes written out: OpenVINO would take this expansion to (n, -1) and a decoder's view as (n, -1) for one.
@@ -126,6 +131,12 @@ class MemoryHead(nn.Module):
             return (mixed / (1 - mixed)).log()
         mixed = (1 - share) * own.softmax(-1) + share * voted
         return mixed.clamp_min(LEAST).log()
+
+
+def _rounded(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Float [m, width] as integers, int8 [m, width], and the scale of each row, float32 [m, 1]."""
+    scale = keys.abs().amax(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny) / LARGEST
+    return (keys / scale).round().to(torch.int8), scale
 
 
 def _blocks(sizes: Integers) -> tuple[Integers, Integers]:

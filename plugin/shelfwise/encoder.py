@@ -139,7 +139,11 @@ def network(folder: Path, name: str = MODEL) -> ov.Model:
 
 def compiled(model: ov.Model, arithmetic: Arithmetic) -> ov.CompiledModel:
     """A model, made ready for this processor."""
-    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": arithmetic}
+    hints = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": arithmetic,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # weights in integers are no reason to round what meets them
+    }
     return CORE.compile_model(model, "CPU", hints)
 
 
