@@ -62,7 +62,7 @@ bench: setup
 	python benchmarks/startup.py --alias bench --bundle "$(BUNDLE)" --out $(RESULTS)/startup-$(NAME).json; \
 	python benchmarks/latency.py --alias bench --bundle "$(BUNDLE)" --queries "$(QUERIES)" \
 	  --seconds $(SECONDS_OF_LOAD) --out $(RESULTS)/latency-$(NAME).json; \
-	python benchmarks/throughput.py --catalogue "$(CATALOGUE)" --bundle "$(BUNDLE)" --runs 3 \
+	python benchmarks/throughput.py --catalogue "$(CATALOGUE)" --bundle "$(BUNDLE)" \
 	  --out $(RESULTS)/throughput-$(NAME).json
 
 # How `index` and searches grow with the catalogue. Takes hours at the default sizes and some 20 GB of disk below TMPDIR;
