@@ -77,8 +77,9 @@ class DocumentEncoder:
         if len(choice.precisions) == 1:
             return
         sample = texts[:: max(1, len(texts) // SAMPLE)]
-        found = self._measured(first := _worth_trying(choice.precisions), sample)
-        if found.recommended != "int8" and len(first) < len(choice.precisions):
+        kinds = _worth_trying(choice.precisions)
+        found = self._measured(kinds, sample)
+        if found.recommended != "int8" and len(kinds) < len(choice.precisions):
             found = self._measured(choice.precisions, sample)
         self.precision = found.recommended
         self._encoders = {self.precision: self._encoder(self.precision)}  # the others' memory is free again

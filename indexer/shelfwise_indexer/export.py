@@ -24,7 +24,7 @@ from shelfwise_indexer.margin import MarginScale
 from shelfwise_indexer.memory import MemoryHead
 from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 
-HEAD, LEXICAL, MARGIN = "head.safetensors", "lexical.safetensors", "margin.safetensors"
+LEXICAL, MARGIN = "lexical.safetensors", "margin.safetensors"
 ENCODER = "encoder"  # in `bundle.json`, and the folder in the checkpoint, of an encoder of its own
 TOLERANCE = 1e-4  # the largest difference between the trained and the exported model, in any output
 
@@ -83,7 +83,7 @@ def save_checkpoint(model: ShelfModel, folder: Path) -> None:
     """The trunk as a sentence-transformers folder (itself a `--backbone`), the head and the encoder beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     model.trunk.save(str(folder), create_model_card=False)
-    save_file(model.head.state_dict(), str(folder / HEAD))
+    save_file(model.head.state_dict(), str(folder / "head.safetensors"))
     if model.encoder is not None:
         model.encoder.save(str(folder / ENCODER), create_model_card=False)
     if model.lexical is not None:
@@ -99,7 +99,7 @@ def load_checkpoint(bundle: Bundle, device: str | None = None) -> ShelfModel:
     """
     folder, settings = bundle.path / "checkpoint", bundle.info["settings"]
     try:
-        state = load_file(folder / HEAD, device=device or "cpu")
+        state = load_file(folder / "head.safetensors", device=device or "cpu")
         lexical, margin = (load_file(folder / name) if (folder / name).exists() else {} for name in (LEXICAL, MARGIN))
     except (OSError, SafetensorError) as error:
         raise BackboneError(f"{folder}: the head cannot be read ({error}): copy the bundle again") from None

@@ -87,19 +87,15 @@ class MemoryHead(nn.Module):
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor], multi_label: bool) -> "MemoryHead":
         """The head whose `state_dict` this is."""
+        if "product" in state:
+            state = _in_blocks(state, multi_label)
         leaves, width = state["linear.output.weight"].shape
-        linear, nothing = LinearHead(width, leaves, 0.0), np.zeros((0, leaves), dtype=np.float32)
-        if "product" in state:  # of a bundle from before votes lay in blocks: one vote a product and leaf
-            labels = np.zeros((len(state["keys"]), leaves), dtype=np.float32)
-            labels[state["product"].cpu().numpy(), state["leaf"].cpu().numpy()] = state["votes"].cpu().numpy()
-            labels /= labels.sum(axis=1, keepdims=True)
-            standing = state["standing"].exp().cpu().numpy()
-            head = cls(linear, state["keys"], labels, MemorySettings(), standing, multi_label)
-            state = head.state_dict() | {name: state[name] for name in state if name.startswith(("linear.", "mixing"))}
-        else:
-            head = cls(linear, state["keys"][:0], nothing, MemorySettings(), nothing[:, 0], multi_label)
-            for name in ("keys", "scale", "standing", "votes", "leaf"):
-                head.register_buffer(name, state[name])
+        nothing = np.zeros((0, leaves), dtype=np.float32)
+        head = cls(
+            LinearHead(width, leaves, 0.0), state["keys"][:0], nothing, MemorySettings(), nothing[:, 0], multi_label
+        )
+        for name, _ in [*head.named_buffers()]:
+            head.register_buffer(name, state[name])
         head.load_state_dict(state)
         return head
 
@@ -131,6 +127,19 @@ class MemoryHead(nn.Module):
             return (mixed / (1 - mixed)).log()
         mixed = (1 - share) * own.softmax(-1) + share * voted
         return mixed.clamp_min(LEAST).log()
+
+
+def _in_blocks(state: Mapping[str, Tensor], multi_label: bool) -> dict[str, Tensor]:
+    """The `state_dict` of a memory that was kept with one vote for each product and leaf, before there were blocks."""
+    leaves, width = state["linear.output.weight"].shape
+    labels = torch.zeros(len(state["keys"]), leaves)
+    labels[state["product"].cpu(), state["leaf"].cpu()] = state["votes"].cpu()
+    shares = (labels / labels.sum(dim=1, keepdim=True)).numpy()
+    standing = state["standing"].exp().cpu().numpy()
+    blocks = MemoryHead(
+        LinearHead(width, leaves, 0.0), state["keys"], shares, MemorySettings(), standing, multi_label
+    ).state_dict()
+    return {name: state[name] if name.startswith("linear.") or name == "mixing" else blocks[name] for name in blocks}
 
 
 def _rounded(keys: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,13 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openvino as ov
-from safetensors import safe_open
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import MODEL, Integers
 from shelfwise.errors import ShelfwiseError
 from shelfwise.processor import CORE
-from shelfwise_indexer.export import HEAD
 from shelfwise_indexer.graph import before, number_operations
 
 SMOOTHING = 0.85  # how far outliers move to the weights; see docs/decisions/011
@@ -57,7 +55,7 @@ def _quantized(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared
                 nncf.Dataset(batches),
                 model_type=nncf.ModelType.TRANSFORMER,
                 subset_size=len(batches),
-                ignored_scope=nncf.IgnoredScope(names=left_exact(model, spared, places(bundle)), validate=False),
+                ignored_scope=nncf.IgnoredScope(names=left_exact(model, spared), validate=False),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
                     disable_bias_correction=True,
                     smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=SMOOTHING),
@@ -70,24 +68,12 @@ def _quantized(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared
     return quantized
 
 
-def places(bundle: Bundle) -> int:
-    """How many places for products the memory of a bundle has; 0: no memory, or no checkpoint beside the model."""
-    file = bundle.path / "checkpoint" / HEAD
-    if not file.is_file():
-        return 0
-    with safe_open(file, "numpy") as head:
-        names = set(head.keys())
-        return int(head.get_slice("keys").get_shape()[0]) if "keys" in names else 0
-
-
-def left_exact(model: ov.Model, spared: bool, remembered: int) -> list[str]:
+def left_exact(model: ov.Model, spared: bool) -> list[str]:
     """Names of the operations that stay as they are.
 
     Whatever the embedding does not come from (the heads, the words), but for the likeness to the remembered products;
     what works on one row for a text instead of one for each token; and attention itself, which the runtime computes in
     floats anyway.
-
-    :param remembered: places of the memory; the likeness to them has as many columns.
     """
     trunk = before(model, "embedding")
     floats = {
@@ -98,15 +84,16 @@ def left_exact(model: ov.Model, spared: bool, remembered: int) -> list[str]:
         or (spared and any(given.get_node().get_type_name() in ACTIVATIONS for given in operation.input_values()))
     }
     heads = {name: operation for name, operation in before(model, "logits").items() if name not in trunk}
-    likeness = {name for name, operation in heads.items() if _is_likeness(operation, remembered)}
+    likeness = {name for name, operation in heads.items() if _is_likeness(operation)}
     return sorted(floats | (heads.keys() - likeness))
 
 
-def _is_likeness(operation: ov.Node, remembered: int) -> bool:
+def _is_likeness(operation: ov.Node) -> bool:
+    """Whether it multiplies by scaled integers: the remembered embeddings are the only ones of an exact model."""
     if operation.get_type_name() != "MatMul":
         return False
-    shape = operation.get_output_partial_shape(0)
-    return len(shape) == ROWS_OF_TOKENS - 1 and bool(shape[1].get_max_length() == remembered)
+    factors = [given.get_node() for given in operation.input_value(1).get_node().input_values()]
+    return any(one.get_type_name() == "Convert" and one.get_input_element_type(0) == ov.Type.i8 for one in factors)
 
 
 def _library() -> Any:
