@@ -36,6 +36,7 @@ from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.loss import LossSettings
 from shelfwise_indexer.preparation import read_labelled, split_apart
+from shelfwise_indexer.reliability import certainty
 from shelfwise_indexer.report import ReportData
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.training import train
@@ -88,7 +89,7 @@ def of_unknown_categories(bundle: Bundle, products: list[Product], unknown: list
         probabilities = encoder.encode_documents([bundle.text(product) for product in part]).probabilities
         best = probabilities.argmax(axis=1)
         sure.append(probabilities.max(axis=1))
-        accepted.append(sure[-1] >= bundle.thresholds[best])
+        accepted.append(certainty(probabilities, bundle.multi_label) >= bundle.thresholds[best])
     known = np.repeat([1, 0], [len(products), len(unknown)])
     return {
         "categories": len({product.categories[0] for product in unknown}),

@@ -5,12 +5,14 @@ from hypothesis import strategies as st
 
 from shelfwise.encoder import softmax
 from shelfwise_indexer.calibrate import (
+    ASSURANCE,
     PROMISED_PRECISION,
     accept_threshold,
     accept_thresholds,
     fit_temperature,
     label_thresholds,
 )
+from shelfwise_indexer.reliability import accepted
 
 
 def floats(*values):
@@ -115,15 +117,60 @@ def test_assurance_asks_for_proof():
     assert accept_threshold(confidence[:16], right(*[False] * 16), 0.9, 0.8) == 1.0
 
 
-def test_an_easy_leaf_is_accepted_at_a_lower_confidence_than_the_others():
-    predicted = np.array([0] * 40 + [1] * 40 + [2] * 2)
-    confidence = np.concatenate([np.linspace(0.9, 0.4, 40)] * 2 + [[0.9, 0.9]]).astype(np.float32)
-    correct = np.array([True] * 40 + [True] * 20 + [False] * 20 + [True] * 2)
-    thresholds, together = accept_thresholds(predicted, confidence, correct, 4, precision=0.9)
-    assert thresholds[0] == pytest.approx(0.4)
-    assert thresholds[1] > 0.6
-    assert together == 1.0  # two products of leaf 2 prove nothing
-    assert thresholds[2] == thresholds[3] == 1.0
+def drawn(seed, n=6000, leaves=12):
+    """Predictions of leaves from easy to hard: how certain each is, and whether it is right."""
+    generator = np.random.default_rng(seed)
+    predicted = generator.integers(0, leaves, n)
+    certain = generator.beta(3, 1, n).astype(np.float32)
+    odds = 2 * np.log(certain / (1 - certain)) + np.linspace(2, -2, leaves)[predicted]
+    return predicted, certain, generator.random(n) < 1 / (1 + np.exp(-odds))
+
+
+@pytest.mark.parametrize("promised", [0.9, 0.97])
+def test_what_the_thresholds_accept_is_as_precise_as_was_promised_on_predictions_that_did_not_set_them(promised):
+    kept = []
+    for seed in range(5):
+        thresholds = accept_thresholds(*drawn(seed), 12, promised)
+        predicted, certain, correct = drawn(seed + 100)
+        kept.append(accepted(certain, correct, thresholds[predicted]))
+    assert np.mean([one.precision for one in kept]) >= promised
+    assert min(one.precision for one in kept) >= promised - 0.01
+    assert all(one.precision < promised + 0.02 for one in kept)  # no more products for review than it takes
+
+
+def test_thresholds_of_leaves_accept_more_than_one_for_all_of_them():
+    predicted, certain, correct = drawn(0)
+    thresholds = accept_thresholds(predicted, certain, correct, 12, 0.97)
+    together = accept_threshold(certain, correct, 0.97, ASSURANCE)
+    predicted, certain, correct = drawn(1)
+    assert (certain >= thresholds[predicted]).mean() > (certain >= together).mean() + 0.02
+
+
+def test_an_easy_leaf_is_accepted_sooner_than_a_hard_one_and_one_never_seen_in_between():
+    predicted, certain, correct = drawn(0)
+    thresholds = accept_thresholds(predicted, certain, correct, 13, 0.95)
+    assert thresholds[0] < thresholds[12] < thresholds[11]
+
+
+def test_a_leaf_of_two_predictions_stays_near_those_never_seen():
+    predicted, certain, correct = drawn(0)
+    predicted, certain = np.append(predicted, [12, 12]), np.append(certain, floats(0.9, 0.8))
+    thresholds = accept_thresholds(predicted, certain, np.append(correct, [False, False]), 14, 0.95)
+    assert thresholds[13] < thresholds[12] < thresholds[11]
+
+
+def test_too_few_predictions_prove_nothing_and_nothing_is_accepted():
+    predicted, certain = np.array([0, 1, 0, 1, 0, 1]), floats(0.9, 0.9, 0.8, 0.8, 0.7, 0.7)
+    assert (accept_thresholds(predicted, certain, np.ones(6, dtype=bool), 2) == 1.0).all()
+    assert (accept_thresholds(predicted[:0], certain[:0], np.ones(0, dtype=bool), 2) == 1.0).all()
+
+
+def test_where_all_that_was_held_back_is_right_nearly_all_is_accepted():
+    generator = np.random.default_rng(0)
+    certain = generator.uniform(0.3, 1, 400).astype(np.float32)
+    predicted = generator.integers(0, 4, 400)
+    thresholds = accept_thresholds(predicted, certain, np.ones(400, dtype=bool), 4)
+    assert (certain >= thresholds[predicted]).mean() > 0.95
 
 
 def test_a_leafs_label_threshold_is_the_one_with_the_best_f1_drawn_to_that_of_all():

@@ -237,8 +237,9 @@ def with_thresholds(probabilities, thresholds=None, labels=None):
 
 def test_a_leaf_with_a_threshold_of_its_own_is_accepted_by_it():
     probabilities = [0.6, 0.4, 0, 0, 0, 0]
-    assert with_thresholds(probabilities, [0.5, 1, 1, 1, 1, 1])["status"] == "accepted"
-    assert with_thresholds(probabilities, [0.7, 0.1, 0.1, 0.1, 0.1, 0.1])["status"] == "review"
+    assert with_thresholds(probabilities, [0.15, 1, 1, 1, 1, 1])["status"] == "accepted"  # it leads by .2
+    assert with_thresholds(probabilities, [0.25, 0.1, 0.1, 0.1, 0.1, 0.1])["status"] == "review"
+    assert with_thresholds(probabilities, [0.5, 1, 1, 1, 1, 1], labels=[1] * 6)["status"] == "accepted"
 
 
 def test_a_product_of_several_categories_gets_each_that_is_probable_enough():

@@ -12,6 +12,9 @@ Integers = npt.NDArray[np.int64]
 PROMISED_PRECISION = 0.95
 FEW = 20  # held-back products of a leaf, which weigh as much as all leaves together
 ASSURANCE = 0.8  # that the promised precision holds for products that were not held back
+FOLDS = 5
+SHRINKAGE = 2.0  # of a leaf's own offset: a Gaussian prior of variance 1 / 2 around that of all leaves
+SURELY = 1e-6  # how near a share may be to 0 or 1
 
 
 def fit_temperature(logits: Floats, labels: Floats, multi_label: bool = False) -> float:
@@ -31,7 +34,7 @@ def fit_temperature(logits: Floats, labels: Floats, multi_label: bool = False) -
 
 
 def accept_threshold(
-    confidence: Floats,
+    confidence: Floats | npt.NDArray[np.float64],
     correct: npt.NDArray[np.bool_],
     precision: float = PROMISED_PRECISION,
     assurance: float | None = None,
@@ -59,31 +62,63 @@ def accept_threshold(
 
 def accept_thresholds(
     predicted: Integers,
-    confidence: Floats,
+    certain: Floats,
     correct: npt.NDArray[np.bool_],
     leaves: int,
     precision: float = PROMISED_PRECISION,
     assurance: float = ASSURANCE,
-) -> tuple[Floats, float]:
-    """The threshold of each leaf, and that of all leaves with too few held-back predictions for one of their own.
+) -> Floats:
+    """How certain a prediction of each leaf must be to need no person, float32 [leaves]; 1.0: none ever is.
 
-    A leaf whose own predictions prove the precision from some confidence on gets that; the others are judged
-    together, so that every leaf keeps the promise, the easy ones at a lower confidence than the hard ones.
+    The precision is promised for all that is accepted together. Which predictions are likely to be right is learnt by a
+    logistic regression on how certain they are, with an offset for each leaf that is drawn to 0 where few predictions
+    speak for it: easy leaves are accepted sooner, hard ones later. The least likelihood is set on predictions that the
+    regression it is held against has not seen.
 
-    :param predicted: int64 [n], the most probable leaf. :param confidence: float32 [n], its probability.
-    :returns: float32 [leaves], and a probability; 1.0 where nothing is to be accepted.
+    :param predicted: int64 [n], the most probable leaf. :param certain: float32 [n], as `reliability.certainty` has it.
     """
-    own: dict[int, float] = {}
-    for leaf in np.unique(predicted):
-        its = predicted == leaf
-        threshold = accept_threshold(confidence[its], correct[its], precision, assurance)
-        if threshold < 1.0:
-            own[int(leaf)] = threshold
-    rest = ~np.isin(predicted, list(own))
-    together = accept_threshold(confidence[rest], correct[rest], precision, assurance)
-    thresholds = np.full(leaves, together, dtype=np.float32)
-    thresholds[list(own)] = list(own.values())
-    return thresholds, together
+    n = len(certain)
+    never = np.ones(leaves, dtype=np.float32)
+    if n < FOLDS:
+        return never
+    scores = _log_odds(certain)
+    likely = np.empty(n)
+    for part in np.array_split(np.random.default_rng(0).permutation(n), FOLDS):
+        others = np.setdiff1d(np.arange(n), part)
+        slope, offsets = _odds_of_being_right(predicted[others], scores[others], correct[others], leaves)
+        likely[part] = slope * scores[part] + offsets[predicted[part]]
+    least = accept_threshold(_share(likely), correct, precision, assurance)
+    if least >= 1.0:
+        return never
+    slope, offsets = _odds_of_being_right(predicted, scores, correct, leaves)
+    return np.asarray(_share((_log_odds(np.array(least)) - offsets) / slope), dtype=np.float32)
+
+
+def _odds_of_being_right(
+    predicted: Integers, scores: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_], leaves: int
+) -> tuple[float, npt.NDArray[np.float64]]:
+    """The log-odds that a prediction is right are slope x score + offset of its leaf: slope, and offsets [leaves]."""
+    leaf, given = torch.from_numpy(predicted), torch.from_numpy(scores)
+    right = torch.from_numpy(correct.astype(np.float64))
+    free = torch.zeros(leaves + 2, dtype=torch.float64, requires_grad=True)  # log slope, common offset, the leaves' own
+
+    def loss() -> torch.Tensor:
+        odds = free[0].exp() * given + free[1] + free[2:][leaf]
+        wrong = torch.nn.functional.binary_cross_entropy_with_logits(odds, right, reduction="sum")
+        return wrong + SHRINKAGE / 2 * (free[2:] ** 2).sum() + free[0] ** 2 / 2
+
+    minimise(loss, free, steps=50)
+    found = free.detach().numpy()
+    return float(np.exp(found[0])), found[1] + found[2:]
+
+
+def _log_odds(shares: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    clipped = np.clip(np.asarray(shares, dtype=np.float64), SURELY, 1 - SURELY)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped))
+
+
+def _share(odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return 1 / (1 + np.exp(-odds))
 
 
 def label_thresholds(probabilities: Floats, wanted: npt.NDArray[np.bool_]) -> Floats:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from shelfwise.bundle import Bundle
 from shelfwise.product import Product
 from shelfwise.taxonomy import Path, Taxonomy, ancestors, path_text
+from shelfwise_indexer.reliability import certainty
 
 CANDIDATES = 5
 BY_A_PERSON = ("confirmed", "corrected")
@@ -27,7 +28,7 @@ class Enricher:
     threshold: float
     bundle: str
     thresholds: Floats | None = None
-    """float32 [leaves], least probability at which a leaf is accepted; default `threshold` for each."""
+    """float32 [leaves], least `reliability.certainty` that is accepted; default: a probability of `threshold`."""
     label_thresholds: Floats | None = None
     """float32 [leaves], where a product may be in several categories: those from which it gets a further leaf."""
 
@@ -41,9 +42,9 @@ class Enricher:
     ) -> dict[str, Any]:
         """The `shelfwise` object of one product.
 
-        The shop's own categories stand. Without one, the most probable leaf is accepted from the bundle's threshold
-        on; below it the product waits for review, and is filed for filtering under the deepest node that is sure
-        enough, so that a filter never hides more than it must.
+        The shop's own categories stand. Without one, the most probable leaf is accepted where it is as certain as the
+        bundle asks of it; else the product waits for review, and is filed for filtering under the deepest node that is
+        sure enough, so that a filter never hides more than it must.
 
         :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
         """
@@ -54,8 +55,7 @@ class Enricher:
         status = "accepted"
         if not filed:
             filed = given_leaves(self.taxonomy, probabilities, self.label_thresholds)
-            least = self.threshold if self.thresholds is None else float(self.thresholds[probabilities.argmax()])
-            if confidence < least or least >= 1.0:  # 1.0: no confidence was ever good enough
+            if not self._accepts(probabilities):
                 status, filed = "review", self._sure_nodes(probabilities)
         return {
             "category": [path_text(path) for path in filed] if status == "accepted" else [],
@@ -69,6 +69,14 @@ class Enricher:
             "enriched_at": moment,
             "group": product.variant_of or product.id,
         }
+
+    def _accepts(self, probabilities: Floats) -> bool:
+        if self.thresholds is None:
+            least, certain = self.threshold, float(probabilities.max())
+        else:
+            least = float(self.thresholds[probabilities.argmax()])
+            [certain] = certainty(probabilities[np.newaxis], self.label_thresholds is not None).tolist()
+        return certain >= least and least < 1.0  # 1.0: nothing was ever certain enough
 
     def _sure_nodes(self, probabilities: Floats) -> list[Path]:
         if self.label_thresholds is None:

@@ -14,7 +14,13 @@ from shelfwise.encoder import Encoded, Encoder, sigmoid, softmax
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import field_names
-from shelfwise_indexer.calibrate import accept_thresholds, fit_temperature, label_thresholds
+from shelfwise_indexer.calibrate import (
+    ASSURANCE,
+    accept_threshold,
+    accept_thresholds,
+    fit_temperature,
+    label_thresholds,
+)
 from shelfwise_indexer.compress import compress, compress_again
 from shelfwise_indexer.enrich import MOST
 from shelfwise_indexer.evaluate import Epoch, Scores, score
@@ -22,6 +28,7 @@ from shelfwise_indexer.export import ENCODER, export
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.preparation import Prepared, write_stages
 from shelfwise_indexer.readings import document_prompt, label_shares
+from shelfwise_indexer.reliability import certainty
 from shelfwise_indexer.report import ReportData, write_report_page
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
@@ -120,14 +127,10 @@ def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product
     correct = np.array(
         [taxonomy.leaves[leaf] in paths for leaf, paths in zip(best, truths, strict=True)], dtype=np.bool_
     )
-    thresholds, info["threshold"] = accept_thresholds(
-        best,
-        probabilities.max(axis=1, initial=0),
-        correct,
-        len(taxonomy.leaves),
-        info["settings"]["auto_accept_precision"],
-    )
-    info["thresholds"] = thresholds.tolist()
+    promised = info["settings"]["auto_accept_precision"]
+    certain = certainty(probabilities, several)
+    info["thresholds"] = accept_thresholds(best, certain, correct, len(taxonomy.leaves), promised).tolist()
+    info["threshold"] = accept_threshold(probabilities.max(axis=1, initial=0), correct, promised, ASSURANCE)
     return Encoded(encoded.vectors, np.asarray(probabilities, dtype=np.float32))
 
 

@@ -19,6 +19,7 @@ from shelfwise_indexer.mistakes import Predictions, class_scores, confusions, pr
 from shelfwise_indexer.reliability import (
     Accepted,
     accepted,
+    certainty,
     expected_calibration_error,
     reliability,
     risk_coverage,
@@ -37,9 +38,9 @@ class ReportData:
     """What training, or an evaluation on a labelled catalogue, knows of a classifier.
 
     `ids`, `texts` and `paths` are of the products it is measured on, and `probabilities` float32 [n, leaves],
-    calibrated. `thresholds` is one probability or float32 [leaves]: from which a predicted leaf needs no person.
-    `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines` prints,
-    `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of an encoder of its own.
+    calibrated. `thresholds` is float32 [leaves], how certain a predicted leaf must be to need no person, or one
+    probability. `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines`
+    prints, `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of an encoder of its own.
     """
 
     title: str
@@ -71,10 +72,20 @@ class ReportData:
         return expected_calibration_error(reliability(self.leaves.confidence, self.leaves.correct))
 
     @cached_property
+    def several(self) -> bool:
+        """Whether a product may be in several leaves."""
+        return not np.allclose(self.probabilities.sum(axis=1), 1.0, atol=1e-3)
+
+    @cached_property
+    def certain(self) -> Floats:
+        """What is held against the thresholds, float32 [n]."""
+        return certainty(self.probabilities, self.several or np.ndim(self.thresholds) == 0)
+
+    @cached_property
     def accepted(self) -> Accepted:
         """What the thresholds accept without a person."""
         limits = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float32), (len(self.taxonomy.leaves),))
-        return accepted(self.leaves.confidence, self.leaves.correct, limits[self.probabilities.argmax(axis=1)])
+        return accepted(self.certain, self.leaves.correct, limits[self.probabilities.argmax(axis=1)])
 
     @cached_property
     def suspects(self) -> list[Suspect]:
@@ -82,7 +93,7 @@ class ReportData:
 
         None where a product may be in several leaves: what is suspected is that one stands for another.
         """
-        if not np.allclose(self.probabilities.sum(axis=1), 1.0, atol=1e-3):
+        if self.several:
             return []
         numbers = [self.taxonomy.leaf_number.get(truth, -1) for truth in self.leaves.truths]
         known = np.flatnonzero(np.array(numbers, dtype=np.int64) >= 0)
@@ -217,7 +228,7 @@ def _curves(data: ReportData) -> str:
         Axis("share that is right"),
         diagonal=True,
     )
-    coverage, risk = risk_coverage(data.leaves.confidence, data.leaves.correct)
+    coverage, risk = risk_coverage(data.certain, data.leaves.correct)
     shown = np.unique(np.linspace(0, len(coverage) - 1, CURVE_POINTS).astype(np.int64))
     # One confident error among the first few products would set the scale for all of the others.
     worst = max(0.05, float(risk[coverage >= LEAST_COVERAGE].max()))
@@ -229,7 +240,7 @@ def _curves(data: ReportData) -> str:
     )
     charts = [
         (f"Reliability, {len(bins)} bins of equal mass, ECE {data.calibration_error:.3f}", diagram),
-        ("Risk and coverage; the circle is the bundle's threshold", trade),
+        ("Risk and coverage; the circle is what the bundle accepts", trade),
     ]
     if data.epochs:
         charts += _learning(data.epochs)

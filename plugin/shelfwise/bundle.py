@@ -136,12 +136,12 @@ class Bundle:
 
     @property
     def threshold(self) -> float:
-        """Least probability at which a predicted category is accepted without a person."""
+        """Least probability at which a node is sure enough to file a product in review under it."""
         return float(self.info["threshold"])
 
     @property
     def thresholds(self) -> "Floats | None":
-        """float32 [leaves], where leaves have thresholds of their own."""
+        """float32 [leaves]: how certain a predicted leaf must be to be accepted; bundles by hand may leave it out."""
         return _floats(self.info.get("thresholds"))
 
     @property
