@@ -153,21 +153,22 @@ def test_the_shops_own_event_model_is_untouched_and_nothing_is_left(
 
 
 def test_the_figures_and_the_page_are_written(evaluated, tmp_path):
-    more = [{"user": f"v{number}", "history": ["k2", "c2"]} for number in range(4)]  # c1 is more popular than c2
+    more = [{"user": f"v{number}", "history": ["k2", "c2"]} for number in range(4)]
+    more.append({"user": "w", "history": ["k1", "k3"]})  # to which nobody else went: content finds it, others do not
     files = ["--out", "to/figures.json", "--page", "to/page.html"]
     ran = evaluated([*EVENTS, *more, {"user": "s", "history": ["k1"]}], *files)
     assert ran.status == 0, ran.err
     figures = orjson.loads((tmp_path / "to" / "figures.json").read_bytes())
     assert figures["systems"] == by_system(ran)
-    assert (figures["users"], figures["measured"], figures["skipped"]) == (13, 12, {"too short": 1})
+    assert (figures["users"], figures["measured"], figures["skipped"]) == (14, 13, {"too short": 1})
     assert (figures["k"], figures["folds"], figures["products"], figures["repeats"]) == (10, 5, 7, 0)
     assert figures["about"]["Elasticsearch"]
     page = (tmp_path / "to" / "page.html").read_text("utf-8")
     assert page.count("<svg") == 4
-    assert "Recommendations, measured on 12 people" in page
+    assert "Recommendations, measured on 13 people" in page
     assert "1 users did nothing with another product before" in page
-    assert " of 12 people" in page
-    assert "<b>→ &lt;b&gt;wordc" in page
+    assert " of 13 people" in page
+    assert "<b>→ &lt;b&gt;wordk3" in page
     assert "v0" not in page  # nobody is named
     assert "<b>word" not in page
     assert "<script" not in page

@@ -5,16 +5,18 @@ from scipy import sparse
 from shelfwise.history import DAY
 from shelfwise_indexer.cooccurrence import (
     BACKWARDS,
-    LOOK_ALIKES,
+    BORROWED,
+    ORDERED,
     WINDOW,
-    Log,
     baskets_in_common,
     bought_again,
     cooccurrence,
-    look_alikes,
     strongest,
     transitions,
 )
+from shelfwise_indexer.event_log import Log
+from shelfwise_indexer.item_weights import Content
+from shelfwise_indexer.learn_events import content_of
 
 A, B, C, D = range(4)
 
@@ -26,6 +28,11 @@ def log(histories, times=None, bought=True):
     known = np.full(len(users), np.nan) if times is None else DAY * np.array([day for part in times for day in part])
     weights = np.full(len(users), 1.0 if bought else 0.25, dtype=np.float32)
     return Log(users, products, known, weights, np.full(len(users), bought))
+
+
+def unlike(n):
+    """Products that have nothing in common by themselves, and no vectors."""
+    return Content(np.zeros((n, 4), np.float32), np.full((n, 1), -1), np.zeros((n, 1), np.float32))
 
 
 def users_of(histories, n):
@@ -56,15 +63,21 @@ def test_the_histories_of_two_people_never_touch():
     assert transitions(log([[A], [B]]), 2, np.ones(2)).nnz == 0
 
 
-def test_a_product_that_nobody_bought_borrows_from_its_look_alike():
-    borrows = look_alikes(np.array([[-1], [-1], [A]]), np.array([[0], [0], [0.9]], dtype=np.float32), 3)
-    also = cooccurrence(log([[A, B]]), 3, borrows).also.toarray()
-    assert also[C, B] == pytest.approx(LOOK_ALIKES * also[A, B])
-    assert cooccurrence(log([[A, B]]), 3).also.toarray()[C].sum() == 0
+def test_a_product_that_nobody_bought_says_what_its_look_alike_says():
+    vectors = np.array([[1, 0, 0], [0, 1, 0], [0.8, 0, 0.6]], dtype=np.float32)
+    also = cooccurrence(log([[A, B]]), content_of(vectors)).also.toarray()
+    assert also[C, B] >= ORDERED * BORROWED * 1.0  # a step from A to B counts 1
+    assert also[A, B] > also[C, B]
+    assert cooccurrence(log([[A, B]]), unlike(3)).also.toarray()[C].sum() == 0
+
+
+def test_what_everybody_went_on_to_comes_before_what_everybody_came_from():
+    also = cooccurrence(log([[A, B]] * 5), unlike(2)).also.toarray()
+    assert also[A, B] > also[B, A] > 0
 
 
 def test_no_product_goes_with_itself():
-    learnt = cooccurrence(log([[A, B, A, B], [A, A]]), 2)
+    learnt = cooccurrence(log([[A, B, A, B], [A, A]]), unlike(2))
     assert learnt.also.diagonal().sum() == 0
     assert learnt.together.diagonal().sum() == 0
 
@@ -100,4 +113,4 @@ def test_two_people_are_chance():
 
 
 def test_users_are_counted_once_a_product():
-    assert cooccurrence(log([[A, A, B], [A]]), 3).users.tolist() == [2, 1, 0]
+    assert cooccurrence(log([[A, A, B], [A]]), unlike(3)).users.tolist() == [2, 1, 0]

@@ -193,7 +193,7 @@ def test_a_signal_that_counts_nothing_is_not_looked_for(client, alias, shop, bun
     shop.fill(*six(bundle)).learn(*histories(["k1", "a1"], ["k1", "a1"]))
     only_learnt = {"vector": 0, "words": 0, "category": 0}
     assert shop.ids(["k1"], weights=only_learnt) == ["a1"]
-    assert shop.ids(["c1"], weights=only_learnt) == ["k1", "a1"]  # what its look-alikes lent it
+    assert shop.ids(["c1"], weights=only_learnt) == ["a1", "k1"]  # its look-alike in the log, and what that one lent it
     nothing_learnt = EventModel(client, f"{alias}-other")
     by_content = [hit.id for hit in Recommender(client, alias, events=nothing_learnt).recommend(["k1"])]
     assert shop.ids(["k1"], weights={"also": 0}) == by_content

@@ -3,40 +3,23 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from implicit.nearest_neighbours import all_pairs_knn, bm25_weight
 from scipy import sparse
 
 from shelfwise.history import DAY, KIND_WEIGHTS
-
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+from shelfwise_indexer.event_log import Floats, Integers, Log
+from shelfwise_indexer.item_weights import Content, item_weights
 
 WINDOW = 10  # events between which two products of a history still count as near
 BACKWARDS = 0.5  # of the weight: people go on to what comes after more often than to what came before
-LOOK_ALIKES = 0.5  # how much what is known of a product's look-alikes counts beside what is known of itself
+ORDERED = 0.3  # of what people went on to, beside what foretells it whatever the order
+BORROWED = 0.5  # how much what is known of a product's look-alikes counts beside what is known of itself
+LENDERS = 10  # nearest products that a product borrows from
 KEPT = 100  # products kept with each
 BM25_K1, BM25_B = 1.2, 0.75  # the usual ones: Robertson, Zaragoza, "The Probabilistic Relevance Framework", 2009
 BASKET_GAP = DAY  # seconds without an event that end a basket
 AGAIN_USERS = 3  # people who bought a product again, at least, for it to count as consumable
 AGAIN_SHARE = 0.1  # of its buyers, at least
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Events of known products, those of one user next to one another and oldest first; all arrays [events]."""
-
-    users: Integers
-    products: Integers
-    times: npt.NDArray[np.float64]
-    """Seconds since 1970; NaN where not known."""
-    weights: Floats
-    """Kind and the shop's own factor; a purchase of factor 1 has 1."""
-    bought: npt.NDArray[np.bool_]
-
-    def where(self, keep: npt.NDArray[np.bool_]) -> "Log":
-        """The events of a mask, in their order."""
-        return Log(self.users[keep], self.products[keep], self.times[keep], self.weights[keep], self.bought[keep])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +36,16 @@ class Cooccurrence:
     """float32 [n, n], at most `KEPT` a row."""
 
 
-def cooccurrence(log: Log, products: int, look_alikes: sparse.csr_array | None = None) -> Cooccurrence:
+def cooccurrence(log: Log, content: Content) -> Cooccurrence:
     """Learn from a log.
 
-    :param products: how many there are; the log names them 0 to n - 1.
-    :param look_alikes: float32 [n, n], each row's weights summing to 1 or 0: what a product borrows from whom.
+    :param content: of the n products that the log names 0 to n - 1.
     """
+    products = len(content.vectors)
     users = _distinct(log.users, log.products, products)
-    also = transitions(log, products, users)
-    if look_alikes is not None:
-        also = sparse.csr_array(also + LOOK_ALIKES * (look_alikes @ also))
+    ordered = transitions(log, products, users)
+    ordered = ordered + BORROWED * (lenders(content) @ ordered)
+    also = sparse.csr_array(item_weights(log, content) + ORDERED * ordered)
     also.setdiag(0)
     return Cooccurrence(users, bought_again(log, products), strongest(also), baskets_in_common(log, products))
 
@@ -133,19 +116,20 @@ def bought_again(log: Log, products: int) -> Floats:
     return np.where((repeaters >= AGAIN_USERS) & (share >= AGAIN_SHARE), share, 0).astype(np.float32)
 
 
-def look_alikes(ids: Integers, cosines: Floats, n: int) -> sparse.csr_array:
-    """What each product borrows from its neighbours: their squared cosines, each row summing to 1, float32 [n, n].
+def lenders(content: Content) -> sparse.csr_array:
+    """From whom each product borrows how much: the squared cosines of the `LENDERS` nearest, each row summing to 1.
 
-    :param ids: int64 [n, k], -1 where there are no more.
-    :param cosines: float32 [n, k].
+    float32 [n, n]; a product without a vector borrows nothing.
     """
-    weights = np.where(ids >= 0, np.maximum(cosines, 0) ** 2, 0)
+    near, cosines = content.near[:, :LENDERS], content.cosines[:, :LENDERS]
+    weights = np.where(near >= 0, np.maximum(cosines, 0) ** 2, 0)
     total = weights.sum(axis=1, keepdims=True)
     weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-    rows = np.repeat(np.arange(n), ids.shape[1])
+    n = len(near)
+    rows = np.repeat(np.arange(n), near.shape[1])
     there = weights.ravel() > 0
     return sparse.coo_array(
-        (weights.ravel()[there], (rows[there], ids.ravel()[there])), shape=(n, n), dtype=np.float32
+        (weights.ravel()[there], (rows[there], near.ravel()[there])), shape=(n, n), dtype=np.float32
     ).tocsr()
 
 

@@ -14,15 +14,17 @@ from scipy import sparse
 from shelfwise import event_model
 from shelfwise.errors import ServerError
 from shelfwise.history import KIND_WEIGHTS, Event, in_order
-from shelfwise.index import live
+from shelfwise.live_index import live
 from shelfwise.machine import tell
 from shelfwise.server import connect
 from shelfwise_indexer import bulk, neighbours
 from shelfwise_indexer.catalogue import CatalogueError, file_hash
-from shelfwise_indexer.cooccurrence import Cooccurrence, Log, cooccurrence, look_alikes
+from shelfwise_indexer.cooccurrence import Cooccurrence, cooccurrence
+from shelfwise_indexer.event_log import Log
 from shelfwise_indexer.events import read_histories
+from shelfwise_indexer.item_weights import Content
 
-LOOK_ALIKES = 10  # nearest products that a product borrows from
+LOOK_ALIKES = 100  # nearest products of each
 SAID = 20  # unknown products that are said on stderr one by one
 
 
@@ -70,7 +72,7 @@ def learn(events: str | os.PathLike[str], alias: str, url: str | None = None) ->
                 '{"user": "u7", "product": "KT-7", "kind": "purchase"}'
             )
         source = "-" if os.fspath(events) == "-" else file_hash(events)
-        name, products = teach(server, alias, ids, log, borrowed(vectors), source)
+        name, products = teach(server, alias, ids, log, content_of(vectors), source)
     total = sum(len(history) for history in histories.values())
     return Learning(
         read, read - rejected, rejected, len(histories), total, unknown.total(), len(unknown), products, name
@@ -78,16 +80,16 @@ def learn(events: str | os.PathLike[str], alias: str, url: str | None = None) ->
 
 
 def teach(
-    server: Elasticsearch, alias: str, ids: Sequence[str], log: Log, look_alikes: sparse.csr_array, source: str
+    server: Elasticsearch, alias: str, ids: Sequence[str], log: Log, content: Content, source: str
 ) -> tuple[str, int]:
     """Make what a log teaches the event model of an alias; its index, and how many products it says something of.
 
     :param ids: of the products that the log names by their places.
-    :param look_alikes: as `borrowed` gives them.
+    :param content: of the same products, as `content_of` gives it.
     :param source: sha256 of the event log, kept in the model.
     :raises ServerError: the server did not answer, or refused a document; the model before stays.
     """
-    documents = list(_documents(ids, cooccurrence(log, len(ids), look_alikes)))
+    documents = list(_documents(ids, cooccurrence(log, content)))
     name = event_model.create(server, alias, source)
     if refused := bulk.send(server, name, documents):
         raise ServerError(f"index {name}: {len(refused)} documents were refused, such as {next(iter(refused.items()))}")
@@ -120,8 +122,8 @@ def log_of(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tupl
     return Log(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True))), unknown
 
 
-def borrowed(vectors: "neighbours.Vectors") -> sparse.csr_array:
-    """What products borrow from whom; one without a vector (a row of zeros) borrows nothing."""
+def content_of(vectors: neighbours.Vectors) -> Content:
+    """Products and the nearest of each; one without a vector (a row of zeros) is near to none."""
     there = np.flatnonzero(vectors.any(axis=1))
     n = len(vectors)
     ids = np.full((n, LOOK_ALIKES), neighbours.NONE, dtype=np.int64)
@@ -130,7 +132,7 @@ def borrowed(vectors: "neighbours.Vectors") -> sparse.csr_array:
         near = neighbours.nearest(vectors[there], LOOK_ALIKES)
         ids[there] = np.where(near.ids[:] == neighbours.NONE, neighbours.NONE, there[near.ids[:]])
         cosines[there] = near.scores[:]
-    return look_alikes(ids, cosines, n)
+    return Content(vectors, ids, cosines)
 
 
 def _documents(ids: Sequence[str], learnt: Cooccurrence) -> Iterator[dict[str, Any]]:

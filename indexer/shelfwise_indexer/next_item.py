@@ -8,14 +8,14 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
-from shelfwise.index import check_compatible, live
-from shelfwise.search import check_k
+from shelfwise.live_index import check_compatible, live
+from shelfwise.wanted import check_k
 from shelfwise_indexer import bulk
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.events import read_histories
 from shelfwise_indexer.held_out import MEANING, Reason, hold_out, sampled
 from shelfwise_indexer.indexed import read_index
-from shelfwise_indexer.learn_events import borrowed, log_of, say_unknown
+from shelfwise_indexer.learn_events import content_of, log_of, say_unknown
 from shelfwise_indexer.recommend_ablation import recommended
 from shelfwise_indexer.recommend_evaluation import RecommendEvaluation, evaluate_recommend
 
@@ -110,7 +110,7 @@ def measure(
             f"({why}): expected the events of people who did something with at least two products behind alias {alias}"
         )
     people = sampled(split.people, sample)
-    given = recommended(client, alias, people, histories, ids, borrowed(vectors), k, folds, consumable)
+    given = recommended(client, alias, people, histories, ids, content_of(vectors), k, folds, consumable)
     return NextItem(
         evaluate_recommend(given, people, catalogue, len(ids), k),
         read,

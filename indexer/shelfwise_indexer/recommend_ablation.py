@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from elasticsearch import Elasticsearch
-from scipy import sparse
 from tqdm import tqdm
 
 from shelfwise import event_model
@@ -14,6 +13,7 @@ from shelfwise.history import Event
 from shelfwise.hit import Hit
 from shelfwise.recommender import Recommender
 from shelfwise_indexer.held_out import HeldOut, folds
+from shelfwise_indexer.item_weights import Content
 from shelfwise_indexer.learn_events import log_of, teach
 from shelfwise_indexer.recommend_evaluation import Given, System, asked
 
@@ -34,14 +34,14 @@ class Teacher:
     """Whole, of everybody."""
     ids: Sequence[str]
     """Of the products of the index."""
-    look_alikes: sparse.csr_array
-    """float32 [n, n], as `learn_events.borrowed` gives them."""
+    content: Content
+    """Of these products."""
 
     def without(self, users: Collection[str]) -> None:
         """Let the model be what everybody's history but theirs teaches."""
         number = {id_: place for place, id_ in enumerate(self.ids)}
         log, _ = log_of([history for user, history in self.histories.items() if user not in users], number)
-        teach(self.client, self.alias, self.ids, log, self.look_alikes, "evaluation")
+        teach(self.client, self.alias, self.ids, log, self.content, "evaluation")
 
 
 def recommended(
@@ -50,7 +50,7 @@ def recommended(
     people: Sequence[HeldOut],
     histories: Mapping[str, Sequence[Event]],
     ids: Sequence[str],
-    look_alikes: sparse.csr_array,
+    content: Content,
     k: int,
     count: int,
     consumable: Iterable[str] = (),
@@ -64,7 +64,7 @@ def recommended(
     :param count: of the folds.
     """
     apart = f"{alias}-evaluate-{uuid.uuid4().hex[:8]}"
-    teacher = Teacher(client, apart, histories, ids, look_alikes)
+    teacher = Teacher(client, apart, histories, ids, content)
     given: dict[str, dict[str, Given]] = {row: {} for row in ROWS}
     systems = _systems(client, alias, EventModel(client, apart), tuple(consumable))
     try:

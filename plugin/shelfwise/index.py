@@ -1,35 +1,24 @@
-"""The index: created with its mapping and `_meta`, filled, swapped behind its alias, rolled back, and known again.
+"""The index: created with its mapping and `_meta`, filled, swapped behind its alias, rolled back.
 
 An alias has one live index. `<alias>-<time>-<bundle>` is filled while the live one serves; one atomic call swaps them.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
+from elasticsearch import BadRequestError, Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
+from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of
 from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
 from shelfwise.server import one_line, server_version
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
 FINISH_TIMEOUT = 1800.0  # seconds; merging a large index takes minutes
-
-_ALIAS = re.compile(r'[^\s\\/*?"<>|,#:A-Z+_.-][^\s\\/*?"<>|,#:A-Z]{0,149}')
-
-
-@dataclass(frozen=True, slots=True)
-class LiveIndex:
-    """The index behind an alias, and what its `_meta` says of it."""
-
-    name: str
-    meta: Mapping[str, Any]
 
 
 def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str:
@@ -98,40 +87,6 @@ def finish(client: Elasticsearch, name: str, segments: int | None = None) -> Non
         if segments is not None:
             _whole(patient.indices.forcemerge(index=name, max_num_segments=segments).body, name)
             _whole(patient.indices.refresh(index=name).body, name)
-
-
-def live(client: Elasticsearch, alias: str) -> LiveIndex:
-    """The index that the alias stands for.
-
-    :raises UsageError: there is no such alias.
-    :raises IncompatibleIndex: it is a plain index, stands for several, or for one that shelfwise did not make or
-        that a newer shelfwise made.
-    """
-    check_alias(alias)
-    found = find(client, alias)
-    if found is None:
-        raise UsageError(
-            f"there is no alias {alias}: `shelfwise index CATALOGUE --bundle BUNDLE --alias {alias}` makes it"
-        )
-    return found
-
-
-def check_compatible(index: LiveIndex, bundle: Bundle) -> None:
-    """Refuse a bundle whose vectors do not belong with those of the index.
-
-    :raises IncompatibleIndex: dimension or version differ; the message says what to do.
-    """
-    theirs = str(index.meta.get("bundle"))
-    if index.meta.get("dimension") != bundle.dimension:
-        differs = f"was trained for {bundle.dimension} dimensions, index {index.name} has {index.meta.get('dimension')}"
-    elif theirs != bundle.version:
-        differs = f"is version {bundle.version}, index {index.name} was written with {theirs}"
-    else:
-        return
-    raise IncompatibleIndex(
-        f"bundle {bundle.path} {differs}: re-index with this bundle, "
-        f"or point --bundle at the one in its _meta ({theirs})"
-    )
 
 
 def swap(client: Elasticsearch, alias: str, new: str) -> None:
@@ -244,74 +199,13 @@ def superseded(client: Elasticsearch, alias: str) -> list[str]:
     return names[: names.index(oldest_kept)] if oldest_kept in names else []
 
 
-def check_alias(alias: str) -> None:
-    """:raises UsageError: the alias is no name that the server takes, or names several by a pattern."""
-    if not _ALIAS.fullmatch(alias) or alias != alias.lower():
-        raise UsageError(
-            f"{alias!r} cannot be an alias: expected at most 150 small letters, digits, '-', '_' or '.', "
-            "beginning with a letter or digit"
-        )
-
-
-def find(client: Elasticsearch, alias: str) -> LiveIndex | None:
-    """The index that the alias stands for; None: the name is free.
-
-    :raises IncompatibleIndex: as `live`.
-    """
-    with one_line(f"looking for alias {alias}"):
-        try:
-            found = client.indices.get(index=alias, features=["aliases", "mappings"]).body
-        except NotFoundError:
-            return None
-    if alias in found:
-        raise IncompatibleIndex(
-            f"{alias} is a plain index, not an alias: choose another --alias, or rename it "
-            f"(POST _reindex into another index, then DELETE {alias}) and index again"
-        )
-    if len(found) > 1:
-        raise IncompatibleIndex(
-            f"alias {alias} stands for {len(found)} indices ({', '.join(sorted(found))}): "
-            "shelfwise needs one; remove the alias from the others, or choose another --alias"
-        )
-    [(name, description)] = found.items()
-    return _checked(name, description)
-
-
-def described(client: Elasticsearch, name: str) -> LiveIndex:
-    """An index by its own name, and what its `_meta` says of it."""
-    with one_line(f"reading _meta of index {name}"):
-        found = client.indices.get(index=name, features=["aliases", "mappings"]).body
-    return _checked(name, found[name])
-
-
-def _checked(name: str, description: Mapping[str, Any]) -> LiveIndex:
-    meta = _meta(description)
-    if meta is None:
-        raise IncompatibleIndex(
-            f"index {name} was not made by shelfwise (no _meta.shelfwise): "
-            "`shelfwise index CATALOGUE` into an alias of its own makes one"
-        )
-    schema = meta.get("schema")
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise IncompatibleIndex(
-            f"index {name} has schema {schema}, this shelfwise knows {SCHEMA}: "
-            "pip install --upgrade shelfwise, or re-index with this one"
-        )
-    return LiveIndex(name, meta)
-
-
-def _meta(description: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    meta = description.get("mappings", {}).get("_meta", {}).get("shelfwise")
-    return meta if isinstance(meta, Mapping) else None
-
-
 def _indices_of(client: Elasticsearch, alias: str) -> list[LiveIndex]:
     """The indices that shelfwise made for the alias, oldest first."""
     with one_line(f"listing the indices of alias {alias}"):
         found = client.indices.get(
             index=f"{alias}-*", features=["mappings"], expand_wildcards="open", allow_no_indices=True
         ).body
-    made = [LiveIndex(name, meta) for name, description in found.items() if (meta := _meta(description)) is not None]
+    made = [LiveIndex(name, meta) for name, description in found.items() if (meta := meta_of(description)) is not None]
     return sorted((index for index in made if index.meta.get("alias") == alias), key=_age)
 
 

@@ -16,7 +16,7 @@ from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.hit import Hit, accepted, group_of, listed
-from shelfwise.index import LiveIndex
+from shelfwise.live_index import LiveIndex
 from shelfwise.product import plain
 from shelfwise.query import (
     MAX_HITS,
@@ -34,8 +34,8 @@ from shelfwise.query import (
     semantic,
 )
 from shelfwise.recommend_query import none_of
-from shelfwise.search import check_k
 from shelfwise.taxonomy import Path, ancestors, path_text
+from shelfwise.wanted import check_k
 
 SHARED_WORDS = 3  # that a reason names
 _WORDS = re.compile(r"\w+")

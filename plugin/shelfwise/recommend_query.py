@@ -7,6 +7,7 @@ from shelfwise.taxonomy import Path
 
 LIKENESS_TERMS = 25  # of a product, the words that say most (tf-idf)
 LIKENESS_SHARE = "10%"  # of those words a product must hold, so that the long tail is not scored
+LIKENESS_FIELDS = ("title", "brand")  # descriptions are alike in their boilerplate
 
 
 def history_products(ids: Sequence[str]) -> Body:
@@ -32,7 +33,7 @@ def like_words(id_: str, title: str, k: int) -> Body:
         "track_total_hits": False,
         "query": {
             "more_like_this": {
-                "fields": [f"{field}.{language}" for field in ("title", "description", "brand")],
+                "fields": [f"{field}.{language}" for field in LIKENESS_FIELDS],
                 "like": [{"_id": id_}],
                 "include": True,
                 "min_term_freq": 1,

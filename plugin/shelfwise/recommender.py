@@ -16,16 +16,16 @@ from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel
 from shelfwise.history import Event, parse_event
 from shelfwise.hit import Hit, group_of
-from shelfwise.index import LiveIndex
+from shelfwise.live_index import LiveIndex
 from shelfwise.profile import Kind, Profile, profile_of
 from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, semantic
 from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores
-from shelfwise.search import check_k
 from shelfwise.taxonomy import Path, parse_path
+from shelfwise.wanted import check_k
 
 # Of the blend; each signal is scaled so that its best candidate has 1. Set by hand after a trial over the users of a
-# shop of office supplies, in which any weight of `also` from .3 to .4 did equally well; `category` was not tried.
-WEIGHTS: Mapping[str, float] = {"vector": 0.3, "words": 0.3, "also": 0.35, "category": 0.05}
+# shop of office supplies, in which .1 to .3, .2 to .3 and .5 to .7 did equally well; `category` was not tried.
+WEIGHTS: Mapping[str, float] = {"vector": 0.2, "words": 0.3, "also": 0.6, "category": 0.05}
 DEPTH = 200  # candidates of each signal, at least
 SPARE = 3  # candidates a hit, at least: variants of one product take several places
 HISTORIES_AT_ONCE = 16

@@ -1,9 +1,9 @@
 """The search: a shopper's words in, products out, by words and by meaning, within what the caller filters."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 from elasticsearch import Elasticsearch
 
@@ -16,46 +16,24 @@ from shelfwise.explain import explain as explanation_of
 from shelfwise.facets import Facets
 from shelfwise.filters import Filter, filter_bodies
 from shelfwise.hit import Hit
-from shelfwise.index import LiveIndex
 from shelfwise.known import Known
+from shelfwise.live_index import LiveIndex
 from shelfwise.order import WINDOWS, Order
 from shelfwise.page import Page
 from shelfwise.product import plain
-from shelfwise.query import MAX_HITS, shortest
+from shelfwise.query import shortest
 from shelfwise.ranking import rank
 from shelfwise.rerank import rerank
 from shelfwise.retrieval import Asked, Request, count_all, retrieve
 from shelfwise.search_settings import Mode, SearchSettings, Sort
 from shelfwise.spelling import said
-from shelfwise.taxonomy import Path, parse_path, path_text
+from shelfwise.taxonomy import Path
+from shelfwise.wanted import Wanted
 
 MAX_QUERY_CHARACTERS = 10_000  # of these the words read query.MAX_WORDS_LENGTH, the model its max_tokens
 QUERIES_AT_ONCE = 1000  # encoded in one batch
 
 Probabilities = Mapping[Path, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a caller asked for, checked."""
-
-    k: int
-    category: Path | None
-    conditions: tuple[Filter, ...]
-    mode: Mode
-    offset: int
-    sort: Sort | None
-    highlight: bool
-    explain: bool
-    count: bool
-
-    def less(self) -> "tuple[_Wanted, str]":
-        """The same without the last condition, and what that was."""
-        if self.conditions:
-            *kept, last = self.conditions
-            dropped = f"the filter on {last.field.removeprefix('attributes.')}"
-            return replace(self, conditions=tuple(c for c in kept if c.field != last.field)), dropped
-        return replace(self, category=None), f"the category {path_text(self.category or ())!r}"
 
 
 class ProductSearch:
@@ -150,7 +128,7 @@ class ProductSearch:
         words = [_words(query, place, len(queries)) for place, query in enumerate(queries, start=1)]
         if category_probabilities is not None and len(category_probabilities) != len(words):
             raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
-        wanted = self._wanted(k, category, filters, mode, offset, sort, highlight, explain)
+        wanted = Wanted.of(k, category, filters, mode, offset, sort, highlight, explain)
         hits: list[list[Hit]] = []
         for start in range(0, len(words), QUERIES_AT_ONCE):
             end = start + QUERIES_AT_ONCE
@@ -179,7 +157,7 @@ class ProductSearch:
         :param relax: where the filters leave nothing, leave out the last given, and so on, the category at the end;
             `relaxed` of the page names them.
         """
-        wanted = self._wanted(k, category, filters, mode, offset, sort, highlight, explain, count=True)
+        wanted = Wanted.of(k, category, filters, mode, offset, sort, highlight, explain, count=True)
         [asked] = self._asked([_words(query, 1, 1)], mode, ())
         [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
         relaxed: list[str] = []
@@ -195,27 +173,6 @@ class ProductSearch:
             relaxed=(*relaxed, *said(order.corrections)),
             next=offset + k if len(ordered) > offset + k else None,
         )
-
-    def _wanted(
-        self,
-        k: int,
-        category: str | Sequence[str] | None,
-        filters: Iterable[Filter | str],
-        mode: Mode,
-        offset: int,
-        sort: Sort | None,
-        highlight: bool,
-        explain: bool,
-        count: bool = False,
-    ) -> "_Wanted":
-        check_k(k)
-        _check_page(k, offset)
-        _check_one_of("mode", mode, get_args(Mode))
-        if sort is not None:
-            _check_one_of("sort", sort, get_args(Sort))
-        filters = (filters,) if isinstance(filters, str) else filters
-        conditions = tuple(Filter.parse(given) if isinstance(given, str) else given for given in filters)
-        return _Wanted(k, _path(category), conditions, mode, offset, sort, highlight, explain, count)
 
     def _asked(self, words: Sequence[str], mode: Mode, probabilities: Sequence[Probabilities]) -> list[Asked]:
         """The queries, read and encoded: one pass of the model gives vectors and categories."""
@@ -237,7 +194,7 @@ class ProductSearch:
                     beliefs = [believe(taxonomy, row) for row in encoded.probabilities]
         return [Asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, strict=True)]
 
-    def _found(self, index: LiveIndex, asked: Sequence[Asked], wanted: "_Wanted") -> list[Order]:
+    def _found(self, index: LiveIndex, asked: Sequence[Asked], wanted: Wanted) -> list[Order]:
         self._known.check(index, wanted.category, wanted.conditions)
         request = Request(
             mode=wanted.mode,
@@ -268,7 +225,7 @@ class ProductSearch:
             request = replace(request, count=False)
         return orders
 
-    def _rerank(self, order: Order, words: str, wanted: "_Wanted") -> None:
+    def _rerank(self, order: Order, words: str, wanted: Wanted) -> None:
         if self._settings.reranker is not None and self._settings.rerank is not None and wanted.sort is None:
             rerank(order, words, self._settings.reranker, self._settings.rerank)
 
@@ -279,7 +236,7 @@ class ProductSearch:
             order.total = int(counted["hits"]["total"]["value"])
             order.facets = Facets.of(counted["aggregations"])
 
-    def _hits(self, asked: Asked, order: Order, wanted: "_Wanted") -> list[Hit]:
+    def _hits(self, asked: Asked, order: Order, wanted: Wanted) -> list[Hit]:
         weights = self._settings.weights_of(asked.words)
         hits = []
         for candidate in order.all()[wanted.offset : wanted.offset + wanted.k]:
@@ -293,22 +250,6 @@ class ProductSearch:
         return hits
 
 
-def check_k(k: int) -> None:
-    """:raises UsageError: so many hits cannot be asked for."""
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= MAX_HITS:
-        raise UsageError(f"k must be a whole number from 1 to {MAX_HITS:,}, got {k!r}")
-
-
-def _check_page(k: int, offset: int) -> None:
-    if isinstance(offset, bool) or not isinstance(offset, int) or not 0 <= offset <= MAX_HITS - k:
-        raise UsageError(f"offset must be a whole number, and with k at most {MAX_HITS:,}; got {offset!r} and k {k:,}")
-
-
-def _check_one_of(name: str, given: str, known: Sequence[str]) -> None:
-    if given not in known:
-        raise UsageError(f"{name} {given!r}: expected one of {', '.join(known)}")
-
-
 def _words(query: str, place: int, of: int) -> str:
     # What a terminal could not decode arrives as half surrogates, which no request can carry.
     words = plain(query[:MAX_QUERY_CHARACTERS].encode("utf-8", "replace").decode()) if isinstance(query, str) else ""
@@ -316,12 +257,3 @@ def _words(query: str, place: int, of: int) -> str:
         which = "the query" if of == 1 else f"query {place} of {of}"
         raise UsageError(f"{which} is empty: expected at least one word, got {str(query)[:60]!r}")
     return words
-
-
-def _path(category: str | Sequence[str] | None) -> Path | None:
-    if category is None:
-        return None
-    try:
-        return parse_path(category)
-    except ValueError as error:
-        raise UsageError(f"category {str(category)[:60]!r}: {error}") from None

@@ -1,0 +1,84 @@
+"""What a caller wants of a search: how many, of which category, under which conditions; checked."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from shelfwise.errors import UsageError
+from shelfwise.filters import Filter
+from shelfwise.query import MAX_HITS
+from shelfwise.search_settings import Mode, Sort
+from shelfwise.taxonomy import Path, parse_path, path_text
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `ProductSearch.search` and `page` take beside the words."""
+
+    k: int
+    category: Path | None
+    conditions: tuple[Filter, ...]
+    mode: Mode
+    offset: int
+    sort: Sort | None
+    highlight: bool
+    explain: bool
+    count: bool
+
+    @classmethod
+    def of(
+        cls,
+        k: int,
+        category: str | Sequence[str] | None,
+        filters: Iterable[Filter | str],
+        mode: Mode,
+        offset: int,
+        sort: Sort | None,
+        highlight: bool,
+        explain: bool,
+        count: bool = False,
+    ) -> "Wanted":
+        """
+        :raises UsageError: a value that cannot be; the message names it and what was expected.
+        """
+        check_k(k)
+        _check_page(k, offset)
+        _check_one_of("mode", mode, get_args(Mode))
+        if sort is not None:
+            _check_one_of("sort", sort, get_args(Sort))
+        filters = (filters,) if isinstance(filters, str) else filters
+        conditions = tuple(Filter.parse(given) if isinstance(given, str) else given for given in filters)
+        return cls(k, _path(category), conditions, mode, offset, sort, highlight, explain, count)
+
+    def less(self) -> "tuple[Wanted, str]":
+        """The same without the last condition, and what that was."""
+        if self.conditions:
+            *kept, last = self.conditions
+            dropped = f"the filter on {last.field.removeprefix('attributes.')}"
+            return replace(self, conditions=tuple(c for c in kept if c.field != last.field)), dropped
+        return replace(self, category=None), f"the category {path_text(self.category or ())!r}"
+
+
+def check_k(k: int) -> None:
+    """:raises UsageError: so many hits cannot be asked for."""
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= MAX_HITS:
+        raise UsageError(f"k must be a whole number from 1 to {MAX_HITS:,}, got {k!r}")
+
+
+def _check_page(k: int, offset: int) -> None:
+    if isinstance(offset, bool) or not isinstance(offset, int) or not 0 <= offset <= MAX_HITS - k:
+        raise UsageError(f"offset must be a whole number, and with k at most {MAX_HITS:,}; got {offset!r} and k {k:,}")
+
+
+def _check_one_of(name: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise UsageError(f"{name} {given!r}: expected one of {', '.join(known)}")
+
+
+def _path(category: str | Sequence[str] | None) -> Path | None:
+    if category is None:
+        return None
+    try:
+        return parse_path(category)
+    except ValueError as error:
+        raise UsageError(f"category {str(category)[:60]!r}: {error}") from None
