@@ -31,7 +31,7 @@ import measured
 import needs
 import synthetic
 from shelfwise import Bundle, ProductSearch, connect
-from shelfwise.index import live
+from shelfwise.live_index import live
 from shelfwise.query import exact, semantic
 from shelfwise.server import server_version
 from shelfwise_indexer.catalogue import Row, file_hash, read

@@ -38,7 +38,7 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 from figures import rows, tell
 from shelfwise import Bundle, ProductSearch, ShelfwiseError, connect, encoder
 from shelfwise.alias import LiveAlias
-from shelfwise.index import live
+from shelfwise.live_index import live
 from shelfwise.server import address
 from shelfwise_indexer import index
 

@@ -26,7 +26,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from figures import tell
 from shelfwise import Bundle, connect
-from shelfwise.index import create_index, live
+from shelfwise.index import create_index
+from shelfwise.live_index import live
 from shelfwise.server import address
 from shelfwise_indexer import bulk, index
 from shelfwise_indexer.catalogue import Row, read

@@ -21,7 +21,8 @@ from figures import rows as judged
 from figures import tell
 from shelfwise import Bundle, ProductSearch, SimilarProducts, connect
 from shelfwise.filters import Filter
-from shelfwise.index import live, status
+from shelfwise.index import status
+from shelfwise.live_index import live
 from shelfwise.query import semantic
 from shelfwise_indexer import index
 from shelfwise_indexer.catalogue import Row, read

@@ -6,7 +6,7 @@ import numpy as np
 
 from hand_bundle import write_hand_bundle
 from shelfwise import Bundle
-from shelfwise.index import live
+from shelfwise.live_index import live
 from shelfwise_indexer import bulk
 
 WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}

@@ -10,7 +10,7 @@ from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
 from hand_reranker import write_hand_reranker
-from shelfwise.index import live
+from shelfwise.live_index import live
 from shelfwise_indexer import indexed
 from shelfwise_indexer.ablation import SHUFFLED, shuffled
 from shelfwise_indexer.indexed import read_index

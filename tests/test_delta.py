@@ -9,7 +9,8 @@ from elasticsearch import ApiError
 from killed_run import index_and_kill
 from shelfwise import SimilarProducts
 from shelfwise.clone import clone_index
-from shelfwise.index import live, rewrite_meta, rollback
+from shelfwise.index import rewrite_meta, rollback
+from shelfwise.live_index import live
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.ingest import index
 from small_shop import held, products, small_bundle

@@ -6,7 +6,7 @@ import pytest
 from hand_bundle import write_hand_bundle
 from shelfwise.errors import UsageError
 from shelfwise.hit import Hit
-from shelfwise.index import live
+from shelfwise.live_index import live
 from shelfwise_indexer.ablation import SHOWN
 from shelfwise_indexer.gate import Gate, GateFailed, Saved, compare, read_figures
 from shelfwise_indexer.ingest import index

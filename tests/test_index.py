@@ -11,18 +11,8 @@ from elasticsearch import BadRequestError
 
 from hand_index import CATALOGUE
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
-from shelfwise.index import (
-    check_alias,
-    check_compatible,
-    create_index,
-    finish,
-    live,
-    rollback,
-    status,
-    superseded,
-    swap,
-    unfinished,
-)
+from shelfwise.index import create_index, finish, rollback, status, superseded, swap, unfinished
+from shelfwise.live_index import check_alias, check_compatible, live
 from shelfwise.mapping import index_body, index_settings, mapping_hash
 from shelfwise.server import connect, server_version
 from shelfwise.taxonomy import Taxonomy

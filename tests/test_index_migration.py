@@ -7,7 +7,7 @@ from hand_bundle import write_hand_bundle
 from hand_index import document, fill
 from shelfwise import ProductSearch
 from shelfwise.errors import IncompatibleIndex, ServerError
-from shelfwise.index import live
+from shelfwise.live_index import live
 from shelfwise_indexer import bulk
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.index_migration import followed, migrate_index

@@ -10,7 +10,8 @@ from hand_bundle import write_hand_bundle
 from killed_run import index_and_kill
 from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
-from shelfwise.index import live, rollback
+from shelfwise.index import rollback
+from shelfwise.live_index import live
 from shelfwise_indexer import ingest
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.ingest import index

@@ -6,7 +6,8 @@ import orjson
 import pytest
 from elasticsearch import NotFoundError
 
-from shelfwise.index import live, rollback
+from shelfwise.index import rollback
+from shelfwise.live_index import live
 from shelfwise_indexer import bulk, catalogue, ingest, kept_lines
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.kept_lines import KeptLines

@@ -8,7 +8,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
-from shelfwise.index import LiveIndex
+from shelfwise.live_index import LiveIndex
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
 from shelfwise_indexer.kept_vectors import Floats, KeptVectors

@@ -156,7 +156,7 @@ def similar(alias: str, url: str | None, k: int, sample: int) -> None:
     \b
     shelfwise evaluate similar --alias products
     """
-    from shelfwise.index import live
+    from shelfwise.live_index import live
     from shelfwise.recommend import SimilarProducts
     from shelfwise.server import connect
     from shelfwise_indexer.indexed import read_index

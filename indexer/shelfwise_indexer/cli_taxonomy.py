@@ -56,7 +56,7 @@ def migrate(
     {"change": "split", "from": "Kitchen > Kettles", "to": ["Kitchen > Kettles > Electric", "Kitchen > Kettles > Hob"]}
     """
     from shelfwise.bundle import Bundle
-    from shelfwise.index import live
+    from shelfwise.live_index import live
     from shelfwise.server import connect
     from shelfwise_indexer.bundle_migration import migrate_bundle
     from shelfwise_indexer.index_migration import migrate_index

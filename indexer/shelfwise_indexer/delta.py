@@ -12,7 +12,7 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.clone import neighbours_at
-from shelfwise.index import LiveIndex
+from shelfwise.live_index import LiveIndex
 from shelfwise.mapping import mapping_hash
 from shelfwise.query import VECTOR, enriched_after
 from shelfwise.server import one_line

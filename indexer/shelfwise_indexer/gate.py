@@ -9,7 +9,7 @@ import orjson
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import ShelfwiseError, UsageError
-from shelfwise.index import LiveIndex
+from shelfwise.live_index import LiveIndex
 from shelfwise.search import ProductSearch
 from shelfwise_indexer.ablation import SHOWN, in_mode
 from shelfwise_indexer.judgements import JudgementError, Judgements, read_judgements

@@ -14,7 +14,8 @@ from elasticsearch import Elasticsearch
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.hit import listed
-from shelfwise.index import LiveIndex, live, rewrite_meta
+from shelfwise.index import rewrite_meta
+from shelfwise.live_index import LiveIndex, live
 from shelfwise.server import one_line
 from shelfwise.taxonomy import Path, parse_path, path_text
 from shelfwise_indexer import bulk

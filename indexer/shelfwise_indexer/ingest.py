@@ -13,18 +13,8 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.clone import clone_index, release
-from shelfwise.index import (
-    LiveIndex,
-    check_alias,
-    create_index,
-    described,
-    find,
-    finish,
-    on_trial,
-    superseded,
-    swap,
-    unfinished,
-)
+from shelfwise.index import create_index, finish, on_trial, superseded, swap, unfinished
+from shelfwise.live_index import LiveIndex, check_alias, described, find
 from shelfwise.machine import cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect

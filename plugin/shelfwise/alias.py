@@ -9,7 +9,7 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import ServerError
-from shelfwise.index import LiveIndex, check_compatible, live
+from shelfwise.live_index import LiveIndex, check_compatible, live
 from shelfwise.server import one_line, reason_of
 
 RECHECK_SECONDS = 2.0

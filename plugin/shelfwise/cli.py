@@ -101,13 +101,14 @@ def rollback(alias: str, url: str | None) -> None:
     \b
     shelfwise rollback products
     """
-    from shelfwise import index
+    from shelfwise.index import rollback
+    from shelfwise.live_index import live
     from shelfwise.server import connect
 
     with closing(connect(url)) as client:
-        left = index.live(client, alias).name
-        live = index.rollback(client, alias)
-        emit({"alias": alias, "index": live, "left": left, "bundle": index.live(client, alias).meta.get("bundle")})
+        left = live(client, alias).name
+        now = rollback(client, alias)
+        emit({"alias": alias, "index": now, "left": left, "bundle": live(client, alias).meta.get("bundle")})
 
 
 @main.group()

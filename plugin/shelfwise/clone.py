@@ -12,7 +12,8 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import ServerError
-from shelfwise.index import FILLING, LiveIndex, named_anew, rewrite_meta
+from shelfwise.index import FILLING, named_anew, rewrite_meta
+from shelfwise.live_index import LiveIndex
 from shelfwise.server import one_line
 
 CLONE_TIMEOUT = 600.0  # seconds; linking is quick, but a file system without hard links makes the server copy

@@ -12,7 +12,7 @@ from elasticsearch import Elasticsearch, NotFoundError
 
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.hit import listed
-from shelfwise.index import check_alias
+from shelfwise.live_index import check_alias
 from shelfwise.mapping import template
 from shelfwise.query import Body
 from shelfwise.server import one_line, reason_of

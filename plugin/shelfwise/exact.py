@@ -15,6 +15,7 @@ _MEASURE = re.compile(
     r"(?:[mck]?m|[mcd]?l|[mk]?g|[kmg]?w|k?v|m?a?ah|[kmgt]b|ft|in|inch|oz|lbs?|p|k|d|s|h|hz|ghz|pcs?|pack|ct|st|nd|rd|th)?"
 )
 FEW = 3  # products that hold all words of a query: so few that the words single them out
+MOSTLY = 0.5  # of a title's words: a query that holds so many names the product, one of fewer describes it
 _LEAST = 3  # characters of a model number; shorter ones (A5, 4K, C2) are sizes as often
 
 
@@ -41,15 +42,16 @@ class Exact:
         return cls(frozenset(_WORD.findall(text)), tuple(codes))
 
     def among(self, found: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-        """The ids that come before others: those that hold it, or the few that hold every one of several words.
+        """The ids that come before others: those that hold it, or the few whose titles are mostly the query's words.
 
         :param found: entries of the server's `hits.hits`.
         """
         found = list(found)
         held = {hit["_id"] for hit in found if self.held_by(hit)}
         if not held and len(self.words) > 1:
-            held = {hit["_id"] for hit in found if self.words <= _words_of(hit)}
-            held = held if len(held) <= FEW else set()
+            every = {hit["_id"]: own for hit in found if self.words <= (own := _words_of(hit))}
+            named = {id_ for id_, own in every.items() if len(self.words) >= MOSTLY * len(own)}
+            held = named if len(every) <= FEW else set()
         return frozenset(held)
 
     def held_by(self, found: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from shelfwise.belief import TRUST_DEPTH, Belief, trust
 from shelfwise.exact import Exact
 from shelfwise.fusion import Fused, min_max, reciprocal_rank
-from shelfwise.hit import listed
+from shelfwise.hit import group_of, listed
 from shelfwise.query import cosine
 from shelfwise.search_settings import SearchSettings
 from shelfwise.spelling import Correction
@@ -92,8 +92,9 @@ def rank(
     shares: Mapping[str, float] = {}
     trusted = 0.0
     if belief is not None and settings.category_boost:
-        shares = {one.id: belief.share(nodes_of(by_id[one.id])) for one in fused}
-        best = _by_scores(lists, weights)[:TRUST_DEPTH]
+        shares = _shares(belief, by_id)
+        by_score = len(lists) > 1 and settings.fusion != "rank"  # then what was added stands behind, with 0
+        best = (fused if by_score else _by_scores(lists, weights))[:TRUST_DEPTH]
         trusted = trust([shares[one.id] for one in best], [one.score for one in best])
     popularity = _popularity(by_id.values()) if settings.popularity else {}
     first = exact.among(by_id.values()) if exact is not None else frozenset()
@@ -125,11 +126,6 @@ def nodes_of(found: Found) -> list[str]:
     return listed((found["_source"].get("shelfwise") or {}).get("ancestors"))
 
 
-def group_of(found: Found) -> str:
-    """What the variants of one product share."""
-    return str((found["_source"].get("shelfwise") or {}).get("group") or found["_id"])
-
-
 def one_of_each_group(candidates: Iterable[Candidate], seen: set[str]) -> list[Candidate]:
     """The first of each group; `seen` is what groups came before, and grows."""
     kept = []
@@ -139,6 +135,18 @@ def one_of_each_group(candidates: Iterable[Candidate], seen: set[str]) -> list[C
             seen.add(group)
             kept.append(candidate)
     return kept
+
+
+def _shares(belief: Belief, by_id: Mapping[str, Found]) -> dict[str, float]:
+    """How far each product lies in what the query asks for; products of one category share one answer."""
+    of_nodes: dict[tuple[str, ...], float] = {}
+    shares = {}
+    for id_, found in by_id.items():
+        nodes = tuple(nodes_of(found))
+        if nodes not in of_nodes:
+            of_nodes[nodes] = belief.share(nodes)
+        shares[id_] = of_nodes[nodes]
+    return shares
 
 
 def _fused(

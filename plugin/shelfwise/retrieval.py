@@ -9,7 +9,7 @@ from shelfwise.alias import LiveAlias
 from shelfwise.belief import Belief
 from shelfwise.exact import Exact
 from shelfwise.filters import Body
-from shelfwise.index import LiveIndex
+from shelfwise.live_index import LiveIndex
 from shelfwise.mending import Mended, Sent, mend
 from shelfwise.misspelt import Misspelt
 from shelfwise.query import (
