@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from shelfwise.history import DAY
 from shelfwise_indexer.cooccurrence import (
     BACKWARDS,
     BORROWED,
@@ -14,25 +13,10 @@ from shelfwise_indexer.cooccurrence import (
     strongest,
     transitions,
 )
-from shelfwise_indexer.event_log import Log
-from shelfwise_indexer.item_weights import Content
 from shelfwise_indexer.learn_events import content_of
+from small_log import log, unlike
 
 A, B, C, D = range(4)
-
-
-def log(histories, times=None, bought=True):
-    """A log of one history a user; times in days."""
-    users = np.array([user for user, history in enumerate(histories) for _ in history], dtype=np.int64)
-    products = np.array([product for history in histories for product in history], dtype=np.int64)
-    known = np.full(len(users), np.nan) if times is None else DAY * np.array([day for part in times for day in part])
-    weights = np.full(len(users), 1.0 if bought else 0.25, dtype=np.float32)
-    return Log(users, products, known, weights, np.full(len(users), bought))
-
-
-def unlike(n):
-    """Products that have nothing in common by themselves, and no vectors."""
-    return Content(np.zeros((n, 4), np.float32), np.full((n, 1), -1), np.zeros((n, 1), np.float32))
 
 
 def users_of(histories, n):

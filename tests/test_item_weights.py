@@ -2,24 +2,11 @@ import numpy as np
 import pytest
 
 from shelfwise_indexer import item_weights
-from shelfwise_indexer.event_log import Log
 from shelfwise_indexer.item_weights import NEWEST, RIDGE, SIDE, Content, holdings
 from shelfwise_indexer.learn_events import content_of
+from small_log import log, unlike
 
 A, B, C, D = range(4)
-
-
-def log(histories, weights=None):
-    users = np.array([user for user, history in enumerate(histories) for _ in history], dtype=np.int64)
-    products = np.array([product for history in histories for product in history], dtype=np.int64)
-    given = np.ones(len(users)) if weights is None else np.concatenate(weights)
-    unknown = np.full(len(users), np.nan)
-    return Log(users, products, unknown, given.astype(np.float32), np.ones(len(users), dtype=bool))
-
-
-def apart(n):
-    """Products without vectors."""
-    return Content(np.zeros((n, 2), np.float32), np.full((n, 1), -1), np.zeros((n, 1), np.float32))
 
 
 def drawn(n=30, people=60, seed=0):
@@ -63,7 +50,7 @@ def test_looking_at_the_likest_only_keeps_what_weighs_most(monkeypatch):
 
 
 def test_what_is_always_held_together_speaks_for_each_other_and_what_never_is_does_not():
-    weights = item_weights.item_weights(log([[A, B]] * 30 + [[C], [D]]), apart(4)).toarray()
+    weights = item_weights.item_weights(log([[A, B]] * 30 + [[C], [D]]), unlike(4)).toarray()
     assert weights[A, B] == pytest.approx(30 / (30 + RIDGE))
     assert weights[A, C] == weights[C, D] == 0
 
@@ -71,7 +58,7 @@ def test_what_is_always_held_together_speaks_for_each_other_and_what_never_is_do
 def test_what_is_in_every_history_speaks_less_for_a_product_than_what_is_in_its_histories_only():
     everybodys, own = A, B
     histories = [[everybodys, own, C]] * 20 + [[everybodys, D]] * 80
-    weights = item_weights.item_weights(log(histories), apart(4)).toarray()
+    weights = item_weights.item_weights(log(histories), unlike(4)).toarray()
     assert weights[own, C] > 4 * weights[everybodys, C]
 
 
@@ -93,11 +80,11 @@ def test_a_product_that_nobody_holds_is_spoken_for_by_none():
 
 
 def test_a_log_without_events_says_nothing():
-    assert item_weights.item_weights(log([]), apart(3)).nnz == 0
+    assert item_weights.item_weights(log([]), unlike(3)).nnz == 0
 
 
 def test_a_person_holds_a_product_once_by_the_strongest_event_at_most_one():
-    held = holdings(log([[A, A, B], [C, A]], [[0.25, 1.0, 0.25], [9.0, 0.0]]), 4).toarray()
+    held = holdings(log([[A, A, B], [C, A]], weights=[[0.25, 1.0, 0.25], [9.0, 0.0]]), 4).toarray()
     assert held == pytest.approx(np.array([[1, 0.5, 0, 0], [0, 0, 1, 0]]))
 
 

@@ -91,7 +91,7 @@ def accept_thresholds(
     if least >= 1.0:
         return never
     slope, offsets = _odds_of_being_right(predicted, scores, correct, leaves)
-    return np.asarray(_share((_log_odds(np.array(least)) - offsets) / slope), dtype=np.float32)
+    return np.asarray(_share((_log_odds(least) - offsets) / slope), dtype=np.float32)
 
 
 def _odds_of_being_right(

@@ -71,11 +71,9 @@ class Enricher:
         }
 
     def _accepts(self, probabilities: Floats) -> bool:
-        if self.thresholds is None:
-            least, certain = self.threshold, float(probabilities.max())
-        else:
-            least = float(self.thresholds[probabilities.argmax()])
-            [certain] = certainty(probabilities[np.newaxis], self.label_thresholds is not None).tolist()
+        least = self.threshold if self.thresholds is None else float(self.thresholds[probabilities.argmax()])
+        no_rival = self.thresholds is None or self.label_thresholds is not None
+        [certain] = certainty(probabilities[np.newaxis], no_rival).tolist()
         return certain >= least and least < 1.0  # 1.0: nothing was ever certain enough
 
     def _sure_nodes(self, probabilities: Floats) -> list[Path]:

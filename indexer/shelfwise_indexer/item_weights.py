@@ -62,7 +62,7 @@ def holdings(log: Log, products: int) -> sparse.csr_array:
     So two purchases of a person count 1 together, two views of a quarter each a quarter. Of each person the `NEWEST`
     products count.
     """
-    order = np.lexsort((np.arange(len(log.users)), log.products, log.users))
+    order = np.lexsort((log.products, log.users))  # stable: of one product the oldest event first
     users, bought = log.users[order], log.products[order]
     begins = np.ones(len(order), dtype=bool)
     begins[1:] = (users[1:] != users[:-1]) | (bought[1:] != bought[:-1])
