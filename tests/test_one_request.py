@@ -107,6 +107,46 @@ def test_a_misspelt_word_costs_a_second_request_the_first_time_only(shop, sent):
     assert len(sent) == 4
 
 
+def bodies_of(monkeypatch):
+    """Every body that searches send, in order."""
+    sent = []
+    really = LiveAlias.ask
+
+    def ask(self, index, bodies):
+        sent.extend(bodies)
+        return really(self, index, bodies)
+
+    monkeypatch.setattr(LiveAlias, "ask", ask)
+    return sent
+
+
+def test_the_server_looks_up_the_words_of_a_query_once(shop, monkeypatch):
+    bodies = bodies_of(monkeypatch)
+    first = [shop.search(query) for query in ("kettle 7", "phone case")]
+    assert sum("suggest" in body for body in bodies) == 2
+    bodies.clear()
+    assert [seen(shop.search(query)) for query in ("kettle 7", "phone case")] == [seen(hits) for hits in first]
+    shop.search("Case 7 KETTLE")  # all of its words were met
+    assert not any("suggest" in body for body in bodies)
+    bodies.clear()
+    shop.search("kettle 8")
+    assert [body.get("suggest", {}).get("spelling", {}).get("text") for body in bodies][0] == "kettle 8"
+
+
+def test_a_misspelt_word_is_looked_up_each_time(shop, monkeypatch):
+    bodies = bodies_of(monkeypatch)
+    for _ in range(2):
+        bodies.clear()
+        shop.search("kettel 7")
+        assert any("suggest" in body for body in bodies)
+
+
+def test_words_behind_an_emoji_are_mended_where_they_stand(shop):
+    plain, gift = shop.page("kettel 7", mode="lexical"), shop.page("🎁🎁 kettel 7", mode="lexical")
+    assert gift.relaxed == plain.relaxed
+    assert [hit.id for hit in gift.hits] == [hit.id for hit in plain.hits]
+
+
 def test_a_word_of_a_brand_is_asked_for_once_and_not_mended(shop, sent):
     assert shop.page("tarnholt").relaxed == ()
     assert len(sent) == 2  # the search for `turnholt`, which went along on suspicion, is not the one that counts

@@ -5,13 +5,21 @@ KETEL = {"text": "ketel", "offset": 4, "length": 5, "options": [{"text": "kettle
 
 def test_a_word_that_no_title_has_is_answered_with_its_nearest():
     right = {"text": "red", "offset": 0, "length": 3, "options": []}
-    assert corrections({"suggest": {"spelling": [right, KETEL]}}) == (Correction("ketel", "kettle", 4, 5),)
-    assert corrections({"hits": {}}) == ()
+    assert corrections("red ketel", {"suggest": {"spelling": [right, KETEL]}}) == (Correction("ketel", "kettle", 4, 5),)
+    assert corrections("red ketel", {"hits": {}}) == ()
+
+
+def test_the_server_counts_an_emoji_as_two():
+    words = "🎁🎁 ketel"
+    entry = KETEL | {"offset": 5}
+    [mended] = found = corrections(words, {"suggest": {"spelling": [entry]}})
+    assert words[mended.offset :] == "ketel"
+    assert corrected(words, found) == "🎁🎁 kettle"
 
 
 def test_a_model_number_is_no_misspelt_word():
     number = {"text": "vx20k", "offset": 0, "length": 5, "options": [{"text": "vx10k"}]}
-    assert corrections({"suggest": {"spelling": [number]}}) == ()
+    assert corrections("vx20k", {"suggest": {"spelling": [number]}}) == ()
 
 
 def test_words_are_replaced_where_they_stand():

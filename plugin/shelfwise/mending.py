@@ -2,7 +2,9 @@
 
 Which words no title has, and what is nearest to each, the server says in its answer to the search. Whether brands and
 descriptions lack a word as well is asked once and remembered (`Misspelt`). A query of remembered words is sent mended
-from the start, on a guess: the answer decides, and a wrong guess costs a request, never a hit.
+from the start, on a guess: the answer decides, and a wrong guess costs a request, never a hit. A query of words that
+were all found right a while ago is sent without the question: looking up the words costs the server as much as finding
+the products.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +13,7 @@ from typing import Any
 
 from shelfwise.filters import Body
 from shelfwise.misspelt import Misspelt
-from shelfwise.query import any_of, holds_outside_title
+from shelfwise.query import MAX_WORDS_LENGTH, any_of, holds_outside_title
 from shelfwise.spelling import Correction, corrected, corrections
 
 Answer = Mapping[str, Any]
@@ -24,6 +26,8 @@ class Sent:
     words: str
     guess: str | None
     """The further reading that it was sent with; None: none."""
+    asked: bool
+    """Whether the server was asked which words no title has; if not, none of them is remembered as misspelt."""
     answer: Answer
 
 
@@ -45,7 +49,7 @@ def mend(
 
     :param search: the body of the query at a place, with a further reading.
     """
-    doubtful = [corrections(one.answer) for one in sent]
+    doubtful = [corrections(one.words, one.answer) for one in sent]
     met = {one.word: one for of_one in doubtful for one in of_one}
     known = misspelt.judged(met)
     new = sorted(met.keys() - known.keys())
@@ -65,10 +69,11 @@ def mend(
     misspelt.learn({word: met[word].nearest if judged[word] else None for word in new})
     texts = _texts(sent, doubtful, judged)
     ask_for(texts)
-    return [
-        Mended(answers[place][texts[place]], tuple(one for one in doubtful[place] if judged[one.word]))
-        for place in range(len(sent))
-    ]
+    mended = [tuple(one for one in of_one if judged[one.word]) for of_one in doubtful]
+    for one, of_one in zip(sent, mended, strict=True):
+        if one.asked:
+            misspelt.learn_right(one.words[:MAX_WORDS_LENGTH], of_one)
+    return [Mended(answers[place][texts[place]], mended[place]) for place in range(len(sent))]
 
 
 def _texts(

@@ -16,17 +16,19 @@ class Correction:
     word: str
     nearest: str
     offset: int
+    """Characters before it."""
     length: int
 
 
-def corrections(answer: Mapping[str, Any]) -> tuple[Correction, ...]:
-    """What a search with `query.with_corrections` was answered; model numbers and measures are no misspelt words."""
-    entries = answer.get("suggest", {}).get("spelling", [])
-    nearest = (
-        Correction(str(one["text"]), str(one["options"][0]["text"]), int(one["offset"]), int(one["length"]))
-        for one in entries
-        if one["options"]
-    )
+def corrections(words: str, answer: Mapping[str, Any]) -> tuple[Correction, ...]:
+    """What a search for words with `query.with_corrections` was answered; model numbers and measures are not misspelt."""
+    entries = [one for one in answer.get("suggest", {}).get("spelling", []) if one["options"]]
+    units = words.encode("utf-16-le") if entries else b""  # the server counts in these: two for an emoji
+    nearest = []
+    for one in entries:
+        start = _characters(units, int(one["offset"]))
+        end = _characters(units, int(one["offset"]) + int(one["length"]))
+        nearest.append(Correction(str(one["text"]), str(one["options"][0]["text"]), start, end - start))
     return tuple(one for one in nearest if not any(map(str.isdigit, one.word + one.nearest)))
 
 
@@ -35,6 +37,10 @@ def corrected(words: str, corrections: Sequence[Correction]) -> str:
     for one in sorted(corrections, key=lambda c: -c.offset):
         words = words[: one.offset] + one.nearest + words[one.offset + one.length :]
     return words
+
+
+def _characters(units: bytes, count: int) -> int:
+    return len(units[: 2 * count].decode("utf-16-le", "ignore"))
 
 
 def said(corrections: Sequence[Correction]) -> list[str]:
