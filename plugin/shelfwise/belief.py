@@ -40,7 +40,7 @@ class Belief:
 
         :param nodes: the product's `shelfwise.ancestors`.
         """
-        nodes = set(nodes)
+        nodes = dict.fromkeys(nodes)  # added up in their order, the same in every process
         believed = sum(self.steps.get(node, 0.0) for node in nodes)
         guessed = sum(self.guess.get(node, 0.0) for node in nodes)
         if guessed >= 1.0 or believed <= guessed:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 _TOKEN = re.compile(r"[^\W_]+(?:[-./][^\W_]+)*")
@@ -49,7 +50,7 @@ class Exact:
         found = list(found)
         held = {hit["_id"] for hit in found if self.held_by(hit)}
         if not held and len(self.words) > 1:
-            every = {hit["_id"]: own for hit in found if self.words <= (own := _words_of(hit))}
+            every = {hit["_id"]: own for hit in found if (own := self._all_in(hit))}
             named = {id_ for id_, own in every.items() if len(self.words) >= MOSTLY * len(own)}
             held = named if len(every) <= FEW else set()
         return frozenset(held)
@@ -62,8 +63,7 @@ class Exact:
         :param found: an entry of the server's `hits.hits`.
         """
         source = found["_source"]
-        brand = folded(str(source.get("brand") or ""))
-        own = set(_WORD.findall(brand))
+        brand, own = _read(str(source.get("brand") or ""))
         if not self.codes and not (own and own <= self.words):
             return False  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
@@ -72,10 +72,21 @@ class Exact:
             return held.issuperset(self.codes)
         return self.words <= own | set(_WORD.findall(title))
 
+    def _all_in(self, found: Mapping[str, Any]) -> set[str] | None:
+        """The words of title and brand, if they hold all of the query's."""
+        source = found["_source"]
+        text = folded(f"{source.get('title') or ''} {source.get('brand') or ''}")
+        if not all(word in text for word in self.words):
+            return None  # most products: their words need not be told apart
+        own = set(_WORD.findall(text))
+        return own if self.words <= own else None
 
-def _words_of(found: Mapping[str, Any]) -> set[str]:
-    source = found["_source"]
-    return set(_WORD.findall(folded(f"{source.get('title') or ''} {source.get('brand') or ''}")))
+
+@lru_cache(maxsize=10_000)
+def _read(brand: str) -> tuple[str, frozenset[str]]:
+    """A brand folded, and its words: a shop has far fewer brands than products."""
+    text = folded(brand)
+    return text, frozenset(_WORD.findall(text))
 
 
 def folded(text: str) -> str:
