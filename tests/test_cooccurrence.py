@@ -6,6 +6,7 @@ from shelfwise_indexer.cooccurrence import (
     BACKWARDS,
     BORROWED,
     ORDERED,
+    POPULAR,
     WINDOW,
     baskets_in_common,
     bought_again,
@@ -13,6 +14,7 @@ from shelfwise_indexer.cooccurrence import (
     strongest,
     transitions,
 )
+from shelfwise_indexer.item_weights import item_weights
 from shelfwise_indexer.learn_events import content_of
 from small_log import log, unlike
 
@@ -53,6 +55,18 @@ def test_a_product_that_nobody_bought_says_what_its_look_alike_says():
     assert also[C, B] >= ORDERED * BORROWED * 1.0  # a step from A to B counts 1
     assert also[A, B] > also[C, B]
     assert cooccurrence(log([[A, B]]), unlike(3)).also.toarray()[C].sum() == 0
+
+
+def test_a_product_of_many_people_comes_before_one_of_few_that_as_much_speaks_for():
+    histories = [[A, B], [A, C], *([C, D] for _ in range(8))]
+    given = log(histories)
+    users, learnt = users_of(histories, 4), cooccurrence(given, unlike(4))
+    ordered = transitions(given, 4, users)
+    slow = (item_weights(given, unlike(4)) + ORDERED * ordered).toarray() * np.maximum(users, 1) ** POPULAR
+    np.fill_diagonal(slow, 0)
+    assert learnt.also.toarray() == pytest.approx(slow, rel=1e-5)
+    assert ordered[A, B] == ordered[A, C]
+    assert learnt.also[A, C] > learnt.also[A, B]
 
 
 def test_what_everybody_went_on_to_comes_before_what_everybody_came_from():

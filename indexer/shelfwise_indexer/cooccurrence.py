@@ -13,6 +13,7 @@ from shelfwise_indexer.item_weights import Content, item_weights
 WINDOW = 10  # events between which two products of a history still count as near
 BACKWARDS = 0.5  # of the weight: people go on to what comes after more often than to what came before
 ORDERED = 0.3  # of what people went on to, beside what foretells it whatever the order
+POPULAR = 0.2  # power of a product's users that its scores are multiplied by: what many want, one more may want
 BORROWED = 0.5  # how much what is known of a product's look-alikes counts beside what is known of itself
 LENDERS = 10  # nearest products that a product borrows from
 KEPT = 100  # products kept with each
@@ -45,7 +46,8 @@ def cooccurrence(log: Log, content: Content) -> Cooccurrence:
     users = _distinct(log.users, log.products, products)
     ordered = transitions(log, products, users)
     ordered = ordered + BORROWED * (lenders(content) @ ordered)
-    also = sparse.csr_array(item_weights(log, content) + ORDERED * ordered)
+    wanted = sparse.diags_array(np.maximum(users, 1.0) ** POPULAR)
+    also = sparse.csr_array((item_weights(log, content) + ORDERED * ordered) @ wanted, dtype=np.float32)
     also.setdiag(0)
     return Cooccurrence(users, bought_again(log, products), strongest(also), baskets_in_common(log, products))
 
