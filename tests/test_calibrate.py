@@ -29,9 +29,27 @@ def one_hot(labels, classes):
 
 @pytest.mark.parametrize("scale", [0.25, 0.5, 1.0, 3.0, 8.0])
 def test_the_temperature_recovers_by_how_much_logits_were_scaled(scale):
-    honest = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
-    # The cross-entropy to the honest probabilities themselves is least exactly at the scale.
-    assert fit_temperature(honest * np.float32(scale), softmax(honest)) == pytest.approx(scale, rel=1e-2)
+    draw = np.random.default_rng(0)
+    honest = draw.normal(0, 2, size=(20_000, 4)).astype(np.float32)
+    labels = one_hot([draw.choice(4, p=row / row.sum()) for row in softmax(honest).astype(np.float64)], 4)
+    assert fit_temperature(honest * np.float32(scale), labels) == pytest.approx(scale, rel=0.03)
+
+
+def test_where_the_others_are_shared_out_wrongly_the_best_is_still_as_sure_as_it_is_right():
+    logits = np.tile(floats(4, 3, -2, -2), (10, 1))
+    labels = one_hot([0] * 7 + [1, 2, 3], 4)  # the second is no likelier than the last
+    said = softmax(logits / fit_temperature(logits, labels))
+    assert said[:, 0] == pytest.approx(0.7, abs=1e-3)
+
+
+def test_a_product_of_two_categories_is_right_in_either():
+    logits = floats(*[[3, 3 - gap] for gap in (1, 2, 3, 1, 2, 3)])
+    either = np.full((6, 2), 0.5, dtype=np.float32)
+    assert fit_temperature(logits, either) == pytest.approx(0.1)
+
+
+def test_of_a_single_category_there_is_nothing_to_scale():
+    assert fit_temperature(floats([2], [3]), floats([1], [1])) == 1.0
 
 
 def test_a_model_that_is_right_two_times_in_three_is_made_to_say_so():

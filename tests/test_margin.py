@@ -8,7 +8,7 @@ import torch
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.export import export, load_checkpoint
-from shelfwise_indexer.least import cross_entropy
+from shelfwise_indexer.least import cross_entropy, top_cross_entropy
 from shelfwise_indexer.margin import MOST, SOFT, MarginScale, fit_margin, scaled
 from shelfwise_indexer.model import ShelfModel, load_trunk
 from shelfwise_indexer.packing import runtime_settings
@@ -48,8 +48,19 @@ def test_what_the_labels_were_drawn_by_is_found(slope):
 
 def test_it_is_no_worse_than_one_temperature():
     logits, labels = drawn(3000, -0.4)
-    slow = min(float(cross_entropy(logits * scale, labels, False)) for scale in torch.linspace(0.1, 3, 200))
-    assert float(cross_entropy(fit_margin(logits, labels)(logits), labels, False)) < slow - 0.001
+    slow = min(float(top_cross_entropy(logits * scale, labels)) for scale in torch.linspace(0.1, 3, 200))
+    found = fit_margin(logits, labels)(logits)
+    assert float(top_cross_entropy(found, labels)) < slow - 0.001
+    assert float(cross_entropy(found, labels, False)) < float(cross_entropy(logits, labels, False))
+
+
+def test_the_cross_entropy_of_the_best_is_that_of_its_probability():
+    logits, labels = drawn(50, 0.1)
+    best = logits.softmax(-1).max(-1)
+    right = labels[torch.arange(50), best.indices]
+    slow = -(right * best.values.log() + (1 - right) * (1 - best.values).log()).mean()
+    assert float(top_cross_entropy(logits, labels)) == pytest.approx(float(slow), rel=1e-5)
+    assert top_cross_entropy(1e4 * logits, labels).isfinite()
 
 
 def test_the_order_within_a_text_stays():

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from scipy.stats import beta
 
-from shelfwise_indexer.least import cross_entropy, minimise
+from shelfwise_indexer.least import cross_entropy, minimise, top_cross_entropy
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -18,17 +18,22 @@ SURELY = 1e-6  # how near a share may be to 0 or 1
 
 
 def fit_temperature(logits: Floats, labels: Floats, multi_label: bool = False) -> float:
-    """The temperature that minimises the held-back cross-entropy (Guo et al., "On Calibration of Modern Neural
-    Networks", ICML 2017).
+    """The temperature (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) that minimises the held-back
+    cross-entropy of whether the best leaf is right: that is what a confidence is read as.
 
-    :param logits: float32 [n, leaves]. :param labels: float32 [n, leaves], rows sum to 1.
+    :param logits: float32 [n, leaves]. :param labels: float32 [n, leaves], a category's is above 0.
     :param multi_label: probabilities are sigmoids, and a label is a category of the product or is not.
     """
-    if len(logits) == 0:
+    if len(logits) == 0 or (logits.shape[1] < 2 and not multi_label):
         return 1.0
     log_temperature = torch.zeros((), requires_grad=True)
     scores, truth = torch.from_numpy(logits), torch.from_numpy(labels)
-    minimise(lambda: cross_entropy(scores / log_temperature.exp(), truth, multi_label), log_temperature, steps=50)
+
+    def loss() -> torch.Tensor:
+        cooled = scores / log_temperature.exp()
+        return cross_entropy(cooled, truth, True) if multi_label else top_cross_entropy(cooled, truth)
+
+    minimise(loss, log_temperature, steps=50)
     # A held-back part without a single error would ask for temperature 0: stay within a factor of ten.
     return float(log_temperature.detach().exp().clamp(0.1, 10.0))
 

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from shelfwise_indexer.least import cross_entropy, minimise, that_say
+from shelfwise_indexer.least import minimise, that_say, top_cross_entropy
 
 SOFT = 0.1  # added to a margin, so that its logarithm is finite
 STEEPEST = 0.5  # with less than 1 a greater margin stays the more certain one
@@ -39,7 +39,7 @@ def scaled(logits: Tensor, line: Tensor) -> Tensor:
 
 
 def fit_margin(logits: Tensor, labels: Tensor) -> MarginScale | None:
-    """The scale with the least held-back cross-entropy; None where too few products can say.
+    """The scale by which the best category's probability says best whether it is right; None where too few products can say.
 
     :param logits: float32 [n, leaves]. :param labels: float32 [n, leaves].
     """
@@ -47,7 +47,7 @@ def fit_margin(logits: Tensor, labels: Tensor) -> MarginScale | None:
         return None
     logits, labels = logits[known], labels[known]
     line = torch.zeros(2, requires_grad=True)
-    minimise(lambda: cross_entropy(scaled(logits, line), labels, False), line, steps=60)
+    minimise(lambda: top_cross_entropy(scaled(logits, line), labels), line, steps=60)
     level, slope = line.detach().tolist()
     if not abs(slope) <= STEEPEST:  # also where it is no number
         return None
