@@ -55,6 +55,11 @@ class TestClean:
         assert clean(Product("a", "CafÃ© crÃ¨me")).product.title == "Café crème"
         assert repaired("充电宝") == "充电宝"
 
+    def test_wide_letters_and_digits_become_plain_ones_and_brackets_stay(self):
+        cleaned = clean(Product("a", "＜新品＞ＵＳＢ３ 充电宝（白）"))
+        assert cleaned.product.title == "＜新品＞USB3 充电宝（白）"
+        assert [change.stage for change in cleaned.changes] == ["encoding"]
+
     def test_textual_attributes_are_cleaned_and_others_left_alone(self):
         given_ = Product("a", "Mug", attributes={"colour": " red<br>", "empty": "", "sizes": ["<b>"], "n": 3})
         assert clean(given_).product.attributes == {"colour": "red", "sizes": ["<b>"], "n": 3}

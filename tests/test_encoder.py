@@ -137,6 +137,11 @@ def test_chinese_is_read_character_by_character(bundle):
     assert float(alone @ among_unknown) > 0.999
 
 
+def test_a_text_is_known_when_any_part_of_it_is(bundle):
+    known = [bundle.encoder.knows(text) for text in ("壶", "quince 壶", "quince", "🎁", "\x00", "")]
+    assert known == [True, True, False, False, False, False]
+
+
 def test_progress_adds_up_to_the_number_of_texts(bundle):
     told = []
     bundle.encoder.encode_documents(MIXED, progress=told.append)

@@ -141,6 +141,24 @@ def test_a_category_that_only_the_index_has_is_known(shop):
     assert ids(shop.search("kettle", category="Electronics > Audio")) == ["e1"]
 
 
+@pytest.mark.parametrize("fusion", ["rank", "score", "query"])
+def test_of_words_that_the_model_does_not_know_their_products_come_first(client, alias, bundle, fusion):
+    # What the model cannot read has the vector of all that it cannot read: the nearest are any products.
+    products = [*PRODUCTS, *({"id": f"u{at}", "title": f"Zzyx {at}", "category": KITCHEN} for at in range(3))]
+    settings = SearchSettings(fusion=fusion, out_of_stock_last=False)
+    index = fill(client, alias, bundle, [document(bundle, record) for record in products])
+    quince = document(bundle, {"id": "q", "title": "Quince kettle", "category": PHONES})
+    add(client, index, [quince])
+    shop = ProductSearch(client, alias, bundle, settings)
+    hits = shop.search("quince", k=5)
+    assert hits[0].id == "q"
+    assert len(hits) == 5
+    assert hits[1].score == 0
+    assert "q" not in ids(shop.search("quince", k=3, mode="semantic"))
+    assert ids(shop.search("ｑｕｉｎｃｅ", k=5)) == ids(hits)
+    assert shop.search("quince kettle", k=2)[1].shares["semantic"] > 0
+
+
 def test_an_unknown_category_is_answered_with_the_closest(shop):
     with pytest.raises(UnknownCategory) as refused:
         shop.search("kettle", category="Home > Kitchen > Ketles")
@@ -185,7 +203,7 @@ def test_an_attribute_that_no_product_has_is_answered_with_those_there_are(shop)
 
 def test_an_attribute_of_a_shop_without_any(client, alias, bundle):
     fill(client, alias, bundle, [document(bundle, {"id": "a", "title": "kettle"})])
-    with pytest.raises(UsageError, match="attributes are no product has any"):
+    with pytest.raises(UsageError, match="attribute 'color': no product has any; other fields are"):
         ProductSearch(client, alias, bundle).search("kettle", filters=["color=red"])
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ Arithmetic = Literal["f32", "bf16"]
 Precision = Literal[Arithmetic, "int8"]
 MODEL = "model.xml"
 REMEMBERED = 1_000  # queries; with 384 dimensions and 300 leaves some 3 MB
+NOBODY_S = "\U0001235d"  # a cuneiform sign, which no vocabulary has
 BATCH_TOKENS = 2048  # tokens of one pass: enough to fill the cores, small enough for their caches
 
 
@@ -84,6 +86,14 @@ class Encoder:
         vectors = [known[text][0] for text in texts] or np.empty((0, self._dimension))
         probabilities = [known[text][1] for text in texts] or np.empty((0, self._leaves))
         return Encoded(np.array(vectors, dtype=np.float32), np.array(probabilities, dtype=np.float32))
+
+    def knows(self, text: str) -> bool:
+        """Whether the model has a token for any part of a text: of a text without one the embedding says nothing."""
+        return not self._unknown.issuperset(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    @cached_property
+    def _unknown(self) -> frozenset[int]:
+        return frozenset(self._tokenizer.encode(NOBODY_S, add_special_tokens=False).ids)
 
     def document_inputs(self, texts: Sequence[str]) -> Iterator[dict[str, Integers]]:
         """What the model gets of product texts, a batch after the other, each name to int64 [n, longest]."""

@@ -106,9 +106,9 @@ def has_attribute(name: str) -> Body:
 
 def unknown_attribute(name: str, known: Sequence[str]) -> UsageError:
     """The error for an attribute that no product has."""
-    attributes = ", ".join(known) if known else "no product has any"
+    others = f"attributes are {', '.join(known)}" if known else "no product has any"
     return UsageError(
-        f"no product has an attribute {_shown(name)}: attributes are {attributes}; other fields are {', '.join(FIELDS)}"
+        f"no product has an attribute {_shown(name)}: {others}; other fields are {', '.join(FIELDS)}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -35,6 +36,8 @@ DEFAULT_TEXT_FIELDS = ("title", "description")
 _TAG = re.compile(r"<!--.*?-->|<(?:script|style)\b.*?</(?:script|style)>|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SPACE = re.compile(r"\s+")
+# ＵＳＢ３ is USB3. Brackets and signs stay as wide as they are: <新品> would be taken for markup.
+_WIDE = {0xFEE0 + ord(narrow): narrow for narrow in string.ascii_letters + string.digits}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ def _joined(value: object) -> str:
 
 
 def plain(text: str) -> str:
-    """Text without broken encodings ("cafÃ©" is "café" again), markup, entities, control characters, runs of space.
+    """Text without broken encodings ("cafÃ©" is "café" again), wide letters, markup, entities, control characters, runs of
+    space.
 
     Training, indexing and searching all read texts through this function, so that they see the same.
     """
@@ -94,12 +98,12 @@ def plain(text: str) -> str:
 
 
 def repaired(text: str) -> str:
-    """Text whose encoding was broken on the way ("cafÃ©"), mended; other text as it is."""
+    """Text whose encoding was broken on the way ("cafÃ©"), mended, wide letters and digits as plain ones."""
     if text.isascii():
         return text
     import ftfy  # here, because most texts do without it
 
-    return ftfy.fix_encoding(text)
+    return ftfy.fix_encoding(text).translate(_WIDE)
 
 
 def parse_product(record: Mapping[str, Any]) -> Product:

@@ -41,6 +41,8 @@ class Asked:
     """float32 [dimension], L2-normalised; None in mode `lexical`."""
     belief: Belief | None
     exact: Exact | None
+    known: bool = True
+    """Whether the model knows any of the words; if not, the vector says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,18 +181,26 @@ class ProductSearch:
         first = [given[0] for given in readings]
         others = [given[1:] for given in readings]
         exact = [Exact.of(text) if self._settings.exact_first and mode != "semantic" else None for text in first]
+        known = [True] * len(words)
         vectors: list[Sequence[float] | None] = [None] * len(words)
         beliefs: list[Belief | None] = [None] * len(words)
         if mode != "lexical":
             encoded = self._bundle.encoder.encode_queries(first)
             vectors = [*shortest(encoded.vectors)]
+            known = [self._bundle.encoder.knows(text) for text in first]
             taxonomy = self._bundle.taxonomy
             if mode == "hybrid" and self._settings.category_boost:
                 if probabilities:
                     beliefs = [believe_paths(taxonomy, given) for given in probabilities]
                 else:
-                    beliefs = [believe(taxonomy, row) for row in encoded.probabilities]
-        return [Asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, strict=True)]
+                    rows = zip(known, encoded.probabilities, strict=True)
+                    beliefs = [believe(taxonomy, row) if its else None for its, row in rows]
+        return [Asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, known, strict=True)]
+
+    def _weights(self, asked: Asked) -> Mapping[str, float] | None:
+        """Of the retrievers; of words that the model does not know, what holds them comes before what is nearest."""
+        weights = self._settings.weights_of(asked.words)
+        return weights if asked.known else {**(weights or {}), "semantic": 0.0}
 
     def _found(self, index: LiveIndex, asked: Sequence[Asked], wanted: Wanted) -> list[Order]:
         self._known.check(index, wanted.category, wanted.conditions)
@@ -215,8 +223,7 @@ class ProductSearch:
             found = retrieve(self._alias, index, [asked[place] for place in open_], depth, request)
             for place, retrieved in zip(open_, found, strict=True):
                 query = asked[place]
-                weights = self._settings.weights_of(query.words)
-                ranked = rank(retrieved, self._settings, weights, query.belief, query.exact)
+                ranked = rank(retrieved, self._settings, self._weights(query), query.belief, query.exact)
                 orders[place].extend(ranked, all(len(given) < depth for given in retrieved.lists.values()))
                 if depth == WINDOWS[0]:
                     orders[place].corrections = retrieved.corrections
@@ -237,7 +244,7 @@ class ProductSearch:
             order.facets = Facets.of(counted["aggregations"])
 
     def _hits(self, asked: Asked, order: Order, wanted: Wanted) -> list[Hit]:
-        weights = self._settings.weights_of(asked.words)
+        weights = self._weights(asked)
         hits = []
         for candidate in order.all()[wanted.offset : wanted.offset + wanted.k]:
             hit = Hit.of(candidate.found, candidate.score, candidate.fused.shares)
