@@ -576,10 +576,19 @@ class TestSearch:
             shop("search", query, *options).lines for query in ("kettle", "leather cover")
         ]
 
-    @pytest.mark.parametrize("line", ["kettle", '{"text": "kettle"}', '["kettle"]', '{"query": 7}'])
-    def test_a_line_that_is_no_query_is_named(self, shop, line):
-        ran = shop("search", "--queries", "-", given='{"query": "kettle"}\n' + line + "\n")
-        assert refused_in_one_line(ran, "line 2", '{"query": "kettle"}')
+    @pytest.mark.parametrize("line", ["kettle", '{"query": 7}', '{"query": " "}'])
+    def test_a_line_that_is_no_query_is_named_and_the_others_are_answered(self, shop, line):
+        given = '{"query": "kettle"}\n' + line + '\n\n{"query": "phone case"}\n'
+        ran = shop("search", "--queries", "-", given=given)
+        assert [answer["query"] for answer in ran.lines] == ["kettle", "phone case"]
+        assert ran.status == 1
+        assert ran.err.startswith("-, line 2: ")
+        assert ran.err.count("\n") == 1
+
+    def test_lines_none_of_which_is_a_query_are_refused(self, shop):
+        ran = shop("search", "--queries", "-", given="kettle\n")
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err == '-, line 1: expected an object such as {"query": "kettle"}\n'
 
     def test_queries_that_are_not_there_are_named(self, shop):
         assert refused_in_one_line(shop("search", "--queries", "none.jsonl"), "none.jsonl cannot be read")

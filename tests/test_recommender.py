@@ -303,6 +303,7 @@ class TestCommands:
             {"user": "u1", "history": ["k1"]},
             {"user": 2, "history": [{"product": "c1", "kind": "view", "time": "2026-01-01"}]},
             {"user": "u3", "history": ["nowhere"]},
+            {"user": "u4"},
         ]
         given = "".join(json.dumps(line) + "\n" for line in lines)
         ran = shop.fill(*six(bundle)).run("recommend", "--histories", "-", "-k", 1, given=given)
@@ -314,6 +315,7 @@ class TestCommands:
             ("u3", []),
         ]
         assert "user u3: none of the history's products is in index" in ran.stderr
+        assert "-, line 4: expected an object such as" in ran.stderr
 
     @pytest.mark.parametrize(
         ("arguments", "given", "part"),

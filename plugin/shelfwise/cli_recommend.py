@@ -1,19 +1,18 @@
 """The command line of the recommendations."""
 
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
-from shelfwise.console import REJECTED, alias_option, emit, show, url_option
+from shelfwise.console import alias_option, emit, show, status_of, url_option
 from shelfwise.errors import UsageError
 
 if TYPE_CHECKING:
     from shelfwise.history import Event
+    from shelfwise.recommender import Recommendation
 
 HISTORY_LINE = '{"user": "u7", "history": ["KT-7", "MG-2"]}'
 
@@ -92,6 +91,7 @@ def recommend(
     shelfwise recommend --history KT-7 --kind complements --alias products
     shelfwise recommend --histories histories.jsonl --alias products
     """
+    from shelfwise.answering import Lines
     from shelfwise.history import parse_history
     from shelfwise.recommender import Recommender
     from shelfwise.server import connect
@@ -108,21 +108,26 @@ def recommend(
             _say_unknown("", found.unknown)
             show(found.hits, table)
             return
-        users, events = zip(*_read_histories(histories or "-"), strict=True) if histories else ((), ())
+        lines = Lines(histories or "-", HISTORY_LINE, _user_and_history)
         failed = 0
-        for user, found in zip(users, recommender.recommend_many(events, k, kind), strict=True):
-            if found.problem:
-                failed += 1
-                click.echo(f"user {user}: {found.problem}", err=True)
-            else:
-                _say_unknown(f"user {user}: ", found.unknown)
-            if table:
-                click.echo(f"\n{user}")
-                show(found.hits, table)
-            else:
-                emit({"user": user, "hits": [hit.to_json() for hit in found.hits]})
-        if failed:
-            sys.exit(REJECTED)
+        for batch in lines.batches():
+            users, events = zip(*batch, strict=True)
+            for user, found in zip(users, recommender.recommend_many(events, k, kind), strict=True):
+                failed += found.problem is not None
+                _answer(user, found, table)
+        sys.exit(status_of(lines, failed))
+
+
+def _answer(user: Any, found: "Recommendation", table: bool) -> None:
+    if found.problem:
+        click.echo(f"user {user}: {found.problem}", err=True)
+    else:
+        _say_unknown(f"user {user}: ", found.unknown)
+    if table:
+        click.echo(f"\n{user}")
+        show(found.hits, table)
+    else:
+        emit({"user": user, "hits": [hit.to_json() for hit in found.hits]})
 
 
 def _say_unknown(whose: str, unknown: tuple[str, ...]) -> None:
@@ -133,31 +138,8 @@ def _say_unknown(whose: str, unknown: tuple[str, ...]) -> None:
         )
 
 
-def _read_histories(name: str) -> "Iterator[tuple[Any, list[Event]]]":
-    """The user and the history of each JSON line of a file, or of standard input.
-
-    :raises UsageError: the file is not there or empty, or a line holds no history; names the line.
-    """
+def _user_and_history(record: Any) -> "tuple[Any, list[Event]]":
     from shelfwise.history import parse_history
 
-    try:
-        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{name} cannot be read ({error.strerror}): expected JSON lines such as {HISTORY_LINE}"
-        ) from None
-    empty = True
-    for number, line in enumerate(content.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = orjson.loads(line)
-            history = parse_history(record["history"])
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            raise UsageError(f"{name}, line {number}: expected an object such as {HISTORY_LINE}") from None
-        except UsageError as error:
-            raise UsageError(f"{name}, line {number}: {error}") from None
-        empty = False
-        yield record.get("user"), history
-    if empty:
-        raise UsageError(f"{name} is empty: expected JSON lines such as {HISTORY_LINE}")
+    history = parse_history(record["history"])
+    return record.get("user"), history

@@ -1,5 +1,6 @@
 """The command line of the search."""
 
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -10,16 +11,18 @@ from shelfwise.console import (
     alias_option,
     bundle_option,
     emit,
-    read_queries,
     rerank_options,
     reranker_of,
     show,
+    status_of,
     url_option,
 )
 from shelfwise.errors import UsageError
 
 if TYPE_CHECKING:
     from shelfwise.bundle import Bundle
+
+QUERY_LINE = '{"query": "kettle"}'
 
 
 @click.command()
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     "--filter", "filters", multiple=True, metavar="FIELD=VALUE", help="As brand=Sony, price=10..20, color=red."
 )
 @click.option("--mode", type=click.Choice(["hybrid", "lexical", "semantic"]), default="hybrid", show_default=True)
-@click.option("--queries", metavar="FILE|-", help="Many queries: JSON lines with `query`; a line each comes out.")
+@click.option("--queries", metavar="FILE|-", help="Many queries: JSON lines with `query`; a line each comes out, as they come; bad ones are said, status 1.")
 @click.option("--offset", default=0, show_default=True, help="Hits to pass over: the next page.")
 @click.option("--sort", type=click.Choice(["price", "-price", "created_at", "popularity"]), help="Not best first.")
 @click.option("--facets", is_flag=True, help="A last line with counts: categories, brands, prices, total, next page.")
@@ -100,6 +103,7 @@ def search(
 
     # The model is read and compiled while the rest is imported: each takes some 0.3 s of a start, on a core of its own.
     ahead = ThreadPoolExecutor(1).submit(_loaded, bundle, with_model=mode != "lexical")
+    from shelfwise.answering import Lines
     from shelfwise.query_weights import QueryWeights
     from shelfwise.search import ProductSearch
     from shelfwise.search_settings import Fusion, SearchSettings
@@ -129,14 +133,27 @@ def search(
             if facets:
                 emit(page.to_json())
             return
-        texts = list(read_queries(queries or "-"))
-        found = searcher.search_many(texts, k, category, filters, mode, **options)
-        for text, hits in zip(texts, found, strict=True):
-            if table:
-                click.echo(f"\n{text}")
-                show(hits, table)
-            else:
-                emit({"query": text, "hits": [hit.to_json() for hit in hits]})
+        lines = Lines(queries or "-", QUERY_LINE, _query)
+        for texts in lines.batches():
+            found = searcher.search_many(texts, k, category, filters, mode, **options)
+            for text, hits in zip(texts, found, strict=True):
+                if table:
+                    click.echo(f"\n{text}")
+                    show(hits, table)
+                else:
+                    emit({"query": text, "hits": [hit.to_json() for hit in hits]})
+        sys.exit(status_of(lines))
+
+
+def _query(record: Any) -> str:
+    from shelfwise.product import plain
+
+    text = record["query"]
+    if not isinstance(text, str):
+        raise TypeError
+    if not plain(text.encode("utf-8", "replace").decode()):
+        raise UsageError(f"the query is empty: expected at least one word, got {text[:60]!r}")
+    return text
 
 
 def _loaded(folder: Path, with_model: bool) -> "Bundle":

@@ -3,8 +3,7 @@
 Exit status 0: done; 1: finished, but something was rejected; 2: could not be done as asked; 130: interrupted.
 """
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +14,7 @@ from shelfwise.errors import UsageError
 from shelfwise.table import hit_table
 
 if TYPE_CHECKING:
+    from shelfwise.answering import Lines
     from shelfwise.hit import Hit
     from shelfwise.reranker import Reranker
 
@@ -72,26 +72,11 @@ def emit(line: Any) -> None:
     click.echo(orjson.dumps(line))
 
 
-def read_queries(name: str) -> Iterator[str]:
-    """The `query` of each JSON line of a file, or of standard input.
-
-    :raises UsageError: the file is not there, or a line holds no query; names the line.
-    """
-    try:
-        stream = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read ({error.strerror}): expected JSON lines with `query`, or -") from None
-    with stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                query = orjson.loads(line)["query"]
-                if not isinstance(query, str):
-                    raise TypeError
-            except (orjson.JSONDecodeError, KeyError, TypeError):
-                raise UsageError(f'{name}, line {number}: expected an object such as {{"query": "kettle"}}') from None
-            yield query
+def status_of(lines: "Lines[Any]", failed: int = 0) -> int:
+    """The exit status after lines were answered, `failed` of them with nothing."""
+    if lines.rejected == lines.read:
+        return FAILED
+    return REJECTED if lines.rejected or failed else 0
 
 
 def show(hits: "Sequence[Hit]", table: bool) -> None:
