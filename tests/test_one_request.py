@@ -130,7 +130,7 @@ def test_the_server_looks_up_the_words_of_a_query_once(shop, monkeypatch):
     assert not any("suggest" in body for body in bodies)
     bodies.clear()
     shop.search("kettle 8")
-    assert [body.get("suggest", {}).get("spelling", {}).get("text") for body in bodies][0] == "kettle 8"
+    assert bodies[0]["suggest"]["spelling"]["text"] == "kettle 8"
 
 
 def test_a_misspelt_word_is_looked_up_each_time(shop, monkeypatch):

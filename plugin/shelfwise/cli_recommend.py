@@ -67,7 +67,7 @@ def similar(
 @alias_option
 @url_option
 @click.option("--history", metavar="ID,ID,…", help="A person's products, oldest first.")
-@click.option("--histories", metavar="FILE|-", help="Many: JSON lines of `user` and `history`; a line each comes out.")
+@click.option("--histories", metavar="FILE|-", help="JSON lines of `user` and `history`; a line answers each.")
 @click.option("-k", "k", default=10, show_default=True, help="Hits.")
 @click.option("--kind", type=click.Choice(["any", "substitutes", "complements"]), default="any", show_default=True)
 @click.option("--consumable", multiple=True, metavar="CATEGORY", help='What is bought again, as "Home > Coffee".')

@@ -36,7 +36,11 @@ QUERY_LINE = '{"query": "kettle"}'
     "--filter", "filters", multiple=True, metavar="FIELD=VALUE", help="As brand=Sony, price=10..20, color=red."
 )
 @click.option("--mode", type=click.Choice(["hybrid", "lexical", "semantic"]), default="hybrid", show_default=True)
-@click.option("--queries", metavar="FILE|-", help="Many queries: JSON lines with `query`; a line each comes out, as they come; bad ones are said, status 1.")
+@click.option(
+    "--queries",
+    metavar="FILE|-",
+    help="Many queries: JSON lines with `query`; each is answered by a line; a bad one is passed over.",
+)
 @click.option("--offset", default=0, show_default=True, help="Hits to pass over: the next page.")
 @click.option("--sort", type=click.Choice(["price", "-price", "created_at", "popularity"]), help="Not best first.")
 @click.option("--facets", is_flag=True, help="A last line with counts: categories, brands, prices, total, next page.")

@@ -107,9 +107,7 @@ def has_attribute(name: str) -> Body:
 def unknown_attribute(name: str, known: Sequence[str]) -> UsageError:
     """The error for an attribute that no product has."""
     others = f"attributes are {', '.join(known)}" if known else "no product has any"
-    return UsageError(
-        f"no product has an attribute {_shown(name)}: {others}; other fields are {', '.join(FIELDS)}"
-    )
+    return UsageError(f"no product has an attribute {_shown(name)}: {others}; other fields are {', '.join(FIELDS)}")
 
 
 def _range(name: str, text: str) -> tuple[float | None, float | None]:

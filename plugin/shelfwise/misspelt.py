@@ -1,4 +1,4 @@
-"""The words of an index that are misspelt or known to be right, remembered for a while from the searches that met them."""
+"""Words that an index lacks, and words that are right there, remembered for a while from the searches that met them."""
 
 import re
 import threading

@@ -84,8 +84,8 @@ def _joined(value: object) -> str:
 
 
 def plain(text: str) -> str:
-    """Text without broken encodings ("cafÃ©" is "café" again), wide letters, markup, entities, control characters, runs of
-    space.
+    """Text without broken encodings ("cafÃ©" is "café" again), wide letters, markup, entities, control characters and
+    runs of space.
 
     Training, indexing and searching all read texts through this function, so that they see the same.
     """

@@ -21,7 +21,7 @@ class Correction:
 
 
 def corrections(words: str, answer: Mapping[str, Any]) -> tuple[Correction, ...]:
-    """What a search for words with `query.with_corrections` was answered; model numbers and measures are not misspelt."""
+    """What a search for words with `query.with_corrections` was answered; numbers and measures are not misspelt."""
     entries = [one for one in answer.get("suggest", {}).get("spelling", []) if one["options"]]
     units = words.encode("utf-16-le") if entries else b""  # the server counts in these: two for an emoji
     nearest = []
