@@ -224,6 +224,8 @@ def test_a_product_that_is_only_described_has_similar_ones_at_once(client, alias
     assert [hit.id for hit in similar.similar_to_text("a kettle", bundle, 5)] == ["kettle", "radio"]
     with pytest.raises(UsageError, match="the text is empty"):
         similar.similar_to_text(" ", bundle)
+    with pytest.raises(UsageError, match="knows no word of the text 'quince'"):
+        similar.similar_to_text("quince", bundle)
 
 
 def test_a_described_product_is_not_compared_with_vectors_of_another_bundle(client, alias, bundle, tmp_path):

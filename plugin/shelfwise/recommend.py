@@ -100,13 +100,15 @@ class SimilarProducts:
 
         :param bundle: the one that enriched the index; it reads the text.
         :raises IncompatibleIndex: the index was written with another bundle.
-        :raises UsageError: an empty text, k outside 1 to 10,000, diversity outside 0 to 1.
+        :raises UsageError: a text without a word that the model knows, k outside 1 to 10,000, diversity outside 0 to 1.
         """
         check_k(k)
         check_diversity(diversity)
         words = plain(text)
         if not words:
             raise UsageError("the text is empty: expected a title, or a title and a description")
+        if not bundle.encoder.knows(words):
+            raise UsageError(f"the bundle's model knows no word of the text {words[:60]!r}: expected its own language")
         encoded = bundle.encoder.encode_documents([words])
         leaf = bundle.taxonomy.leaves[int(encoded.probabilities[0].argmax())]
         seen = _Seen(words, (leaf,), encoded.vectors[0].tolist(), [none_of((), ())])
