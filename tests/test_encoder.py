@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hand_bundle import write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
-from shelfwise.encoder import BATCH_TOKENS, Encoder, batch_size, batches_by_length, softmax
+from shelfwise.encoder import BATCH_TOKENS, WIDTH_STEP, Encoder, batch_shape, batches_by_length, softmax
 
 WORDS = {"kettle": (1, 0, 0), "case": (0, 1, 0), "phone": (0, 0.8, 0.6), "壶": (0.6, 0, 0.8)}
 KETTLE = 2  # its token: [PAD], [UNK], kettle
@@ -162,19 +162,44 @@ def test_every_text_is_in_one_batch_and_no_batch_of_several_is_too_large(lengths
         assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= BATCH_TOKENS
 
 
-@given(lengths=st.lists(st.integers(1, 64), min_size=1, max_size=300))
-def test_batches_are_filled_up_to_few_sizes_and_take_no_more_tokens_than_before(lengths):
+@given(lengths=st.lists(st.integers(1, 64), min_size=1, max_size=300), most=st.integers(64, 512))
+def test_batches_are_filled_up_to_few_shapes_that_hold_them(lengths, most):
     for batch in batches_by_length(lengths):
         longest = max(lengths[place] for place in batch)
-        size = batch_size(len(batch), longest)
-        assert len(batch) <= size < 2 * len(batch) or size == len(batch)
-        assert size * longest <= BATCH_TOKENS
-        assert size in {1 << power for power in range(12)} | {BATCH_TOKENS // longest}
+        size, width = batch_shape(len(batch), longest, most)
+        assert (len(batch) <= size, longest <= width <= most) == (True, True)
+        assert size * width <= BATCH_TOKENS
+        whole = BATCH_TOKENS // width
+        assert (size, width) == (whole, longest) or (
+            width % WIDTH_STEP == 0 and size in {8, 16, 32, 64, 128, 256, whole}
+        )
+
+
+def test_over_many_catalogues_of_titles_the_shapes_stay_few():
+    draw, shapes, cells, tokens = np.random.default_rng(0), set(), 0, 0
+    for _ in range(200):
+        lengths = np.minimum(draw.lognormal(2.5, 0.35, 2048).astype(int) + 2, 64)  # of titles, a long tail
+        for batch in batches_by_length(lengths.tolist()):
+            shape = batch_shape(len(batch), int(lengths[batch].max()), 64)
+            shapes.add(shape)
+            cells += shape[0] * shape[1]
+        tokens += lengths.sum()
+    assert len(shapes) < 60
+    assert cells < 1.12 * tokens
+
+
+def test_a_text_for_itself_is_not_filled_up(bundle, monkeypatch):
+    shapes = []
+    really = bundle.encoder._inputs
+    monkeypatch.setattr(bundle.encoder, "_inputs", lambda *given: shapes.append(really(*given)) or shapes[-1])
+    bundle.encoder.encode_queries(["kettle case phone"])
+    bundle.encoder.encode_documents(["kettle case", "phone"])
+    assert [inputs["input_ids"].shape for inputs in shapes] == [(1, 3), (8, 16)]
 
 
 def test_what_a_batch_is_filled_up_with_is_not_seen(bundle):
-    texts = ["kettle", "phone case", "case"]  # filled up to four
-    assert batch_size(3, 2) == 4
+    texts = ["kettle", "phone case", "case"]
+    assert batch_shape(3, 2, 64) == (8, 16)
     encoded = bundle.encoder.encode_documents(texts)
     assert (encoded.vectors.shape, encoded.probabilities.shape) == ((3, 3), (3, 2))
     alone = [bundle.encoder.encode_documents([text]).vectors for text in texts]
@@ -184,7 +209,7 @@ def test_what_a_batch_is_filled_up_with_is_not_seen(bundle):
 def test_the_same_text_is_read_once_and_stands_where_it_stood(bundle, monkeypatch):
     runs, told = [], []
     run = bundle.encoder._run
-    monkeypatch.setattr(bundle.encoder, "_run", lambda tokens: runs.extend(tokens) or run(tokens))
+    monkeypatch.setattr(bundle.encoder, "_run", lambda tokens, **more: runs.extend(tokens) or run(tokens, **more))
     texts = ["kettle", "phone", "kettle", "phone case", "phone"]
     encoded = bundle.encoder.encode_documents(texts, told.append)
     assert len(runs) == 3
@@ -198,7 +223,7 @@ def test_the_same_text_is_read_once_and_stands_where_it_stood(bundle, monkeypatc
 def test_a_query_is_read_once_and_answered_the_same_again(bundle, monkeypatch):
     encoder, runs = Encoder(bundle), []
     run = encoder._run
-    monkeypatch.setattr(encoder, "_run", lambda tokens: runs.extend(tokens) or run(tokens))
+    monkeypatch.setattr(encoder, "_run", lambda tokens, **more: runs.extend(tokens) or run(tokens, **more))
     first = encoder.encode_queries(["kettle", "phone", "kettle"])
     assert len(runs) == 2
     first.vectors[:] = 0  # the caller's own

@@ -25,6 +25,7 @@ MODEL = "model.xml"
 REMEMBERED = 1_000  # queries; with 384 dimensions and 300 leaves some 3 MB
 NOBODY_S = "\U0001235d"  # a cuneiform sign, which no vocabulary has
 BATCH_TOKENS = 2048  # tokens of one pass: enough to fill the cores, small enough for their caches
+WIDTH_STEP, FEWEST = 16, 8  # tokens and texts of a small batch come in steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Encoder:
         self._pad = int(bundle.info["pad_token_id"])
         self._tokenizer = bundle.tokenizer
         self._dimension = bundle.dimension
+        self._max_tokens = bundle.max_tokens
         self._leaves = len(bundle.taxonomy.leaves)
         self._logit_leaves = bundle.logit_leaves
         self._several = bundle.multi_label
@@ -115,7 +117,7 @@ class Encoder:
         logits = np.empty((len(texts), outputs), dtype=np.float32)
         tokens = self._tokens(prompt, texts)
         for batch in batches_by_length([len(ids) for ids in tokens]):
-            vectors[batch], logits[batch] = self._run([tokens[place] for place in batch])
+            vectors[batch], logits[batch] = self._run([tokens[place] for place in batch], alone=len(texts) == 1)
             if progress is not None:
                 progress(len(batch))
         probabilities = (sigmoid if self._several else softmax)(logits / self._temperature)
@@ -128,15 +130,17 @@ class Encoder:
         found = self._tokenizer.encode_batch([prompt + text for text in texts])
         return [encoding.ids or [self._pad] for encoding in found]
 
-    def _inputs(self, tokens: list[list[int]]) -> dict[str, Integers]:
+    def _inputs(self, tokens: list[list[int]], width: int = 0) -> dict[str, Integers]:
         return {
-            "input_ids": padded(tokens, self._pad),
-            "attention_mask": padded([[1] * len(ids) for ids in tokens], 0),
+            "input_ids": padded(tokens, self._pad, width),
+            "attention_mask": padded([[1] * len(ids) for ids in tokens], 0, width),
         }
 
-    def _run(self, tokens: list[list[int]]) -> tuple[Floats, Floats]:
+    def _run(self, tokens: list[list[int]], alone: bool) -> tuple[Floats, Floats]:
+        """:param alone: a text for itself, such as a query: it stays as it is."""
         count = len(tokens)
-        inputs = self._inputs(tokens + tokens[:1] * (batch_size(count, max(map(len, tokens))) - count))
+        size, width = (1, 0) if alone else batch_shape(count, max(map(len, tokens)), self._max_tokens)
+        inputs = self._inputs(tokens + tokens[:1] * (size - count), width)
         with self._lock:
             outputs = self._request.infer(inputs)
             return outputs["embedding"][:count].copy(), outputs["logits"][:count].copy()
@@ -157,9 +161,9 @@ def compiled(model: ov.Model, arithmetic: Arithmetic) -> ov.CompiledModel:
     return CORE.compile_model(model, "CPU", hints)
 
 
-def padded(rows: Sequence[Sequence[int]], fill: int) -> Integers:
-    """Rows of like kind as one array, int64 [n, longest]."""
-    array = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
+def padded(rows: Sequence[Sequence[int]], fill: int, width: int = 0) -> Integers:
+    """Rows of like kind as one array, int64 [n, longest], or [n, width] where that is more."""
+    array = np.full((len(rows), max([width, *map(len, rows)])), fill, dtype=np.int64)
     for place, row in enumerate(rows):
         array[place, : len(row)] = row
     return array
@@ -192,13 +196,21 @@ def by_leaf(probabilities: Floats, logit_leaves: Integers, leaves: int, several:
     return given
 
 
-def batch_size(texts: int, tokens: int) -> int:
-    """How many texts a batch is filled up to: one of few sizes for each length in tokens.
+def batch_shape(texts: int, tokens: int, max_tokens: int) -> tuple[int, int]:
+    """The texts and tokens that a batch is filled up to: one of few shapes.
 
-    The runtime keeps some 2 MB for every shape that it has seen, so that without this a run over a large catalogue
-    grows by gigabytes.
+    The runtime keeps 2 to 6 MB for every shape that it has seen, so that a run over a large catalogue would grow by
+    gigabytes. More than half a batch is filled up to a whole one. Smaller batches, the longest texts of those that are
+    encoded together, come in every length and number: they are filled up in both.
+
+    :param tokens: of the longest text. :param max_tokens: that a text may have.
     """
-    return max(texts, min(1 << (texts - 1).bit_length(), BATCH_TOKENS // tokens))
+    full = BATCH_TOKENS // tokens
+    if texts > full // 2:
+        return max(texts, full), tokens
+    width = max(tokens, min(max_tokens, -(-tokens // WIDTH_STEP) * WIDTH_STEP))
+    size = max(FEWEST, 1 << (texts - 1).bit_length())
+    return max(texts, min(size, BATCH_TOKENS // width)), width
 
 
 def batches_by_length(lengths: Sequence[int]) -> list[Integers]:
