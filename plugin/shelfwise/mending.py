@@ -3,8 +3,7 @@
 Which words no title has, and what is nearest to each, the server says in its answer to the search. Whether brands and
 descriptions lack a word as well is asked once and remembered (`Misspelt`). A query of remembered words is sent mended
 from the start, on a guess: the answer decides, and a wrong guess costs a request, never a hit. A query of words that
-were all found right a while ago is sent without the question: looking up the words costs the server as much as finding
-the products.
+were all found right a while ago is sent without the question: looking words up is a quarter of the server's work.
 """
 
 from collections.abc import Callable, Mapping, Sequence
