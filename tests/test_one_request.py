@@ -107,38 +107,38 @@ def test_a_misspelt_word_costs_a_second_request_the_first_time_only(shop, sent):
     assert len(sent) == 4
 
 
-def bodies_of(monkeypatch):
-    """Every body that searches send, in order."""
-    sent = []
+@pytest.fixture
+def asked(monkeypatch):
+    """Every body that searches of the test sent, in order, with its answer."""
+    pairs = []
     really = LiveAlias.ask
 
     def ask(self, index, bodies):
-        sent.extend(bodies)
-        return really(self, index, bodies)
+        answers = really(self, index, bodies)
+        pairs.extend(zip(bodies, answers, strict=True))
+        return answers
 
     monkeypatch.setattr(LiveAlias, "ask", ask)
-    return sent
+    return pairs
 
 
-def test_the_server_looks_up_the_words_of_a_query_once(shop, monkeypatch):
-    bodies = bodies_of(monkeypatch)
+def test_the_server_looks_up_the_words_of_a_query_once(shop, asked):
     first = [shop.search(query) for query in ("kettle 7", "phone case")]
-    assert sum("suggest" in body for body in bodies) == 2
-    bodies.clear()
+    assert sum("suggest" in body for body, _ in asked) == 2
+    asked.clear()
     assert [seen(shop.search(query)) for query in ("kettle 7", "phone case")] == [seen(hits) for hits in first]
     shop.search("Case 7 KETTLE")  # all of its words were met
-    assert not any("suggest" in body for body in bodies)
-    bodies.clear()
+    assert not any("suggest" in body for body, _ in asked)
+    asked.clear()
     shop.search("kettle 8")
-    assert bodies[0]["suggest"]["spelling"]["text"] == "kettle 8"
+    assert asked[0][0]["suggest"]["spelling"]["text"] == "kettle 8"
 
 
-def test_a_misspelt_word_is_looked_up_each_time(shop, monkeypatch):
-    bodies = bodies_of(monkeypatch)
+def test_a_misspelt_word_is_looked_up_each_time(shop, asked):
     for _ in range(2):
-        bodies.clear()
+        asked.clear()
         shop.search("kettel 7")
-        assert any("suggest" in body for body in bodies)
+        assert any("suggest" in body for body, _ in asked)
 
 
 def test_words_behind_an_emoji_are_mended_where_they_stand(shop):
@@ -183,16 +183,7 @@ def test_what_was_remembered_of_one_index_is_not_believed_of_the_next(client, bu
     assert shop.page("kettel").relaxed == ()
 
 
-def test_nothing_travels_but_what_a_hit_shows(shop, bundle, monkeypatch):
-    asked = []
-    really = LiveAlias.ask
-
-    def ask(self, index, bodies):
-        answers = really(self, index, bodies)
-        asked.extend(zip(bodies, answers, strict=True))
-        return answers
-
-    monkeypatch.setattr(LiveAlias, "ask", ask)
+def test_nothing_travels_but_what_a_hit_shows(shop, bundle, asked):
     shop.search("kettle")
     [vector] = bundle.encoder.encode_queries(["kettle"]).vectors
     vectors = [body["knn"]["query_vector"] for body, _ in asked if "knn" in body]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, TypeVar
 
-import click
 import orjson
 
 from shelfwise.errors import UsageError
+from shelfwise.machine import tell
 
 AT_ONCE = 100  # lines that are answered together: what a stop in the middle can lose
 SAID = 20  # bad lines that are named
@@ -55,13 +55,13 @@ class Lines(Generic[Value]):
                     batch = []
                     if time.monotonic() - said > SAY_EVERY:
                         said = time.monotonic()
-                        click.echo(f"{self.read - self.rejected} lines of {self.name} answered", err=True)
+                        tell(f"{self.read - self.rejected} lines of {self.name} answered")
         if batch:
             yield batch
         if not self.read:
             raise UsageError(f"{self.name} is empty: expected JSON lines such as {self.expected}")
         if self.rejected > SAID:
-            click.echo(f"{self.name}: {self.rejected - SAID} more lines were passed over", err=True)
+            tell(f"{self.name}: {self.rejected - SAID} more lines were passed over")
 
     def _opened(self) -> BinaryIO:
         try:
@@ -80,4 +80,4 @@ class Lines(Generic[Value]):
     def _reject(self, number: int, error: UsageError) -> None:
         self.rejected += 1
         if self.rejected <= SAID:
-            click.echo(f"{self.name}, line {number}: {error}", err=True)
+            tell(f"{self.name}, line {number}: {error}")

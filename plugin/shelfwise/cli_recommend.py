@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shelfwise.console import alias_option, emit, show, status_of, url_option
+from shelfwise.console import alias_option, show, show_for, status_of, url_option
 from shelfwise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -123,11 +123,7 @@ def _answer(user: Any, found: "Recommendation", table: bool) -> None:
         click.echo(f"user {user}: {found.problem}", err=True)
     else:
         _say_unknown(f"user {user}: ", found.unknown)
-    if table:
-        click.echo(f"\n{user}")
-        show(found.hits, table)
-    else:
-        emit({"user": user, "hits": [hit.to_json() for hit in found.hits]})
+    show_for("user", user, found.hits, table)
 
 
 def _say_unknown(whose: str, unknown: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from shelfwise.console import (
     rerank_options,
     reranker_of,
     show,
+    show_for,
     status_of,
     url_option,
 )
@@ -141,22 +142,17 @@ def search(
         for texts in lines.batches():
             found = searcher.search_many(texts, k, category, filters, mode, **options)
             for text, hits in zip(texts, found, strict=True):
-                if table:
-                    click.echo(f"\n{text}")
-                    show(hits, table)
-                else:
-                    emit({"query": text, "hits": [hit.to_json() for hit in hits]})
+                show_for("query", text, hits, table)
         sys.exit(status_of(lines))
 
 
 def _query(record: Any) -> str:
-    from shelfwise.product import plain
+    from shelfwise.search import words_of
 
     text = record["query"]
     if not isinstance(text, str):
         raise TypeError
-    if not plain(text.encode("utf-8", "replace").decode()):
-        raise UsageError(f"the query is empty: expected at least one word, got {text[:60]!r}")
+    words_of(text)  # one without a word must not stop the others
     return text
 
 

@@ -87,3 +87,12 @@ def show(hits: "Sequence[Hit]", table: bool) -> None:
         return
     for line in hit_table(hits):
         click.echo(line)
+
+
+def show_for(name: str, asked: Any, hits: "Sequence[Hit]", table: bool) -> None:
+    """Hits of one of many questions: a JSON line with what was asked under its name, or a table below it."""
+    if table:
+        click.echo(f"\n{asked}")
+        show(hits, table)
+    else:
+        emit({name: asked, "hits": [hit.to_json() for hit in hits]})

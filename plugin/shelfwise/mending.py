@@ -25,9 +25,8 @@ class Sent:
     words: str
     guess: str | None
     """The further reading that it was sent with; None: none."""
-    asked: bool
-    """Whether the server was asked which words no title has; if not, none of them is remembered as misspelt."""
     answer: Answer
+    """Without `suggest` where the server was not asked which words no title has: all were found right before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def mend(
     ask_for(texts)
     mended = [tuple(one for one in of_one if judged[one.word]) for of_one in doubtful]
     for one, of_one in zip(sent, mended, strict=True):
-        if one.asked:
+        if "suggest" in one.answer:
             misspelt.learn_right(one.words[:MAX_WORDS_LENGTH], of_one)
     return [Mended(answers[place][texts[place]], mended[place]) for place in range(len(sent))]
 

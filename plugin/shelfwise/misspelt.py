@@ -50,16 +50,17 @@ class Misspelt:
         now = time.monotonic()
         parts = words.lower().split()
         with self._lock:
-            return all(now < self._right.get(part, now) for part in parts) and not _markup(words)
+            return all(now < self._right.get(part, now) for part in parts)
 
     def learn_right(self, words: str, mended: Iterable[Correction]) -> None:
         """Remember of a query what holds no misspelt word.
 
-        Words are told apart at spaces only, where the server does so too whatever stands beside them.
+        Words are told apart at spaces only, where the server does so too whatever stands beside them; but tags and
+        entities, which may hold spaces, it takes out before.
 
         :param mended: all its misspelt words.
         """
-        if _markup(words):
+        if "<" in words or "&" in words:
             return
         wrong = [(one.offset, one.offset + one.length) for one in mended]
         parts = [
@@ -84,8 +85,3 @@ def _remember(kept: dict[str, Value], new: Mapping[str, Value]) -> None:
         kept[word] = value  # the latest are last
     while len(kept) > REMEMBERED:
         del kept[next(iter(kept))]
-
-
-def _markup(words: str) -> bool:
-    """The server takes tags and entities out before it tells words apart."""
-    return "<" in words or "&" in words

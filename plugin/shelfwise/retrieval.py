@@ -71,8 +71,7 @@ def retrieve(
     """
     misspelt = request.misspelt
     guesses = [None if misspelt is None else misspelt.guess(one.words) for one in asked]
-    doubted = [_doubted(one, request) for one in asked]
-    bodies = [_bodies(*of_one, depth, request) for of_one in zip(asked, guesses, doubted, strict=True)]
+    bodies = [_bodies(one, guess, depth, request) for one, guess in zip(asked, guesses, strict=True)]
     # All bodies of a query side by side, so that they travel in one request.
     there = [how_many(request.filters, depth)] if request.filters and request.mode != "lexical" else []
     given = iter(alias.ask(index, [*(body for of_one in bodies for body in of_one.values()), *there]))
@@ -81,8 +80,8 @@ def retrieve(
     mended: Sequence[Mended] = ()
     if misspelt is not None and request.mode != "semantic":
         sent = [
-            Sent(one.words, guess, asked_for, of_one["lexical"])
-            for one, guess, asked_for, of_one in zip(asked, guesses, doubted, answers, strict=True)
+            Sent(one.words, guess, of_one["lexical"])
+            for one, guess, of_one in zip(asked, guesses, answers, strict=True)
         ]
         mended = mend(
             sent,
@@ -115,11 +114,11 @@ def _doubted(asked: Asked, request: Request) -> bool:
     return request.misspelt is not None and not request.misspelt.is_right(asked.words)
 
 
-def _bodies(asked: Asked, mended: str | None, doubted: bool, depth: int, request: Request) -> dict[str, Body]:
+def _bodies(asked: Asked, mended: str | None, depth: int, request: Request) -> dict[str, Body]:
     bodies = {}
     if request.mode != "semantic":
         body = _lexical(asked, mended, depth, request)
-        bodies["lexical"] = with_corrections(body, asked.words) if doubted else body
+        bodies["lexical"] = with_corrections(body, asked.words) if _doubted(asked, request) else body
     if asked.vector is not None:
         bodies["semantic"] = with_fields(semantic(asked.vector, depth, request.filters), request.fields)
         if asked.belief is not None and asked.belief.likely:

@@ -125,7 +125,7 @@ class ProductSearch:
 
         :param category_probabilities: of each query, in their order.
         """
-        words = [_words(query, place, len(queries)) for place, query in enumerate(queries, start=1)]
+        words = [words_of(query, place, len(queries)) for place, query in enumerate(queries, start=1)]
         if category_probabilities is not None and len(category_probabilities) != len(words):
             raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
         wanted = Wanted.of(k, category, filters, mode, offset, sort, highlight, explain)
@@ -158,7 +158,7 @@ class ProductSearch:
             `relaxed` of the page names them.
         """
         wanted = Wanted.of(k, category, filters, mode, offset, sort, highlight, explain, count=True)
-        [asked] = self._asked([_words(query, 1, 1)], mode, ())
+        [asked] = self._asked([words_of(query)], mode, ())
         [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
         relaxed: list[str] = []
         while relax and not order.all() and (wanted.conditions or wanted.category):
@@ -257,7 +257,11 @@ class ProductSearch:
         return hits
 
 
-def _words(query: str, place: int, of: int) -> str:
+def words_of(query: str, place: int = 1, of: int = 1) -> str:
+    """A query as it is searched for, the first MAX_QUERY_CHARACTERS of it.
+
+    :param place: among `of` queries, to name it. :raises UsageError: there is no word in it.
+    """
     # What a terminal could not decode arrives as half surrogates, which no request can carry.
     words = plain(query[:MAX_QUERY_CHARACTERS].encode("utf-8", "replace").decode()) if isinstance(query, str) else ""
     if not words:
