@@ -13,6 +13,7 @@ from shelfwise_indexer.lexical import (
     START,
     LexicalHead,
     LexicalSettings,
+    Said,
     choose,
     fit_lexical,
     fit_weight,
@@ -28,8 +29,15 @@ TEXTS = [[*RNG.integers(0, 10, 4), *RNG.integers(10 + 10 * (row % 3), 20 + 10 * 
 LABELS = np.eye(3, dtype=np.float32)[np.arange(90) % 3]
 
 
+ABOVE = [np.array([0, 0, 1])]  # the first two categories lie below one node, the third below another
+
+
+def both(texts=(TEXTS,), labels=LABELS, levels=(), **settings):
+    return fit_lexical(texts, labels, VOCABULARY, LexicalSettings(**settings), 0, ways_to_read(len(texts))[-1], levels)
+
+
 def fitted(texts=(TEXTS,), labels=LABELS, **settings):
-    return fit_lexical(texts, labels, VOCABULARY, LexicalSettings(**settings), 0, ways_to_read(len(texts))[-1])
+    return both(texts, labels, **settings).own
 
 
 def padded(texts):
@@ -101,7 +109,7 @@ def test_a_category_without_products_is_never_decided_for():
 
 
 def test_none_where_none_is_wanted_and_the_state_is_all_there_is():
-    assert fitted(weights=0) is None
+    assert both(weights=0) is None
     head = fitted()
     again = LexicalHead.of_state(head.state_dict())
     torch.testing.assert_close(again(*padded(TEXTS)), head(*padded(TEXTS)))
@@ -122,14 +130,14 @@ def test_whole_texts_alone_or_with_the_barest():
 def test_held_back_products_say_how_much_it_counts(right):
     labels, known, noise = held_back()
     logits, decisions = (noise, known) if right else (known, noise)
-    head = choose([fitted()], logits, [decisions], labels)
+    head = choose([both()], logits, [Said(decisions, None)], labels)
     assert head.weight > 10 if right else head.weight < 0.5
 
 
 def test_the_head_that_gets_most_right_is_chosen():
     labels, known, noise = held_back()
-    heads = [fitted(), fitted(), fitted()]
-    assert choose(heads, noise, [noise, known / 4 + noise, noise], labels) is heads[1]
+    heads, said = [both(), both(), both()], [Said(part, None) for part in (noise, known / 4 + noise, noise)]
+    assert choose(heads, noise, said, labels) is heads[1].own
 
 
 def test_of_louder_weights_the_one_that_gets_most_right_is_taken():
@@ -139,7 +147,7 @@ def test_of_louder_weights_the_one_that_gets_most_right_is_taken():
     decisions[:12] = -4 * known[:12]
     timid = fitted()
     fit_weight(timid, logits, decisions, labels)
-    head = choose([fitted()], logits, [decisions], labels)
+    head = choose([both()], logits, [Said(decisions, None)], labels)
 
     def right(weight):
         return int((labels.gather(1, (logits + weight * decisions).argmax(1, keepdim=True)) > 0).sum())
@@ -171,6 +179,58 @@ def test_too_few_held_back_products_change_nothing():
     head = fitted()
     fit_weight(head, noise, known, labels)
     assert head.weight == START
-    heads = [fitted(), fitted()]
-    assert choose(heads, noise, [known, noise], labels) is heads[1]
-    assert heads[1].weight == START
+    heads, said = [both(levels=ABOVE), both(levels=ABOVE)], [Said(known, known), Said(noise, known)]
+    assert choose(heads, noise, said, labels, ABOVE) is heads[1].own
+    assert heads[1].own.weight == START
+    assert heads[1].own.of_ancestors == 0
+
+
+def test_what_lies_above_decides_as_a_machine_on_the_nodes_themselves():
+    nodes = LABELS @ np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    of_nodes = both(labels=nodes).own
+    found = both(levels=ABOVE)
+    torch.testing.assert_close(found.own.coefficients, both().own.coefficients)
+    torch.testing.assert_close(
+        found.above.decisions(*padded(TEXTS)), of_nodes.decisions(*padded(TEXTS))[:, ABOVE[0]], atol=1e-5, rtol=1e-5
+    )
+
+
+def test_levels_above_add_up_and_the_joined_head_decides_as_both():
+    levels = [np.array([0, 0, 0]), *ABOVE]
+    found = both(levels=levels)
+    one, other = both(levels=levels[:1]).above, both(levels=ABOVE).above
+    torch.testing.assert_close(found.above.coefficients, one.coefficients + other.coefficients)
+    own, above = (head.decisions(*padded(TEXTS)) for head in (found.own, found.above))
+    joined = found.joined(0.5)
+    torch.testing.assert_close(joined.decisions(*padded(TEXTS)), own + 0.5 * above, atol=1e-5, rtol=1e-5)
+    assert joined.of_ancestors == 0.5
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_what_lies_above_counts_where_it_gets_more_right(helps):
+    labels, known, noise = held_back()
+    nodes = known[:, [0, 0, 2]] + known[:, [1, 1, 2]]
+    own = known / 3 + torch.randn(noise.shape, generator=torch.Generator().manual_seed(1))
+    above = nodes if helps else 3 * torch.randn(nodes.shape, generator=torch.Generator().manual_seed(2))
+    before, found = both().own.coefficients, both(levels=ABOVE)
+    head = choose([found], noise, [Said(own, above)], labels, ABOVE)
+    assert head is found.own
+    if helps:
+        assert head.of_ancestors > 0.1
+        assert not torch.equal(head.coefficients, before)
+    else:
+        assert head.of_ancestors < 0.1
+
+
+def test_a_product_counts_once_a_level():
+    """Of two heads that get as many leaves right, the one whose mistakes stay below the right node."""
+    labels, known, _ = held_back()
+    other_node, same_node = known.clone(), known.clone()
+    first = (labels[:, 0] > 0).nonzero().squeeze(1)[:40]
+    other_node[first] = torch.tensor([-2.0, -2.0, 2.0])
+    same_node[first] = torch.tensor([-2.0, 2.0, -2.0])
+    silent = torch.zeros_like(known)
+    said = [Said(other_node, None), Said(same_node, None)]
+    for order in (said, said[::-1]):
+        heads = [both(), both()]
+        assert choose(heads, silent, order, labels, ABOVE) is heads[0 if order[0] is said[1] else 1].own

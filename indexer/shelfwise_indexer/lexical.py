@@ -3,13 +3,16 @@
 An embedding knows what words mean and blurs which ones they are; a brand, a unit or a model number that decides a
 category is plain to a bag of words. So each leaf also gets a linear support vector machine over TF-IDF of the
 backbone's own tokens and pairs of tokens, hashed into buckets (Weinberger et al., "Feature Hashing for Large Scale
-Multitask Learning", ICML 2009), whose decision is added to the leaf's logit: a product of experts. How much it counts
-is learnt on the held-back part. It is computed in the exported graph from the same tokens that the trunk reads.
+Multitask Learning", ICML 2009), whose decision is added to the leaf's logit: a product of experts. So does each node
+above the leaves, and its decision is added to the leaves below where that helps: the many products of "Beverages" teach
+more about the word "juice" than the few of one leaf. All of it is linear in the same words, and one matrix in the end.
+How much each counts is learnt on the held-back part. It is computed in the exported graph from the same tokens that the
+trunk reads.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +29,7 @@ from shelfwise_indexer.least import cross_entropy, minimise, that_say
 from shelfwise_indexer.memory import remembered
 
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 LEAST_BUCKETS, MOST_BUCKETS = 1 << 13, 1 << 16
 TOLERANCE = 1e-3  # of liblinear
 BALANCE = 0.5  # 0: every product weighs the same; 1: every leaf, as liblinear's "balanced"
@@ -56,6 +60,8 @@ class LexicalHead(nn.Module):
         self.register_buffer("weight", torch.tensor(START))
         self.views: Sequence[int] = ()
         """Of the training texts, those that it was fitted to; not kept with it."""
+        self.of_ancestors = 0.0
+        """How much of what the nodes above say is in each leaf's decision, whose own counts 1; not kept with it."""
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor]) -> "LexicalHead":
@@ -106,6 +112,23 @@ def ways_to_read(views: int) -> list[tuple[int, ...]]:
     return [(0,)] if views < 2 else [(0,), (0, views - 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Linear classifiers on words: of the leaves themselves, and of what lies above them."""
+
+    own: LexicalHead
+    above: LexicalHead | None
+    """For each leaf the sum of its ancestors' classifiers; None where nothing lies above the leaves."""
+
+    def joined(self, of_ancestors: float) -> LexicalHead:
+        """One head that decides as both together, the ancestors' times `of_ancestors`; `own`, in place."""
+        if self.above is not None and of_ancestors > 0:
+            for name in ("coefficients", "intercept"):
+                cast(Tensor, getattr(self.own, name)).add_(getattr(self.above, name), alpha=of_ancestors)
+            self.own.of_ancestors = of_ancestors
+        return self.own
+
+
 def fit_lexical(
     tokens: Sequence[Sequence[Sequence[int]]],
     labels: Floats,
@@ -113,60 +136,108 @@ def fit_lexical(
     settings: LexicalSettings,
     seed: int,
     views: Sequence[int],
-) -> LexicalHead | None:
-    """A head fitted to some views of the texts of a training part; None where the settings want none.
+    levels: Sequence[Integers] = (),
+) -> Fitted | None:
+    """Heads fitted to some views of the texts of a training part; None where the settings want none.
 
     :param tokens: [views][n][length] token ids, each below `vocabulary`. :param labels: float32 [n, leaves], as shares.
+    :param levels: of each level above the leaves, the number of each leaf's node, int64 [leaves].
     """
     leaves = labels.shape[1]
     if settings.weights == 0:
         return None
     buckets = min(max(settings.weights // leaves, LEAST_BUCKETS), MOST_BUCKETS)
-    head = LexicalHead(buckets, leaves, vocabulary)
-    head.views = views
+    own = LexicalHead(buckets, leaves, vocabulary)
+    own.views = views
     rows, _ = remembered(labels, settings.products, seed)
     texts = [tokens[view][row] for view in views for row in rows]
-    features = _frequencies(head, texts)
+    features = _frequencies(own, texts)
     document_frequency = np.bincount(features.indices, minlength=buckets)
     rarity = np.log((1 + len(texts)) / (1 + document_frequency)) + 1
     features = normalize(features.multiply(rarity).tocsr(), copy=False)
-    coefficients, intercept = cast(Tensor, head.coefficients), cast(Tensor, head.intercept)
-    cast(Tensor, head.rarity).copy_(torch.from_numpy(rarity))
+    cast(Tensor, own.rarity).copy_(torch.from_numpy(rarity))
     filed = np.tile(labels[rows] > 0, (len(views), 1))
-    for leaf in tqdm(range(leaves), desc="words", unit="category", delay=2):
-        inside = filed[:, leaf]
+    count = leaves + sum(int(nodes.max()) + 1 for nodes in levels)
+    with tqdm(total=count, desc="words", unit="category", delay=2) as bar:
+        _fit_machines(own, np.arange(leaves), features, filed, seed, bar)
+        if not levels:
+            return Fitted(own, None)
+        above = LexicalHead(buckets, leaves, vocabulary)
+        cast(Tensor, above.rarity).copy_(cast(Tensor, own.rarity))
+        for nodes in levels:
+            _fit_machines(above, nodes, features, filed, seed, bar)
+    return Fitted(own, above)
+
+
+def _fit_machines(
+    head: LexicalHead, nodes: Integers, features: csr_matrix, filed: npt.NDArray[np.bool_], seed: int, bar: "tqdm[Any]"
+) -> None:
+    """Fit a classifier for each node of a level, and add it to those of the leaves below; in place.
+
+    :param nodes: the number of each leaf's node, int64 [leaves]. :param filed: bool [texts, leaves].
+    """
+    coefficients, intercept = cast(Tensor, head.coefficients), cast(Tensor, head.intercept)
+    count = int(nodes.max()) + 1
+    for node in range(count):
+        below = np.flatnonzero(nodes == node)
+        inside, leaves = filed[:, below].any(axis=1), torch.from_numpy(below)
+        bar.update()
         if inside.all() or not inside.any():
-            intercept[leaf] = 1.0 if inside.all() else -1.0
+            intercept[leaves] += 1.0 if inside.all() else -1.0
             continue
         # What is inside weighs more the rarer it is, what is outside always the same.
-        heavier = {True: (len(inside) / (leaves * inside.sum())) ** BALANCE, False: 1.0}
+        heavier = {True: (len(filed) / (count * inside.sum())) ** BALANCE, False: 1.0}
         machine = LinearSVC(class_weight=heavier, tol=TOLERANCE, random_state=seed).fit(features, inside)
-        coefficients[:, leaf] = torch.from_numpy(machine.coef_[0])
-        intercept[leaf] = float(machine.intercept_[0])
-    return head
+        coefficients[:, leaves] += torch.from_numpy(machine.coef_[0]).float().unsqueeze(1)
+        intercept[leaves] += float(machine.intercept_[0])
 
 
-def choose(heads: Sequence[LexicalHead], logits: Tensor, decisions: Sequence[Tensor], labels: Tensor) -> LexicalHead:
-    """The head that gets most held-back products right at the weight that it is given here; the last where too few say.
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What fitted heads say of held-back texts, float32 [n, leaves] each."""
 
-    The weight of the least held-back cross-entropy is found first (a logistic regression on two numbers, so there is
-    one best). It is timid: the logarithm punishes a lone confident error more than a decision is worth. So up to two
-    and a half times of it is tried, and that taken which gets most of them right; the temperature, set afterwards, is
-    what makes the result's confidence honest.
+    own: Tensor
+    above: Tensor | None
 
-    :param logits: float32 [n, leaves], without a lexical head. :param decisions: of each head, float32 [n, leaves].
-    :param labels: float32 [n, leaves].
+
+def choose(
+    heads: Sequence[Fitted],
+    logits: Tensor,
+    decisions: Sequence[Said],
+    labels: Tensor,
+    levels: Sequence[Integers] = (),
+) -> LexicalHead:
+    """The head that files most held-back products rightly at the weight given to it here; the last where too few say.
+
+    Each is tried with and without what lies above the leaves, and files a product once a level: under the node of the
+    best leaf. The weights of the least held-back cross-entropy are found first (a logistic regression on two numbers or
+    three, so there is one best). They are timid: the logarithm punishes a lone confident error more than a decision is
+    worth. So up to two and a half times of them is tried, and that taken which gets most right; the temperature, set
+    afterwards, is what makes the result's confidence honest.
+
+    :param logits: float32 [n, leaves], without a lexical head. :param decisions: of each head.
+    :param labels: float32 [n, leaves]. :param levels: as of `fit_lexical`.
     """
     if (known := that_say(labels)) is None:
-        return heads[-1]
+        return heads[-1].own
     logits, labels = logits[known], labels[known]
-    best, most = heads[-1], -1
+    nodes = [torch.from_numpy(level) for level in (*levels, np.arange(labels.shape[1]))]
+    best, most = (heads[-1], 0.0, START), -1
     for head, said in zip(heads, decisions, strict=True):
-        weight, right = _loudest(logits, said[known], labels)
-        cast(Tensor, head.weight).fill_(weight)
-        if right > most:
-            best, most = head, right
-    return best
+        own, above = said.own[known], None if said.above is None else said.above[known]
+        for parts in [[own]] if above is None else [[own], [own, above]]:
+            timid = _timid(logits, parts, labels, multi_label=False)
+            if timid[0] <= 0 and len(parts) > 1:
+                continue  # nothing for the ancestors to be measured by
+            of_ancestors = timid[1] / timid[0] if len(parts) > 1 else 0.0
+            both = own if above is None or of_ancestors == 0 else own + of_ancestors * above
+            weight, right = _loudest(logits, both, timid[0], labels, nodes)
+            if right > most:
+                best, most = (head, of_ancestors, weight), right
+    fitted, of_ancestors, weight = best
+    chosen = fitted.joined(of_ancestors)
+    cast(Tensor, chosen.weight).fill_(weight)
+    return chosen
 
 
 def fit_weight(head: LexicalHead, logits: Tensor, decisions: Tensor, labels: Tensor) -> None:
@@ -175,24 +246,30 @@ def fit_weight(head: LexicalHead, logits: Tensor, decisions: Tensor, labels: Ten
     Too few products change nothing. Parameters as of `choose`, for one head; in place.
     """
     if (known := that_say(labels)) is not None:
-        cast(Tensor, head.weight).fill_(_timid(logits[known], decisions[known], labels[known], multi_label=True))
+        (weight,) = _timid(logits[known], [decisions[known]], labels[known], multi_label=True)
+        cast(Tensor, head.weight).fill_(weight)
 
 
-def _timid(logits: Tensor, decisions: Tensor, labels: Tensor, multi_label: bool) -> float:
-    """The weight with the least cross-entropy. Both parts are scaled for it; what counts is the ratio."""
-    scales = torch.ones(2, device=logits.device, requires_grad=True)
-    minimise(lambda: cross_entropy(scales[0] * logits + scales[1] * decisions, labels, multi_label), scales, steps=60)
-    of_logits, of_decisions = scales.detach().tolist()
-    return max(of_decisions / of_logits, 0.0) if of_logits > 0 else START
+def _timid(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor, multi_label: bool) -> list[float]:
+    """The decisions' weights with the least cross-entropy; the logits are scaled too, and what counts is the ratio."""
+    parts = torch.stack([logits, *decisions])
+    scales = torch.ones(len(parts), device=logits.device, requires_grad=True)
+    minimise(lambda: cross_entropy(torch.tensordot(scales, parts, 1), labels, multi_label), scales, steps=60)
+    of_logits, *of_decisions = scales.detach().tolist()
+    if of_logits <= 0:
+        return [START, *[0.0] * (len(decisions) - 1)]
+    return [max(of_each / of_logits, 0.0) for of_each in of_decisions]
 
 
-def _loudest(logits: Tensor, decisions: Tensor, labels: Tensor) -> tuple[float, int]:
-    """The weight that gets most right, the least such, and how many."""
-    start = _timid(logits, decisions, labels, multi_label=False)
+def _loudest(
+    logits: Tensor, decisions: Tensor, start: float, labels: Tensor, nodes: Sequence[Tensor]
+) -> tuple[float, int]:
+    """The weight that gets most right, the least such, and how many: a product counts once a level."""
     rights = []
+    own = [torch.zeros(len(labels), int(level.max()) + 1).index_add_(1, level, labels) > 0 for level in nodes]
     for factor in LOUDER:
-        best = (logits + factor * start * decisions).argmax(1, keepdim=True)
-        rights.append(int((labels.gather(1, best) > 0).sum()))
+        best = (logits + factor * start * decisions).argmax(1)
+        rights.append(sum(int(at.gather(1, level[best, None]).sum()) for at, level in zip(own, nodes, strict=True)))
     most = max(rights)
     return LOUDER[rights.index(most)] * start, most
 

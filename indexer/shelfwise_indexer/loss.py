@@ -46,8 +46,11 @@ class HierarchicalLoss(nn.Module):
         super().__init__()
         self.settings = settings
         self.levels = taxonomy.depth
+        self.above: list[npt.NDArray[np.int64]] = []
+        """Of each level above the leaves, roots first, the number of each leaf's node, int64 [leaves]."""
         for level in range(1, taxonomy.depth):
             names, above = taxonomy.at_depth(level)
+            self.above.append(above)
             below = torch.zeros(len(taxonomy.leaves), len(names))
             below[torch.arange(len(taxonomy.leaves)), torch.from_numpy(above)] = 1.0
             self.register_buffer(f"level_{level}", below, persistent=False)

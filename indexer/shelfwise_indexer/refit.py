@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from shelfwise.encoder import batches_by_length
 from shelfwise_indexer.fit import Texts, padded
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.lexical import LexicalSettings, choose, fit_lexical, fit_weight, ways_to_read
+from shelfwise_indexer.lexical import Fitted, LexicalSettings, Said, choose, fit_lexical, fit_weight, ways_to_read
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.margin import fit_margin
 from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
@@ -114,12 +114,12 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
     device = next(model.parameters()).device
     plain = texts.tokens[: texts.plain]
-    ways = ways_to_read(len(plain))
+    ways, levels = ways_to_read(len(plain)), model.loss.above if model.loss is not None else []
     if several or not len(held_back):
-        ways = ways[-1:]
-    fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way) for way in ways)
-    heads = [head.to(device).eval() for head in fitted if head is not None]
-    model.lexical = heads[-1] if heads else None
+        ways, levels = ways[-1:], []
+    fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way, levels) for way in ways)
+    heads = [head for head in fitted if head is not None]
+    model.lexical = heads[-1].own.to(device).eval() if heads else None
     if not len(held_back):
         return
     tokens, labels = held_back.tokens[0], torch.from_numpy(held_back.labels)
@@ -130,18 +130,23 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
             logits = model.head(pooled, pooled, pooled).cpu()
     else:
         logits = of_texts(model, tokens, partial(_logits, model))
-    decisions = [of_texts(model, tokens, head.decisions) for head in heads]
     if several:
-        for head, its in zip(heads, decisions, strict=True):
-            fit_weight(head, logits, its, labels)
+        if model.lexical is not None:
+            fit_weight(model.lexical, logits, of_texts(model, tokens, model.lexical.decisions), labels)
         return
     if heads:
-        model.lexical = choose(heads, logits, decisions, labels)
-        said = decisions[heads.index(model.lexical)]
-        logits = logits + cast(Tensor, model.lexical.weight).cpu() * said
+        said = [_said(model, tokens, head, device) for head in heads]
+        model.lexical = choose(heads, logits, said, labels, levels)
+        logits = logits + of_texts(model, tokens, model.lexical)
     model.margin = fit_margin(logits, labels)
     if model.margin is not None:
         model.margin.to(device)
+
+
+def _said(model: ShelfModel, tokens: Sequence[Sequence[int]], head: Fitted, device: torch.device) -> Said:
+    own, above = head.own.to(device).eval(), head.above
+    of_own = of_texts(model, tokens, own.decisions)
+    return Said(of_own, None if above is None else of_texts(model, tokens, above.to(device).eval().decisions))
 
 
 def learn_all(
@@ -165,10 +170,12 @@ def learn_all(
     elif isinstance(model.head, LinearHead):
         refit_head(model, loss, texts, settings, memory, seed)
     if model.lexical is not None:
-        weight, vocabulary = cast(Tensor, model.lexical.weight), cast(Tensor, model.lexical.hashes).shape[1]
-        plain, views = texts.tokens[: texts.plain], model.lexical.views
-        again = fit_lexical(plain, texts.labels, vocabulary, lexical, seed, views)
-        if again is not None:
+        before = model.lexical
+        weight, vocabulary = cast(Tensor, before.weight), cast(Tensor, before.hashes).shape[1]
+        plain, levels = texts.tokens[: texts.plain], loss.above if before.of_ancestors > 0 else []
+        fitted = fit_lexical(plain, texts.labels, vocabulary, lexical, seed, before.views, levels)
+        if fitted is not None:
+            again = fitted.joined(before.of_ancestors)
             cast(Tensor, again.weight).copy_(weight)
             model.lexical = again.to(weight.device).eval()
 
