@@ -10,6 +10,7 @@ import pytest
 from elasticsearch import BadRequestError
 
 from hand_index import CATALOGUE
+from shelfwise import index
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.index import create_index, finish, rollback, status, superseded, swap, unfinished
 from shelfwise.live_index import check_alias, check_compatible, live
@@ -96,6 +97,30 @@ def test_finish_gives_the_index_its_own_settings_back_and_shows_its_documents(cl
     settings = client.indices.get_settings(index=name)[name]["settings"]["index"]
     assert settings["refresh_interval"] == "1s"
     assert settings["auto_expand_replicas"] == "0-1"
+    assert client.count(index=name)["count"] == 1
+
+
+def segments(client, name):
+    return client.indices.stats(index=name, metric="segments")["_all"]["primaries"]["segments"]["count"]
+
+
+@pytest.mark.es
+def test_finish_merges_as_far_as_it_is_told(client, alias):
+    name = create_index(client, alias, BUNDLE, CATALOGUE)
+    for number in range(3):
+        client.index(index=name, document={"id": str(number), "title": "kettle"}, refresh=True)
+    assert finish(client, name)
+    assert segments(client, name) == 3
+    assert finish(client, name, segments=1)
+    assert segments(client, name) == 1
+
+
+@pytest.mark.es
+def test_an_index_that_is_not_merged_in_time_is_ready_all_the_same(client, alias, monkeypatch):
+    name = create_index(client, alias, BUNDLE, CATALOGUE)
+    client.index(index=name, document={"id": "a", "title": "kettle"})
+    monkeypatch.setattr(index, "MERGE_TIMEOUT", 1e-6)
+    assert not finish(client, name, segments=1)
     assert client.count(index=name)["count"] == 1
 
 

@@ -155,6 +155,25 @@ def test_a_second_run_encodes_only_what_changed(client, alias, bundle, tmp_path)
     )
 
 
+def test_what_a_changed_price_leaves_behind_is_merged_where_it_is_asked(client, alias, bundle, tmp_path, capsys):
+    cheaper = [{**product, "price": 5} if product["id"] == "k1" else product for product in PRODUCTS]
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    done = index(write(tmp_path / "c.jsonl", *cheaper), bundle, alias, client=client, merge=1)
+    (one,) = client.indices.segments(index=done.index)["indices"][done.index]["shards"]["0"]
+    assert [part["deleted_docs"] for part in one["segments"].values() if part["search"]] == [0]
+    assert "merging to 1 segments" in capsys.readouterr().err
+    assert source(client, alias, "k1")["price"] == 5
+
+
+def test_an_index_that_is_not_merged_in_time_goes_live_all_the_same(
+    client, alias, bundle, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("shelfwise.index.MERGE_TIMEOUT", 1e-6)
+    done = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client, merge=1)
+    assert live(client, alias).name == done.index
+    assert "the server goes on by itself" in capsys.readouterr().err
+
+
 def test_another_bundle_encodes_everything_again_so_that_vectors_never_mix(client, alias, bundle, tmp_path):
     catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
     index(catalogue, bundle, alias, client=client)

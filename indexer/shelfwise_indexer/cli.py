@@ -99,6 +99,12 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
     show_default=True,
     help="Arithmetic of the model; auto: the fastest here that finds the same.",
 )
+@click.option(
+    "--merge",
+    type=click.IntRange(min=1),
+    metavar="SEGMENTS",
+    help="Merge each shard so far before it goes live; 1: fastest searches. Default: as the server likes.",
+)
 @click.option("--gate", metavar="FILE", help="Judgements, or figures.json of `evaluate search`: must not get worse.")
 @click.option("--gate-queries", metavar="FILE", help="The queries of --gate, where it holds TREC qrels.")
 @click.option("--live-bundle", type=click.Path(path_type=Path), help="For --gate: the live index's, if it is another.")
@@ -109,6 +115,7 @@ def index(
     url: str | None,
     dead_letters: Path | None,
     precision: Literal["auto", "f32", "bf16", "int8"],
+    merge: int | None,
     gate: str | None,
     gate_queries: str | None,
     live_bundle: Path | None,
@@ -132,7 +139,7 @@ def index(
             click.echo(str(bad), err=True)
     try:
         done = index_catalogue(
-            catalogue, bundle, alias, url, dead_letters=dead_letters, gate=passing, precision=precision
+            catalogue, bundle, alias, url, dead_letters=dead_letters, gate=passing, precision=precision, merge=merge
         )
     except GateFailed as failed:
         emit(failed.to_json())

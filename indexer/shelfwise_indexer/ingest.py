@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.clone import clone_index, release
-from shelfwise.index import create_index, finish, on_trial, superseded, swap, unfinished
+from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, described, find
 from shelfwise.machine import cache_folder
 from shelfwise.search import ProductSearch
@@ -77,6 +77,7 @@ def index(
     dead_letters: str | os.PathLike[str] | None = None,
     gate: Gate | None = None,
     precision: PrecisionChoice = "auto",
+    merge: int | None = None,
 ) -> Indexed:
     """Fill a new index from a catalogue, check it, and let the alias stand for it.
 
@@ -86,6 +87,7 @@ def index(
 
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
     :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
+    :param merge: segments that each shard is merged down to before it is live; default: the server merges as it likes.
     :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
     :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
     :raises UsageError: the bundle has no model of that precision.
@@ -122,7 +124,7 @@ def index(
             name = _target(server, alias, bundle, digest, live, changes)
             refused = send(server, name, spool, similar, changes)
             _write_refused(catalogue, refused, letters)
-            finish(server, name)
+            _finish(server, name, merge)
             check(server, name, spool, read_lines - letters.count, refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
@@ -158,6 +160,13 @@ def _target(
         return create_index(server, alias, bundle, digest)
     say(f"only what changed: {changes}; the rest is taken from index {original.name}")
     return clone_index(server, original, alias, bundle, digest)
+
+
+def _finish(server: Elasticsearch, name: str, merge: int | None) -> None:
+    if merge is not None:
+        say(f"merging to {merge} segments a shard: minutes for a million products")
+    if not finish(server, name, merge):
+        say(f"index {name} is not merged after {MERGE_TIMEOUT / 60:.0f} minutes: the server goes on by itself")
 
 
 def _pass(

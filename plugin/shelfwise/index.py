@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-from elasticsearch import BadRequestError, Elasticsearch
+from elasticsearch import BadRequestError, ConnectionTimeout, Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
@@ -18,7 +18,8 @@ from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, ma
 from shelfwise.server import one_line, server_version
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
-FINISH_TIMEOUT = 1800.0  # seconds; merging a large index takes minutes
+FINISH_TIMEOUT = 1800.0  # seconds
+MERGE_TIMEOUT = 3600.0  # seconds that merging is waited for
 
 
 def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str:
@@ -73,20 +74,29 @@ def named_anew(
     raise ServerError(f"ten indices of alias {alias} were created within the last seconds: wait a moment, try again")
 
 
-def finish(client: Elasticsearch, name: str, segments: int | None = None) -> None:
+def finish(client: Elasticsearch, name: str, segments: int | None = None) -> bool:
     """Make a filled index ready to serve: its own settings back, its documents visible.
 
-    :param segments: merge down to so many segments (1: fastest searches, minutes of work); default: do not merge.
-    :raises ServerError: a shard failed, or it took more than FINISH_TIMEOUT seconds.
+    :param segments: merge each shard down to so many segments (1: fastest searches); default: the server merges as it
+        likes.
+    :returns: False if that took more than MERGE_TIMEOUT seconds: the index is ready, and the server merges on.
+    :raises ServerError: a shard failed, or the rest took more than FINISH_TIMEOUT seconds.
     """
     own = index_settings()
     patient = client.options(request_timeout=FINISH_TIMEOUT, max_retries=0)
     with one_line(f"finishing index {name}"):
         patient.indices.put_settings(index=name, settings={key: own[key] for key in FILLING if key in own})
         _whole(patient.indices.refresh(index=name).body, name)
-        if segments is not None:
-            _whole(patient.indices.forcemerge(index=name, max_num_segments=segments).body, name)
-            _whole(patient.indices.refresh(index=name).body, name)
+    if segments is None:
+        return True
+    merging = client.options(request_timeout=MERGE_TIMEOUT, max_retries=0)
+    with one_line(f"merging index {name}"):
+        try:
+            _whole(merging.indices.forcemerge(index=name, max_num_segments=segments).body, name)
+        except ConnectionTimeout:
+            return False
+        _whole(patient.indices.refresh(index=name).body, name)
+    return True
 
 
 def swap(client: Elasticsearch, alias: str, new: str) -> None:
