@@ -1,7 +1,8 @@
 """A classifier on products that its training never saw: split, train, and measure on what was set aside.
 
     python benchmarks/classify.py --catalogue products.jsonl.gz [--text-fields title,brand] [--epochs 4] [--seeds 0,1,2]
-        [--multi-label] [--several-paths] [--unknown 0.1] [--keep FOLDER] [--out FILE]
+        [--multi-label] [--several-paths] [--unknown 0.1] [--retention 4] [--tuned-share .6] [--keep FOLDER]
+        [--out FILE]
 
 A fifth of the products is set aside, stratified by category; variants and near-duplicates (by text and by title) are on
 one side together. `train` gets the rest, of which it holds back a part of its own to stop early and to calibrate.
@@ -10,6 +11,7 @@ one side together. `train` gets the rest, of which it holds back a part of its o
 categories that a product is given with the set it stands under; a classifier of one label gives one category.
 `--unknown` keeps a share of the categories, drawn by the seed, from training with all their products: how often such a
 product is accepted without a person, and how well the confidence tells it from those of known categories (AUROC).
+`--retention 0 --tuned-share 1` is a classifier whose embedding nobody searches by; the default serves both.
 """
 
 import argparse
@@ -137,6 +139,8 @@ def main() -> None:
     parser.add_argument("--multi-label", action="store_true")
     parser.add_argument("--several-paths", action="store_true")
     parser.add_argument("--unknown", type=float, default=0.0, help="Share of the categories.")
+    parser.add_argument("--retention", type=float, help="Default: that of `train`.")
+    parser.add_argument("--tuned-share", type=float, help="Default: that of `train`.")
     parser.add_argument("--keep", type=Path, help="Folder for the bundles; default: they are removed.")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -162,6 +166,8 @@ def main() -> None:
                 text_fields=fields,
                 fit=FitSettings(epochs=options.epochs, seed=seed),
                 loss=LossSettings(multi_label=options.multi_label),
+                retention=options.retention,
+                tuned_share=options.tuned_share,
             )
             begun = time.perf_counter()
             bundle = Bundle.load(train(part, keep / f"seed-{seed}", settings=settings).bundle)
@@ -179,6 +185,8 @@ def main() -> None:
         "text_fields": fields,
         "epochs": options.epochs,
         "multi_label": options.multi_label,
+        "retention": settings.hold,
+        "tuned_share": settings.share_of_tuning,
         "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
         "mean_weighted_f1": statistics.mean(run["mean_weighted_f1"] for run in runs),
         "runs": runs,
