@@ -103,7 +103,7 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
     "--merge",
     type=click.IntRange(min=1),
     metavar="SEGMENTS",
-    help="Merge each shard so far before it goes live; 1: fastest searches. Default: as the server likes.",
+    help="Merge each shard down to so many before it goes live. Default: as the server likes.",
 )
 @click.option("--gate", metavar="FILE", help="Judgements, or figures.json of `evaluate search`: must not get worse.")
 @click.option("--gate-queries", metavar="FILE", help="The queries of --gate, where it holds TREC qrels.")

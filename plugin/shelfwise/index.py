@@ -77,8 +77,7 @@ def named_anew(
 def finish(client: Elasticsearch, name: str, segments: int | None = None) -> bool:
     """Make a filled index ready to serve: its own settings back, its documents visible.
 
-    :param segments: merge each shard down to so many segments (1: fastest searches); default: the server merges as it
-        likes.
+    :param segments: merge each shard down to so many segments; default: the server merges as it likes.
     :returns: False if that took more than MERGE_TIMEOUT seconds: the index is ready, and the server merges on.
     :raises ServerError: a shard failed, or the rest took more than FINISH_TIMEOUT seconds.
     """
