@@ -22,6 +22,7 @@ import platform
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,12 @@ def main() -> None:
         for product in read_labelled(options.catalogue).products
         if len(product.categories) > 1 or not options.several_paths
     ]
+    settings = TrainSettings(
+        text_fields=fields,
+        loss=LossSettings(multi_label=options.multi_label),
+        retention=options.retention,
+        tuned_share=options.tuned_share,
+    )
     runs = []
     with tempfile.TemporaryDirectory() as scratch:
         keep = options.keep or Path(scratch)
@@ -162,15 +169,9 @@ def main() -> None:
                 file.writelines(
                     json.dumps(record) + "\n" for record in rows(options.catalogue) if str(record["id"]) in trained_on
                 )
-            settings = TrainSettings(
-                text_fields=fields,
-                fit=FitSettings(epochs=options.epochs, seed=seed),
-                loss=LossSettings(multi_label=options.multi_label),
-                retention=options.retention,
-                tuned_share=options.tuned_share,
-            )
+            seeded = replace(settings, fit=FitSettings(epochs=options.epochs, seed=seed))
             begun = time.perf_counter()
-            bundle = Bundle.load(train(part, keep / f"seed-{seed}", settings=settings).bundle)
+            bundle = Bundle.load(train(part, keep / f"seed-{seed}", settings=seeded).bundle)
             seconds = round(time.perf_counter() - begun)
             runs.append(
                 {"seed": seed, "version": bundle.version, "trained_on": len(trained_on), "train_seconds": seconds}

@@ -60,7 +60,7 @@ def runtime_alone(bundle: Bundle, precision: Precision, texts: list[str]) -> Cal
 
     def run() -> None:
         for inputs in batches:
-            chosen._request.infer(inputs)  # the very model that shelfwise runs
+            chosen._request.infer(inputs)  # without what shelfwise does around it
 
     return run
 

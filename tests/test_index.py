@@ -10,7 +10,6 @@ import pytest
 from elasticsearch import BadRequestError
 
 from hand_index import CATALOGUE
-from shelfwise import index
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.index import create_index, finish, rollback, status, superseded, swap, unfinished
 from shelfwise.live_index import check_alias, check_compatible, live
@@ -119,7 +118,7 @@ def test_finish_merges_as_far_as_it_is_told(client, alias):
 def test_an_index_that_is_not_merged_in_time_is_ready_all_the_same(client, alias, monkeypatch):
     name = create_index(client, alias, BUNDLE, CATALOGUE)
     client.index(index=name, document={"id": "a", "title": "kettle"})
-    monkeypatch.setattr(index, "MERGE_TIMEOUT", 1e-6)
+    monkeypatch.setattr("shelfwise.index.MERGE_TIMEOUT", 1e-6)
     assert not finish(client, name, segments=1)
     assert client.count(index=name)["count"] == 1
 

@@ -128,6 +128,13 @@ class Fitted:
             self.own.of_ancestors = of_ancestors
         return self.own
 
+    def to(self, device: torch.device) -> "Fitted":
+        """On a device, to decide there."""
+        for head in (self.own, self.above):
+            if head is not None:
+                head.to(device).eval()
+        return self
+
 
 def fit_lexical(
     tokens: Sequence[Sequence[Sequence[int]]],
@@ -222,16 +229,18 @@ def choose(
         return heads[-1].own
     logits, labels = logits[known], labels[known]
     nodes = [torch.from_numpy(level) for level in (*levels, np.arange(labels.shape[1]))]
+    # Of each level the numbers of the nodes, and which of them a product is filed under.
+    filed = [(of, torch.zeros(len(labels), int(of.max()) + 1).index_add_(1, of, labels) > 0) for of in nodes]
     best, most = (heads[-1], 0.0, START), -1
     for head, said in zip(heads, decisions, strict=True):
-        own, above = said.own[known], None if said.above is None else said.above[known]
-        for parts in [[own]] if above is None else [[own], [own, above]]:
-            timid = _timid(logits, parts, labels, multi_label=False)
-            if timid[0] <= 0 and len(parts) > 1:
+        parts = [part[known] for part in (said.own, said.above) if part is not None]
+        for count in range(1, len(parts) + 1):
+            start, *of_above = _timid(logits, parts[:count], labels, multi_label=False)
+            if of_above and start <= 0:
                 continue  # nothing for the ancestors to be measured by
-            of_ancestors = timid[1] / timid[0] if len(parts) > 1 else 0.0
-            both = own if above is None or of_ancestors == 0 else own + of_ancestors * above
-            weight, right = _loudest(logits, both, timid[0], labels, nodes)
+            of_ancestors = of_above[0] / start if of_above else 0.0
+            joined = parts[0] + of_ancestors * parts[1] if of_ancestors else parts[0]
+            weight, right = _loudest(logits, joined, start, filed)
             if right > most:
                 best, most = (head, of_ancestors, weight), right
     fitted, of_ancestors, weight = best
@@ -262,14 +271,16 @@ def _timid(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor, multi_la
 
 
 def _loudest(
-    logits: Tensor, decisions: Tensor, start: float, labels: Tensor, nodes: Sequence[Tensor]
+    logits: Tensor, decisions: Tensor, start: float, filed: Sequence[tuple[Tensor, Tensor]]
 ) -> tuple[float, int]:
-    """The weight that gets most right, the least such, and how many: a product counts once a level."""
+    """The weight that gets most right, the least such, and how many: a product counts once a level.
+
+    :param filed: of each level, of each leaf the number of its node, int64 [leaves], and bool [n, nodes].
+    """
     rights = []
-    own = [torch.zeros(len(labels), int(level.max()) + 1).index_add_(1, level, labels) > 0 for level in nodes]
     for factor in LOUDER:
         best = (logits + factor * start * decisions).argmax(1)
-        rights.append(sum(int(at.gather(1, level[best, None]).sum()) for at, level in zip(own, nodes, strict=True)))
+        rights.append(sum(int(under.gather(1, nodes[best, None]).sum()) for nodes, under in filed))
     most = max(rights)
     return LOUDER[rights.index(most)] * start, most
 

@@ -118,8 +118,8 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
     if several or not len(held_back):
         ways, levels = ways[-1:], []
     fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way, levels) for way in ways)
-    heads = [head for head in fitted if head is not None]
-    model.lexical = heads[-1].own.to(device).eval() if heads else None
+    heads = [head.to(device) for head in fitted if head is not None]
+    model.lexical = heads[-1].own if heads else None
     if not len(held_back):
         return
     tokens, labels = held_back.tokens[0], torch.from_numpy(held_back.labels)
@@ -135,7 +135,7 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
             fit_weight(model.lexical, logits, of_texts(model, tokens, model.lexical.decisions), labels)
         return
     if heads:
-        said = [_said(model, tokens, head, device) for head in heads]
+        said = [_said(model, tokens, head) for head in heads]
         model.lexical = choose(heads, logits, said, labels, levels)
         logits = logits + of_texts(model, tokens, model.lexical)
     model.margin = fit_margin(logits, labels)
@@ -143,10 +143,9 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
         model.margin.to(device)
 
 
-def _said(model: ShelfModel, tokens: Sequence[Sequence[int]], head: Fitted, device: torch.device) -> Said:
-    own, above = head.own.to(device).eval(), head.above
-    of_own = of_texts(model, tokens, own.decisions)
-    return Said(of_own, None if above is None else of_texts(model, tokens, above.to(device).eval().decisions))
+def _said(model: ShelfModel, tokens: Sequence[Sequence[int]], head: Fitted) -> Said:
+    above = None if head.above is None else of_texts(model, tokens, head.above.decisions)
+    return Said(of_texts(model, tokens, head.own.decisions), above)
 
 
 def learn_all(
@@ -175,9 +174,8 @@ def learn_all(
         plain, levels = texts.tokens[: texts.plain], loss.above if before.of_ancestors > 0 else []
         fitted = fit_lexical(plain, texts.labels, vocabulary, lexical, seed, before.views, levels)
         if fitted is not None:
-            again = fitted.joined(before.of_ancestors)
-            cast(Tensor, again.weight).copy_(weight)
-            model.lexical = again.to(weight.device).eval()
+            model.lexical = fitted.to(weight.device).joined(before.of_ancestors)
+            cast(Tensor, model.lexical.weight).copy_(weight)
 
 
 def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:
