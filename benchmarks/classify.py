@@ -1,8 +1,8 @@
 """A classifier on products that its training never saw: split, train, and measure on what was set aside.
 
     python benchmarks/classify.py --catalogue products.jsonl.gz [--text-fields title,brand] [--epochs 4] [--seeds 0,1,2]
-        [--multi-label] [--several-paths] [--unknown 0.1] [--retention 4] [--tuned-share .6] [--keep FOLDER]
-        [--out FILE]
+        [--multi-label] [--several-paths] [--unknown 0.1] [--retention 4] [--tuned-share .6] [--word-dropout .15]
+        [--keep FOLDER] [--uncompressed] [--out FILE]
 
 A fifth of the products is set aside, stratified by category; variants and near-duplicates (by text and by title) are on
 one side together. `train` gets the rest, of which it holds back a part of its own to stop early and to calibrate.
@@ -11,6 +11,8 @@ one side together. `train` gets the rest, of which it holds back a part of its o
 categories that a product is given with the set it stands under; a classifier of one label gives one category.
 `--unknown` keeps a share of the categories, drawn by the seed, from training with all their products: how often such a
 product is accepted without a person, and how well the confidence tells it from those of known categories (AUROC).
+`--word-dropout` is the share of readings in which a fifth of the words is left out (see `augment`).
+`--uncompressed` saves the time that the eight-bit model takes, of which no figure here is.
 `--retention 0 --tuned-share 1` is a classifier whose embedding nobody searches by; the default serves both.
 """
 
@@ -27,11 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
 
 from figures import rows, tell
 from shelfwise import Bundle
 from shelfwise.product import Product
+from shelfwise_indexer.augment import AugmentSettings
 from shelfwise_indexer.baselines import Task, tf_idf_svc
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
 from shelfwise_indexer.enrich import given_leaves
@@ -41,7 +45,7 @@ from shelfwise_indexer.loss import LossSettings
 from shelfwise_indexer.preparation import read_labelled, split_apart
 from shelfwise_indexer.reliability import certainty
 from shelfwise_indexer.report import ReportData
-from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.settings import TrainSettings, uncompressed
 from shelfwise_indexer.training import train
 from shelfwise_indexer.words import Kind, is_ideographic
 
@@ -131,6 +135,10 @@ def parameters(bundle: Bundle) -> int:
     return sum(math.prod(one.shape) for one in operations if one.get_type_name() == "Constant")
 
 
+def gpu_name() -> str | None:
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--catalogue", type=Path, required=True)
@@ -142,6 +150,8 @@ def main() -> None:
     parser.add_argument("--unknown", type=float, default=0.0, help="Share of the categories.")
     parser.add_argument("--retention", type=float, help="Default: that of `train`.")
     parser.add_argument("--tuned-share", type=float, help="Default: that of `train`.")
+    parser.add_argument("--word-dropout", type=float, default=0.0)
+    parser.add_argument("--uncompressed", action="store_true")
     parser.add_argument("--keep", type=Path, help="Folder for the bundles; default: they are removed.")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -156,7 +166,10 @@ def main() -> None:
         loss=LossSettings(multi_label=options.multi_label),
         retention=options.retention,
         tuned_share=options.tuned_share,
+        augment=AugmentSettings(word_dropout=options.word_dropout),
     )
+    if options.uncompressed:
+        settings = uncompressed(settings)
     runs = []
     with tempfile.TemporaryDirectory() as scratch:
         keep = options.keep or Path(scratch)
@@ -188,7 +201,8 @@ def main() -> None:
         "multi_label": options.multi_label,
         "retention": settings.hold,
         "tuned_share": settings.share_of_tuning,
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+        "word_dropout": options.word_dropout,
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "gpu": gpu_name()},
         "mean_weighted_f1": statistics.mean(run["mean_weighted_f1"] for run in runs),
         "runs": runs,
     }

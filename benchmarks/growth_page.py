@@ -12,7 +12,7 @@ Figures = Mapping[str, Any]
 
 COLUMNS: dict[str, Callable[[Figures], str]] = {
     "products": lambda one: f"{one['products']:,}",
-    "time of `index`": lambda one: f"{one['seconds']:,.0f} s",
+    "time of index": lambda one: f"{one['seconds']:,.0f} s",
     "products/s": lambda one: f"{one['docs_per_second']:,.0f}",
     "peak memory": lambda one: f"{one['peak_rss_bytes'] / MIB:,.0f} MiB",
     "index on disk": lambda one: f"{one['index_bytes'] / MIB:,.0f} MiB",
@@ -22,8 +22,8 @@ COLUMNS: dict[str, Callable[[Figures], str]] = {
     "kNN recall@10": lambda one: f"{one['knn_recall@10']:.3f}",
 }
 CURVES: dict[str, dict[str, Callable[[Figures], float]]] = {
-    "time of `shelfwise index`, seconds": {"whole": lambda one: one["seconds"]},
-    "most memory of `shelfwise index`, MiB": {"memory": lambda one: one["peak_rss_bytes"] / MIB},
+    "time of shelfwise index, seconds": {"whole": lambda one: one["seconds"]},
+    "most memory of shelfwise index, MiB": {"memory": lambda one: one["peak_rss_bytes"] / MIB},
     "index on disk, MiB": {"index": lambda one: one["index_bytes"] / MIB},
     "hybrid search, milliseconds": {
         "p50": lambda one: one["hybrid"]["p50_ms"],

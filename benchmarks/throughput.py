@@ -13,9 +13,7 @@ the machine does meets all; medians.
 import argparse
 import os
 import platform
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,8 @@ from typing import Any
 import numpy as np
 import orjson
 from elasticsearch import Elasticsearch, helpers
-from sentence_transformers import SentenceTransformer
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from by_hand import by_hand, pair
 from figures import tell
 from shelfwise import Bundle, connect
 from shelfwise.encoder import Encoder, Precision
@@ -37,23 +34,6 @@ from shelfwise_indexer.catalogue import Row, read
 from shelfwise_indexer.document_encoder import DocumentEncoder
 
 
-def by_hand(bundle: Bundle) -> Callable[[list[str]], Any]:
-    folder = str(bundle.path / "checkpoint")
-    trunk = SentenceTransformer(folder, device="cpu")
-    leaves = len(bundle.taxonomy.leaves)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=leaves)
-    classify = pipeline(
-        "text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu"
-    )
-
-    def run(texts: list[str]) -> np.ndarray:
-        vectors = trunk.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
-        classify(texts, batch_size=32, truncation=True, max_length=bundle.max_tokens)
-        return np.asarray(vectors)
-
-    return run
-
-
 def runtime_alone(bundle: Bundle, precision: Precision, texts: list[str]) -> Callable[[], None]:
     chosen = Encoder(bundle, precision)
     batches = list(chosen.document_inputs(list(dict.fromkeys(texts))))
@@ -63,32 +43,6 @@ def runtime_alone(bundle: Bundle, precision: Precision, texts: list[str]) -> Cal
             chosen._request.infer(inputs)  # without what shelfwise does around it
 
     return run
-
-
-def timed(doing: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
-    doing()
-    return time.perf_counter() - begun
-
-
-def pair(count: int, runs: int, **doings: Callable[[], Any]) -> dict[str, Any]:
-    """Documents a second of each, medians over runs in turn, and how many times as fast the last is as the first."""
-    seconds: dict[str, list[float]] = {name: [] for name in doings}
-    for _ in range(runs):
-        for name, doing in doings.items():
-            seconds[name].append(timed(doing))
-    rates = {name: sorted(count / one for one in taken) for name, taken in seconds.items()}
-    found: dict[str, Any] = {
-        name: {
-            "docs_per_second": round(statistics.median(rate), 1),
-            "least": round(rate[0], 1),
-            "most": round(rate[-1], 1),
-        }
-        for name, rate in rates.items()
-    }
-    names = list(doings)
-    slow, fast = (statistics.median(rates[name]) for name in (names[0], names[-1]))
-    return found | {"times_as_fast": round(fast / slow, 2)}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hand_bundle import write_hand_bundle
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
-from shelfwise_indexer.charts import Axis, Curve, curve_chart, logarithmic_axis
+from shelfwise_indexer.charts import Axis, Curve, axis_around, curve_chart, logarithmic_axis
 from shelfwise_indexer.cli_evaluate import evaluate
 from shelfwise_indexer.report import Epoch, ReportData, report_page, write_report_page
 from test_cli import runner_here
@@ -159,6 +159,12 @@ def test_a_logarithmic_axis_has_powers_of_ten_at_like_distances():
     assert np.diff(shares) == pytest.approx([np.diff(shares)[0]] * 3)
     assert 0 < shares[0] < shares[-1] < 1
     assert logarithmic_axis("n", [12, 60]).ticks() == [10, 20, 50]
+    assert logarithmic_axis("n", [1014, 1217]).ticks() == [800, 1_000, 1_200, 1_400, 1_600]
+
+
+def test_what_is_counted_has_whole_ticks():
+    assert axis_around("epoch", [1, 2, 3, 4], whole=True).ticks() == [1, 2, 3, 4]
+    assert axis_around("epoch", [1, 60], whole=True).ticks() == [0, 10, 20, 30, 40, 50, 60]
 
 
 def test_a_chart_puts_points_where_they_belong():

@@ -28,6 +28,8 @@ class Axis:
     least: float = 0.0
     most: float = 1.0
     logarithmic: bool = False
+    whole: bool = False
+    """Whether what it shows is counted: its ticks are whole numbers."""
 
     def share(self, value: float) -> float:
         """Where a value lies on the axis, 0..1; what lies outside is put on its end."""
@@ -39,7 +41,8 @@ class Axis:
     def ticks(self) -> list[float]:
         """Four to ten round values within the axis, a step of 1, 2 or 5 times a power of ten apart.
 
-        Of a logarithmic axis the powers of ten, and where these are fewer than three, 2 and 5 times them too.
+        Of a logarithmic axis the powers of ten, and where these are fewer than three, 2 and 5 times them too; one that
+        holds hardly any of these has the ticks of a straight one.
         """
         if self.logarithmic:
             powers = range(math.floor(math.log10(self.least)), math.ceil(math.log10(self.most)) + 1)
@@ -47,11 +50,11 @@ class Axis:
                 values = [factor * 10.0**power for power in powers for factor in factors]
                 within = [value for value in values if self.least <= value <= self.most * (1 + 1e-9)]
                 if len(within) >= 3:
-                    break
-            return within
+                    return within
         width = (self.most - self.least) or 1.0
         power = 10.0 ** math.floor(math.log10(width / 4))
         step = next(power * factor for factor in (10, 5, 2, 1) if width / (power * factor) >= 4)
+        step = max(step, 1.0) if self.whole else step
         first = math.ceil(self.least / step - 1e-9)
         return [round(number * step, 12) for number in range(first, math.floor(self.most / step + 1e-9) + 1)]
 
@@ -92,12 +95,12 @@ def bar(share: float) -> str:
     )
 
 
-def axis_around(label: str, values: Sequence[float]) -> Axis:
+def axis_around(label: str, values: Sequence[float], whole: bool = False) -> Axis:
     """An axis that holds all of the values with a twentieth to spare on both sides."""
     if not values:
         return Axis(label)
     spare = (max(values) - min(values)) / 20 or 0.05
-    return Axis(label, min(values) - spare, max(values) + spare)
+    return Axis(label, min(values) - spare, max(values) + spare, whole=whole)
 
 
 def logarithmic_axis(label: str, values: Sequence[float]) -> Axis:

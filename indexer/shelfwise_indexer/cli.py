@@ -28,9 +28,12 @@ def classify(file: str, bundle: Path) -> None:
     shelfwise classify catalogue.jsonl --bundle bundle
     echo '{"id": "1", "title": "steel travel mug 400 ml"}' | shelfwise classify --bundle bundle
     """
+    from shelfwise_indexer.document_encoder import DocumentEncoder
+
     model, rows = Bundle.load(bundle), _Rows(file)
+    encoder = DocumentEncoder(model, "f32")
     for window in rows.windows():
-        encoded = model.encoder.encode_documents([model.text(row.product) for row in window])
+        encoded = encoder.encode([model.text(row.product) for row in window])
         for row, probabilities in zip(window, encoded.probabilities, strict=True):
             candidates = [
                 {"category": list(leaf), "probability": round(probability, 6)}
@@ -65,8 +68,10 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
     \b
     shelfwise encode catalogue.jsonl --bundle bundle --out vectors.npy
     """
+    from shelfwise_indexer.document_encoder import DocumentEncoder
+
     model, rows = Bundle.load(bundle), _Rows(file)
-    run = model.encoder.encode_queries if kind == "query" else model.encoder.encode_documents
+    run = model.encoder.encode_queries if kind == "query" else DocumentEncoder(model, "f32").encode
     parts = []
     for window in rows.windows():
         vectors = run([model.text(row.product) for row in window]).vectors
@@ -100,6 +105,13 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
     help="Arithmetic of the model; auto: the fastest here that finds the same.",
 )
 @click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Where the model runs; auto: the GPUs that torch can use, else the processor.",
+)
+@click.option(
     "--merge",
     type=click.IntRange(min=1),
     metavar="SEGMENTS",
@@ -115,6 +127,7 @@ def index(
     url: str | None,
     dead_letters: Path | None,
     precision: Literal["auto", "f32", "bf16", "int8"],
+    device: Literal["auto", "cpu", "gpu"],
     merge: int | None,
     gate: str | None,
     gate_queries: str | None,
@@ -139,7 +152,15 @@ def index(
             click.echo(str(bad), err=True)
     try:
         done = index_catalogue(
-            catalogue, bundle, alias, url, dead_letters=dead_letters, gate=passing, precision=precision, merge=merge
+            catalogue,
+            bundle,
+            alias,
+            url,
+            dead_letters=dead_letters,
+            gate=passing,
+            precision=precision,
+            merge=merge,
+            device=device,
         )
     except GateFailed as failed:
         emit(failed.to_json())

@@ -1,7 +1,9 @@
-"""The document encoder: a bundle's model as a run of `index` uses it, in the arithmetic that pays on this machine."""
+"""The document encoder: a bundle's model as a run of `index` uses it, where and in the arithmetic that pays here."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +12,15 @@ import numpy as np
 from shelfwise.bundle import Bundle
 from shelfwise.capacity import capacity
 from shelfwise.encoder import Encoded, Encoder, Precision
+from shelfwise.errors import InvalidBundle, UsageError
 from shelfwise.machine import tell
-from shelfwise.precision import Measured, measure, precisions
+from shelfwise.precision import BOUNDS, Measured, compare, measure, precisions, sample
 from shelfwise_indexer.choice import Choice
 
 PrecisionChoice = Literal["auto", Precision]
+DeviceChoice = Literal["auto", "cpu", "gpu"]
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, those of Windows below Linux
+SAME = 1e-3  # the largest difference between a number of the checkpoint's and of the exported model, in f32
 ENOUGH = 1_000  # texts at once; fewer are encoded sooner than measured
 SAMPLE = 64
 ROUND_SECONDS = 0.05
@@ -23,20 +29,31 @@ ROUND_SECONDS = 0.05
 class DocumentEncoder:
     """Encodes documents in f32, or in the precision that was asked for, or that was found faster and as good.
 
+    On a GPU the checkpoint is run in place of the exported model, whose hash is the bundle's version: it is believed
+    only once it gives the same vectors and categories.
+
+    :param device: `auto` is the GPUs that torch can use, else the processor; int8 is for the processor alone.
     :param precision: `auto` is what this machine found best for this bundle before; where it has not measured yet, it
         does at the first call with ENOUGH texts, on some of them.
     :param choices: folder of what was measured before; default: in the cache folder.
-    :raises UsageError: int8 was asked for, and the bundle has no such model.
+    :raises UsageError: int8 was asked for, and the bundle has no such model; or a GPU was, and there is none.
     """
 
-    def __init__(self, bundle: Bundle, precision: PrecisionChoice = "auto", choices: Path | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: PrecisionChoice = "auto",
+        choices: Path | None = None,
+        device: DeviceChoice = "auto",
+    ) -> None:
         self.bundle = bundle
+        self._gpus = _gpus(device, precision, bundle)
         self.precision: Precision = "f32" if precision == "auto" else precision
         self._undecided = precision == "auto"
         self._choices = choices
         self._choice: Choice | None = None
         self._encoders: dict[Precision, Encoder] = {}
-        if not self._undecided:
+        if not self._undecided and not self._gpus:
             self._encoder(self.precision)  # one that cannot be had is said before anything else is done
 
     def encode(self, texts: Sequence[str]) -> Encoded:
@@ -44,16 +61,44 @@ class DocumentEncoder:
         if not texts:
             leaves = len(self.bundle.taxonomy.leaves)
             return Encoded(np.empty((0, self.bundle.dimension), np.float32), np.empty((0, leaves), np.float32))
-        if self._undecided:
+        if self._gpus and not self._encoders:
+            self._begin_on_gpu()
+        elif self._undecided:
             self._decide(texts)
         return self._encoder(self.precision).encode_documents(texts)
 
     def _encoder(self, precision: Precision) -> Encoder:
-        if precision == "f32":
+        if precision == "f32" and not self._gpus:
             return self.bundle.encoder
         if precision not in self._encoders:
             self._encoders[precision] = Encoder(self.bundle, precision)
         return self._encoders[precision]
+
+    def _begin_on_gpu(self) -> None:
+        """Load the checkpoint, and compare it with the exported model.
+
+        :raises InvalidBundle: it is another model.
+        """
+        from shelfwise_indexer.gpu_encoder import GpuEncoder, arithmetic
+
+        texts = sample(self.bundle)
+        exact = self.bundle.encoder.encode_documents(texts)
+        ready = GpuEncoder(self.bundle, "f32", self._gpus)
+        found = compare(exact, ready.encode_documents(texts))
+        if not max(found.largest_difference, found.largest_probability_difference) <= SAME:
+            raise InvalidBundle(
+                f"{self.bundle.path}/checkpoint is not the model of bundle {self.bundle.version} (vectors differ by up "
+                f"to {found.largest_difference:.1e}): copy the bundle again, or index with --device cpu"
+            )
+        if self._undecided and (fast := arithmetic()) != "f32":
+            halved = GpuEncoder(self.bundle, fast, self._gpus)
+            if compare(exact, halved.encode_documents(texts)).passes(BOUNDS[fast]):
+                self.precision, ready = fast, halved
+        elif self.precision == "bf16":
+            ready = GpuEncoder(self.bundle, "bf16", self._gpus)
+        self._undecided = False
+        self._encoders[self.precision] = ready
+        tell(f"encoding in {self.precision} on {', '.join(self._gpus)}")
 
     def _decide(self, texts: Sequence[str]) -> None:
         if self._choice is None:
@@ -76,18 +121,38 @@ class DocumentEncoder:
     def _measure(self, texts: Sequence[str], choice: Choice) -> None:
         if len(choice.precisions) == 1:
             return
-        sample = texts[:: max(1, len(texts) // SAMPLE)]
+        some = texts[:: max(1, len(texts) // SAMPLE)]
         kinds = _worth_trying(choice.precisions)
-        found = self._measured(kinds, sample)
+        found = self._measured(kinds, some)
         if found.recommended != "int8" and len(kinds) < len(choice.precisions):
-            found = self._measured(choice.precisions, sample)
+            found = self._measured(choice.precisions, some)
         self.precision = found.recommended
         self._encoders = {self.precision: self._encoder(self.precision)}  # the others' memory is free again
         choice.write(self.precision)
         tell(f"encoding in {self.precision}: {_said(found)}")
 
-    def _measured(self, kinds: Sequence[Precision], sample: Sequence[str]) -> Measured:
-        return measure(self._loaded(kinds), sample, ROUND_SECONDS)
+    def _measured(self, kinds: Sequence[Precision], texts: Sequence[str]) -> Measured:
+        return measure(self._loaded(kinds), texts, ROUND_SECONDS)
+
+
+def _gpus(device: DeviceChoice, precision: PrecisionChoice, bundle: Bundle) -> list[str]:
+    """Torch's names of the GPUs to use. Where no driver is there, torch, which takes seconds to load, is not asked."""
+    if device == "gpu" and precision == "int8":
+        raise UsageError("int8 is for the processor: give --device cpu, or another --precision")
+    if device == "cpu" or precision == "int8":
+        return []
+    if device == "auto" and not (any(map(os.path.exists, DRIVERS)) and find_spec("torch") and _has_checkpoint(bundle)):
+        return []
+    from shelfwise_indexer.gpu_encoder import devices
+
+    found = devices()
+    if device == "gpu" and not found:
+        raise UsageError("torch finds no GPU here (`shelfwise doctor` says what it finds): leave --device out")
+    return found
+
+
+def _has_checkpoint(bundle: Bundle) -> bool:
+    return (bundle.path / "checkpoint").is_dir()
 
 
 def _worth_trying(kinds: Sequence[Precision]) -> Sequence[Precision]:

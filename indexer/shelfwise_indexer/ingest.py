@@ -22,7 +22,7 @@ from shelfwise_indexer import bulk
 from shelfwise_indexer.carried import Carried
 from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Row, dead_letters_path, file_hash, read
 from shelfwise_indexer.delta import Delta, delta
-from shelfwise_indexer.document_encoder import DocumentEncoder, PrecisionChoice
+from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import SAID, encode, say
 from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
@@ -78,6 +78,7 @@ def index(
     gate: Gate | None = None,
     precision: PrecisionChoice = "auto",
     merge: int | None = None,
+    device: DeviceChoice = "auto",
 ) -> Indexed:
     """Fill a new index from a catalogue, check it, and let the alias stand for it.
 
@@ -87,16 +88,17 @@ def index(
 
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
     :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
+    :param device: where the model runs; `auto`: the GPUs that torch can use, else the processor.
     :param merge: segments that each shard is merged down to before it is live; default: the server merges as it likes.
     :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
     :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
-    :raises UsageError: the bundle has no model of that precision.
+    :raises UsageError: the bundle has no model of that precision, or the machine no such device.
     :raises CatalogueError, InvalidBundle, ServerError, IncompatibleIndex: the alias is as it was.
     """
     started = time.monotonic()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     check_alias(alias)
-    encoder = DocumentEncoder(bundle, precision)
+    encoder = DocumentEncoder(bundle, precision, device=device)
     with closing(connect(url)) if client is None else nullcontext(client) as server:
         live = find(server, alias)
         if live is not None:

@@ -72,11 +72,7 @@ class ShelfModel(nn.Module):
         embedding, pooled, tokens = self.read(input_ids, attention_mask)
         if self.encoder is not None:
             embedding = self.embed(input_ids, attention_mask)
-        logits = self.head(pooled, tokens, attention_mask)
-        if self.lexical is not None:
-            logits = logits + self.lexical(input_ids, attention_mask)
-        if self.margin is not None:
-            logits = self.margin(logits)
+        logits = self.decide(pooled, tokens, input_ids, attention_mask)
         if self.grouping is not None:
             logits = self.grouping(logits)
         if labels is None or self.loss is None:
@@ -89,6 +85,13 @@ class ShelfModel(nn.Module):
         if self.l1 > 0:
             loss = loss + self.l1 * self.head.output.weight.abs().sum()
         return {"loss": loss, "logits": logits, "embedding": embedding}
+
+    def decide(self, pooled: Tensor, tokens: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the heads make of what the trunk read (see `read`) and of the words: logits, float [n, outputs]."""
+        logits: Tensor = self.head(pooled, tokens, attention_mask)
+        if self.lexical is not None:
+            logits = logits + self.lexical(input_ids, attention_mask)
+        return logits if self.margin is None else cast(Tensor, self.margin(logits))
 
     @property
     def output(self) -> nn.Linear:

@@ -21,14 +21,15 @@ p{max-width:80ch}.note{color:#55606e}
 .charts{display:flex;flex-wrap:wrap;gap:24px}figure{margin:0;max-width:440px}figcaption{font-weight:600}
 table{border-collapse:collapse;width:100%;margin:8px 0}
 th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid #e8ebef;vertical-align:top}
-td{min-width:6ch;overflow-wrap:anywhere}th.number{white-space:normal}
+td{min-width:11ch;overflow-wrap:anywhere}td.number{min-width:0}th.number{white-space:normal}
 th{background:#fff;position:sticky;top:0}table.sortable th{cursor:pointer}
-table.sortable th::after{content:" \\2195";color:#9aa4b0}
+table.sortable th::after{content:"\\00a0\\2195";color:#9aa4b0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 ul{margin:0;padding-left:18px}td ul{min-width:380px}summary{cursor:pointer;font-weight:600;margin:8px 0}
 svg text{font:12px system-ui,sans-serif;fill:#55606e}
 .grid{stroke:#e8ebef}.dashed{stroke:#1c2430;stroke-dasharray:4 4}.mark{fill:none;stroke:#1c2430;stroke-width:2}
 .ground{fill:#e8ebef}.filled{fill:#2563a8}tr.own{font-weight:600;background:#f2f6fb}
+@media(max-width:700px){table{display:block;overflow-x:auto}}
 """
 
 _SCRIPT = """

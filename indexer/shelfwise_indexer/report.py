@@ -252,7 +252,7 @@ def _curves(data: ReportData) -> str:
 
 
 def _learning(epochs: Sequence[Epoch]) -> list[tuple[str, str]]:
-    x = axis_around("epoch", [one.epoch for one in epochs])
+    x = axis_around("epoch", [one.epoch for one in epochs], whole=True)
     loss = axis_around("training loss", [one.loss for one in epochs])
     f1 = axis_around("held-back mean weighted F1", [one.held_back_f1 for one in epochs])
     return [

@@ -26,7 +26,7 @@ def table(found: Mapping[str, Any]) -> Iterator[str]:
         "cores": f"{machine['cores']:g} of {machine['cores_of_machine']}",
         "instructions": " ".join(machine["instruction_sets"]) or "unknown",
         "memory": _size(machine["memory_bytes"]) + (f", limited to {_size(limit)}" if limit else ""),
-        "GPU": gpu or "none that training could use",
+        "GPU": gpu or "none that training and indexing could use",
         "cache": f"{machine['cache']}, {_size(machine['cache_free_bytes'])} free",
         "runtime": f"OpenVINO {found['runtime']['openvino'] or 'does not run'}",
         "install": "light" if found["install"]["missing"] else "with the indexer",

@@ -50,7 +50,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """What training may use beside the processor."""
+    """What training and indexing may use beside the processor."""
 
     torch: str | None
     """Its version; None: it is not installed."""

@@ -47,6 +47,18 @@ class Encoder:
     """
 
     def __init__(self, bundle: "Bundle", precision: Precision = "f32") -> None:
+        self._describe(bundle)
+        if precision == "int8":
+            file = compressed.checked_model(bundle)
+            # Of a spared part bf16 makes up for what it lost in speed; else it would gain nothing.
+            floats: Arithmetic = "bf16" if compressed.is_spared(bundle) and has_bf16() else "f32"
+            ready = compiled(network(bundle.path, file), floats)
+        else:
+            ready = compiled(bundle.network, precision)
+        self._request = ready.create_infer_request()
+
+    def _describe(self, bundle: "Bundle") -> None:
+        """Take over what is to be known of the bundle, whatever runs its model."""
         self._temperature = float(bundle.info["temperature"])
         self._prompts: dict[str, str] = bundle.info["prompts"]
         self._pad = int(bundle.info["pad_token_id"])
@@ -56,14 +68,6 @@ class Encoder:
         self._leaves = len(bundle.taxonomy.leaves)
         self._logit_leaves = bundle.logit_leaves
         self._several = bundle.multi_label
-        if precision == "int8":
-            file = compressed.checked_model(bundle)
-            # Of a spared part bf16 makes up for what it lost in speed; else it would gain nothing.
-            floats: Arithmetic = "bf16" if compressed.is_spared(bundle) and has_bf16() else "f32"
-            ready = compiled(network(bundle.path, file), floats)
-        else:
-            ready = compiled(bundle.network, precision)
-        self._request = ready.create_infer_request()
         self._remembered: dict[str, tuple[Floats, Floats]] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
 
@@ -115,15 +119,19 @@ class Encoder:
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         outputs = self._leaves if self._logit_leaves is None else len(self._logit_leaves)
         logits = np.empty((len(texts), outputs), dtype=np.float32)
-        tokens = self._tokens(prompt, texts)
-        for batch in batches_by_length([len(ids) for ids in tokens]):
-            vectors[batch], logits[batch] = self._run([tokens[place] for place in batch], alone=len(texts) == 1)
+        for batch, found in self._passes(self._tokens(prompt, texts)):
+            vectors[batch], logits[batch] = found
             if progress is not None:
                 progress(len(batch))
         probabilities = (sigmoid if self._several else softmax)(logits / self._temperature)
         if self._logit_leaves is not None:
             probabilities = by_leaf(probabilities, self._logit_leaves, self._leaves, self._several)
         return Encoded(vectors, probabilities)
+
+    def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, tuple[Floats, Floats]]]:
+        """Run the model over all texts: the places of a batch with its vectors and logits, batch by batch."""
+        for batch in batches_by_length([len(ids) for ids in tokens]):
+            yield batch, self._run([tokens[place] for place in batch], alone=len(tokens) == 1)
 
     def _tokens(self, prompt: str, texts: Sequence[str]) -> list[list[int]]:
         # A tokenizer that adds no token of its own gives none for an empty text, and a model must read something.
@@ -213,12 +221,12 @@ def batch_shape(texts: int, tokens: int, max_tokens: int) -> tuple[int, int]:
     return max(texts, min(size, BATCH_TOKENS // width)), width
 
 
-def batches_by_length(lengths: Sequence[int]) -> list[Integers]:
-    """Places of texts grouped so that a batch holds texts of like length and at most BATCH_TOKENS padded tokens."""
+def batches_by_length(lengths: Sequence[int], most: int = BATCH_TOKENS) -> list[Integers]:
+    """Places of texts grouped so that a batch holds texts of like length and at most `most` padded tokens."""
     order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
     batches, start = [], 0
     for end in range(1, len(order) + 1):
-        if end == len(order) or (end + 1 - start) * lengths[order[end]] > BATCH_TOKENS:
+        if end == len(order) or (end + 1 - start) * lengths[order[end]] > most:
             batches.append(order[start:end])
             start = end
     return batches
