@@ -44,7 +44,7 @@ from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.loss import LossSettings
 from shelfwise_indexer.preparation import read_labelled, split_apart
 from shelfwise_indexer.reliability import certainty
-from shelfwise_indexer.report import ReportData
+from shelfwise_indexer.report_data import ReportData
 from shelfwise_indexer.settings import TrainSettings, uncompressed
 from shelfwise_indexer.training import train
 from shelfwise_indexer.words import Kind, is_ideographic

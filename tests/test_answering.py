@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from shelfwise import answering
-from shelfwise.answering import AT_ONCE, SAID, Lines
+from shelfwise.answering import AT_ONCE, Lines
 from shelfwise.console import FAILED, REJECTED, status_of
 from shelfwise.errors import UsageError
+from shelfwise.machine import SAID
 
 
 def number_of(record):

@@ -11,7 +11,7 @@ from shelfwise import SimilarProducts
 from shelfwise.clone import clone_index
 from shelfwise.index import rewrite_meta, rollback
 from shelfwise.live_index import live
-from shelfwise_indexer import bulk, ingest
+from shelfwise_indexer import bulk, ingest, sending
 from shelfwise_indexer.ingest import index
 from small_shop import held, products, small_bundle
 
@@ -46,6 +46,29 @@ def test_a_delta_leaves_the_index_that_filling_a_new_one_would(client, alias, bu
     done = index(write(catalogue, changed(products())), bundle, alias, client=client)
     assert (done.read, done.indexed, done.unchanged, done.rejected, done.written) == (40, 2, 38, 0, 6)
     assert live(client, alias).meta["cloned_from"] == before.name
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    assert held(client, alias) == held(client, f"{alias}-whole")
+
+
+@pytest.mark.parametrize(("together", "most"), [(1, 6), (3, 2), (1024, 1)])
+def test_changes_of_several_segments_are_sent_together(client, alias, bundle, tmp_path, monkeypatch, together, most):
+    monkeypatch.setattr(ingest, "SEGMENT", 4)
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    monkeypatch.setattr(sending, "TOGETHER", together)
+    own, sizes = bulk.rewrite, []
+
+    def counted(client, index, documents):
+        sizes.append(len(documents))
+        return own(client, index, documents)
+
+    monkeypatch.setattr(bulk, "rewrite", counted)
+    after = changed(products())
+    after[21]["title"], after[22]["price"] = "steel kettle 9", 12.5
+    done = index(write(catalogue, after), bundle, alias, client=client)
+    assert done.written == 8
+    assert sum(sizes) == 5
+    assert len([size for size in sizes if size]) <= most
     index(catalogue, bundle, f"{alias}-whole", client=client)
     assert held(client, alias) == held(client, f"{alias}-whole")
 

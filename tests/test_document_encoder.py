@@ -122,6 +122,30 @@ def test_what_was_found_best_before_is_used_for_few_texts_too(bundle, measured, 
     assert (len(calls), again.precision) == (1, "int8")
 
 
+def test_the_model_can_be_loaded_before_there_are_texts(bundle, measured, tmp_path):
+    first = DocumentEncoder(bundle, choices=tmp_path)
+    first.begin_loading()
+    assert not first._encoders  # nobody knows yet which it will be
+    measured(found())
+    first.encode(TEXTS)
+    again = DocumentEncoder(bundle, choices=tmp_path)
+    again.begin_loading()
+    again.begin_loading()
+    assert again._loading.result() is again._encoder("int8")
+    np.testing.assert_array_equal(again.encode(TEXTS[:2]).vectors, first.encode(TEXTS[:2]).vectors)
+
+
+def test_a_model_that_cannot_be_loaded_is_said_when_it_is_asked_for(tmp_path):
+    damaged = add_hand_int8(write_hand_bundle(tmp_path / "bundle", {"kettle": (1, 0)}, [("Home",), ("Phones",)]))
+    encoder = DocumentEncoder(damaged, "bf16", tmp_path)
+    encoder._encoders.clear()
+    (damaged.path / "model.bin").write_bytes(b"")
+    vars(damaged).pop("network", None)
+    encoder.begin_loading()
+    with pytest.raises(RuntimeError):
+        encoder.encode(["kettle"])
+
+
 def test_int8_of_a_bundle_without_it_is_refused(tmp_path):
     bare = write_hand_bundle(tmp_path / "bare", {"kettle": (1, 0)})
     with pytest.raises(UsageError, match="has no int8 model"):

@@ -4,10 +4,11 @@ import orjson
 import pytest
 
 from hand_bundle import write_hand_bundle
+from shelfwise_indexer import encoding
 from shelfwise_indexer.carried import Carried
 from shelfwise_indexer.catalogue import DeadLetters
 from shelfwise_indexer.document_encoder import DocumentEncoder
-from shelfwise_indexer.encoding import Source, encode, write
+from shelfwise_indexer.encoding import MOST_SEGMENTS, Segment, Source, encode, groups, write
 from shelfwise_indexer.enrich import Enricher
 from shelfwise_indexer.kept_lines import KeptLines
 from shelfwise_indexer.kept_vectors import KeptVectors
@@ -53,12 +54,18 @@ def one_after_the_other(catalogue, encoder, carried, lines, spool, letters, size
     """The slow twin."""
     source = Source(catalogue, encoder.bundle, carried, lines, letters, size)
     for segment in source.segments(spool.segments()):
-        write(spool, Enricher.of(encoder.bundle), segment, segment.encoded(encoder))
+        encoded = encoder.encode([segment.texts[place] for place in segment.changed])
+        write(spool, Enricher.of(encoder.bundle), segment, encoded)
     return source.lines
 
 
 @pytest.mark.parametrize("done", [0, 2])
-def test_stages_that_overlap_leave_the_spool_that_one_after_the_other_leaves(done, encoder, catalogue, tmp_path):
+@pytest.mark.parametrize("together", [1, 2, 100])
+def test_stages_that_overlap_leave_the_spool_that_one_after_the_other_leaves(
+    done, together, encoder, catalogue, tmp_path, monkeypatch
+):
+    own = encoding.groups
+    monkeypatch.setattr(encoding, "groups", lambda segments, enough, tell: own(segments, together * enough, tell))
     spools, lines, rejected = [], [], []
     for way in (encode, one_after_the_other):
         letters = DeadLetters(tmp_path / f"{way.__name__}.jsonl", catalogue)
@@ -72,6 +79,41 @@ def test_stages_that_overlap_leave_the_spool_that_one_after_the_other_leaves(don
     assert sum(len(entries) for entries, _ in spools[0]) == PRODUCTS - done * SIZE
     assert lines == [PRODUCTS + 2] * 2
     assert rejected == [2, 2]
+
+
+class TestGroups:
+    def segment(self, number, changed):
+        return Segment(number, [None] * 9, [""] * 9, {}, {}, range(changed))
+
+    @pytest.mark.parametrize(
+        ("changed", "ends"),
+        [
+            ([4, 4, 4], [[0], [1], [2]]),
+            ([1, 1, 1, 1, 1, 2], [[0, 1, 2, 3], [4, 5]]),
+            ([0, 0, 0], [[0, 1, 2]]),
+            ([0, 3, 3, 0], [[0, 1, 2], [3]]),
+            ([], []),
+        ],
+    )
+    def test_a_group_has_enough_changed_texts(self, changed, ends):
+        segments = [self.segment(number, count) for number, count in enumerate(changed)]
+        found = [[one.number for one in group] for group in groups(segments, 4)]
+        assert found == ends
+
+    def test_a_group_is_not_larger_than_memory_allows(self):
+        sizes = [len(group) for group in groups((self.segment(n, 0) for n in range(40)), 4)]
+        assert sizes == [MOST_SEGMENTS, MOST_SEGMENTS, 40 - 2 * MOST_SEGMENTS]
+
+    def test_the_first_changed_text_is_told_at_once(self):
+        read, told = [], []
+
+        def segments():
+            for number, changed in enumerate([0, 0, 1, 0, 1]):
+                read.append(number)
+                yield self.segment(number, changed)
+
+        list(groups(segments(), 4, lambda: told.append(len(read))))
+        assert told == [3]
 
 
 def test_a_model_that_fails_ends_the_run_and_leaves_whole_segments(encoder, catalogue, tmp_path, monkeypatch):

@@ -13,7 +13,9 @@ from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.charts import Axis, Curve, axis_around, curve_chart, logarithmic_axis
 from shelfwise_indexer.cli_evaluate import evaluate
-from shelfwise_indexer.report import Epoch, ReportData, report_page, write_report_page
+from shelfwise_indexer.evaluate import Epoch
+from shelfwise_indexer.report import report_page, write_report_page
+from shelfwise_indexer.report_data import ReportData
 from test_cli import runner_here
 
 MUGS, KETTLES, CASES = ("厨房", "杯子"), ("厨房", "水壶"), ("Phones", "Cases & <Covers>")

@@ -119,10 +119,23 @@ def test_another_catalogue_bundle_alias_or_live_index_is_another_run(tmp_path, p
         assert two.segments() == 0
 
 
+def test_what_stays_as_it_stands_in_the_live_index_is_passed_over(spool):
+    kinds = [(False, False), (True, True), (True, False), (False, True)]
+    written = [
+        Entry(line, {"id": f"p{line}", "title": 'a,true,true,"b"'}, carried, same, "source, true")
+        for line, (carried, same) in enumerate(kinds * 3, start=9)
+    ]
+    spool.write(0, written, vectors(*[[1, 0]] * 12))
+    slowly = [(row, one) for row, one in enumerate(spool.entries(0)) if not (one.carried and one.same)]
+    assert spool.changed(0) == (12, slowly)
+    assert len(slowly) == 9
+    assert spool.everything(0) == (12, list(enumerate(written)))
+
+
 def test_sent_marks_come_back_for_their_index_only(spool, tmp_path):
     assert spool.sent("products-1") == set()
-    spool.mark_sent("products-1", 0)
-    spool.mark_sent("products-1", 10)
+    spool.mark_sent("products-1", [0])
+    spool.mark_sent("products-1", [10])
     assert Spool(tmp_path, *RUN).sent("products-1") == {0, 10}
     assert spool.sent("products-2") == set()
 
@@ -141,7 +154,7 @@ def test_refused_marks_come_back_for_their_index_only(spool, tmp_path):
 
 def test_a_removed_spool_leaves_nothing_and_can_begin_again(spool, tmp_path):
     spool.write(0, entries("a"), vectors([1, 0]))
-    spool.mark_sent("products-1", 0)
+    spool.mark_sent("products-1", [0])
     spool.remove()
     assert list(tmp_path.iterdir()) == []
     with Spool(tmp_path, *RUN) as fresh:
@@ -168,7 +181,7 @@ def test_a_segment_that_cannot_be_written_says_to_free_some_space(spool):
     ("in_the_way", "step"),
     [
         ("vectors.f32", lambda spool: spool.vector_file(2)),
-        ("sent-products-1", lambda spool: spool.mark_sent("products-1", 0)),
+        ("sent-products-1", lambda spool: spool.mark_sent("products-1", [0])),
         ("refused-products-1", lambda spool: spool.mark_refused("products-1", {"a": "why"})),
     ],
 )

@@ -1,10 +1,10 @@
 """Bulk: how many documents reach the server, and how what is there comes back. Only `ingest` and migration call it."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from elasticsearch.helpers import scan, streaming_bulk
 from shelfwise.errors import ServerError
 from shelfwise.query import VECTOR, exact, semantic
 from shelfwise.server import one_line, reason_of
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 IN_FLIGHT = 2  # requests
 CHUNK_DOCUMENTS = 512  # of a segment's halves, two
@@ -44,10 +47,14 @@ def send(client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any
         actions = ({"_index": index, "_id": document["id"], "_source": document} for document in part)
         return {answer["_id"]: reason_of(answer) for answer in _refused(client, f"filling index {index}", actions)}
 
-    half = len(documents) // 2
-    with ThreadPoolExecutor(IN_FLIGHT) as threads:  # the server writes one request while the next is put together
-        parts = list(threads.map(send_part, (documents[:half], documents[half:])))
-    return {id_: reason for part in parts for id_, reason in part.items()}
+    return {id_: reason for part in _in_halves(send_part, documents) for id_, reason in part.items()}
+
+
+def _in_halves(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
+    """Two at once: the server writes one request while the next is put together."""
+    half = len(items) // 2
+    with ThreadPoolExecutor(IN_FLIGHT) as threads:
+        return list(threads.map(work, (items[:half], items[half:])))
 
 
 def packed(vector: npt.NDArray[np.float32]) -> str:
@@ -123,29 +130,29 @@ def rewrite(
     :returns: the ids that the server refused for good, each with its reason, and those that it does not have.
     :raises ServerError: as `send`.
     """
-    actions = (
-        {
-            "_op_type": "update",
-            "_index": index,
-            "_id": document["id"],
-            "script": {
-                "lang": "painless",
-                "source": REWRITE,
-                "params": {
-                    "shop": {name: value for name, value in document.items() if name != "shelfwise"},
-                    "shelfwise": document["shelfwise"],
+
+    def rewrite_part(part: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        actions = (
+            {
+                "_op_type": "update",
+                "_index": index,
+                "_id": document["id"],
+                "script": {
+                    "lang": "painless",
+                    "source": REWRITE,
+                    "params": {
+                        "shop": {name: value for name, value in document.items() if name != "shelfwise"},
+                        "shelfwise": document["shelfwise"],
+                    },
                 },
-            },
-        }
-        for document in documents
-    )
-    refused, missing = {}, set()
-    for answer in _refused(client, f"updating index {index}", actions):
-        if answer["status"] == NOT_THERE:
-            missing.add(answer["_id"])
-        else:
-            refused[answer["_id"]] = reason_of(answer)
-    return refused, missing
+            }
+            for document in part
+        )
+        return list(_refused(client, f"updating index {index}", actions))
+
+    answers = [answer for part in _in_halves(rewrite_part, documents) for answer in part]
+    missing = {answer["_id"] for answer in answers if answer["status"] == NOT_THERE}
+    return {answer["_id"]: reason_of(answer) for answer in answers if answer["_id"] not in missing}, missing
 
 
 def delete(client: Elasticsearch, index: str, ids: Sequence[str]) -> None:

@@ -98,7 +98,8 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     loaded = Bundle.load(bundle)
     compared = _read_json(baselines) if baselines is not None else {}
     from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, read_labelled
-    from shelfwise_indexer.report import ReportData, write_report_page
+    from shelfwise_indexer.report import write_report_page
+    from shelfwise_indexer.report_data import ReportData
 
     labelled = read_labelled(catalogue)
     if not labelled.products:

@@ -23,8 +23,7 @@ from shelfwise.console import (
     url_option,
 )
 from shelfwise.errors import UsageError
-
-SAID = 20  # rejected lines that are named one by one
+from shelfwise.machine import SAID
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -53,14 +53,28 @@ class DocumentEncoder:
         self._choices = choices
         self._choice: Choice | None = None
         self._encoders: dict[Precision, Encoder] = {}
+        self._loading: Future[Encoder] | None = None
         if not self._undecided and not self._gpus:
             self._encoder(self.precision)  # one that cannot be had is said before anything else is done
+
+    def begin_loading(self) -> None:
+        """Load the model that the next texts are read by, where that is known, while the caller does something else."""
+        if self._gpus or self._loading is not None:
+            return
+        if self._undecided:
+            self._remembered()
+        if not self._undecided:
+            beside = ThreadPoolExecutor(1)
+            self._loading = beside.submit(self._encoder, self.precision)
+            beside.shutdown(wait=False)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """See `Encoder.encode_documents`. Without texts the model is not even loaded."""
         if not texts:
             leaves = len(self.bundle.taxonomy.leaves)
             return Encoded(np.empty((0, self.bundle.dimension), np.float32), np.empty((0, leaves), np.float32))
+        if self._loading is not None:
+            self._loading.result()
         if self._gpus and not self._encoders:
             self._begin_on_gpu()
         elif self._undecided:
@@ -101,14 +115,19 @@ class DocumentEncoder:
         tell(f"encoding in {self.precision} on {', '.join(self._gpus)}")
 
     def _decide(self, texts: Sequence[str]) -> None:
+        choice = self._remembered()
+        if self._undecided and len(texts) >= ENOUGH:
+            self._undecided = False
+            self._measure(texts, choice)
+
+    def _remembered(self) -> Choice:
+        """What there is to choose from; decides by what was measured before, where it was."""
         if self._choice is None:
             self._choice = Choice(self.bundle, precisions(self.bundle), self._choices)
             if (chosen := self._choice.read()) is not None:
                 self.precision, self._undecided = chosen, False
                 tell(f"encoding in {chosen}, as was measured here before")
-        if self._undecided and len(texts) >= ENOUGH:
-            self._undecided = False
-            self._measure(texts, self._choice)
+        return self._choice
 
     def _loaded(self, kinds: Sequence[Precision]) -> dict[Precision, Encoder]:
         """Encoders of several precisions. Making one keeps a single core busy; int8 takes as long as both others."""

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded, Floats
+from shelfwise.machine import SAID
 from shelfwise_indexer.carried import Carried, is_same
 from shelfwise_indexer.catalogue import DeadLetters, Rejected, Row
 from shelfwise_indexer.document_encoder import DocumentEncoder
@@ -23,7 +24,7 @@ from shelfwise_indexer.pipeline import ahead, behind
 from shelfwise_indexer.spool import Entry, Spool
 from shelfwise_indexer.unknown_categories import UnknownCategories
 
-SAID = 20  # rejected lines that are said on stderr one by one
+MOST_SEGMENTS = 16  # that are held in memory until there are enough texts to encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,6 @@ class Segment:
         known = {place: row.document["shelfwise"] for place, row in enumerate(rows) if isinstance(row, Known)}
         vectors = carried.vectors([enrichment["text_hash"] for enrichment in known.values()])
         return cls(number, rows, texts, dict(zip(known, vectors, strict=True)), before, changed)
-
-    def encoded(self, encoder: DocumentEncoder) -> Encoded:
-        """What the model says of the texts that changed, in their order."""
-        return encoder.encode([self.texts[place] for place in self.changed])
 
 
 class Source:
@@ -118,7 +115,8 @@ def encode(
 ) -> int:
     """Read and encode the whole catalogue into the spool; segments that are there already are not encoded again.
 
-    While the model works on a segment, the next is read and compared, and the one before is written.
+    While the model works on a segment, the next is read and compared, and the one before is written; where only a few
+    texts of each have changed, on several.
 
     :param size: products of a segment. :returns: the lines read.
     """
@@ -134,11 +132,46 @@ def encode(
 
         bar.update(done * size)
         with behind(keep) as written, ahead(lambda: source.segments(done)) as segments:
-            for segment in segments:
-                written((segment, segment.encoded(encoder)))
+            for group in groups(segments, size, encoder.begin_loading):
+                for pair in zip(group, _encoded(group, encoder), strict=True):
+                    written(pair)
     for message in source.messages():
         say(message)
     return source.lines
+
+
+def groups(
+    segments: Iterable[Segment], enough: int, on_change: Callable[[], object] = lambda: None
+) -> Iterator[list[Segment]]:
+    """Segments to be encoded together: full batches of texts of like length need more than a few texts.
+
+    A group ends with `enough` changed texts, or with MOST_SEGMENTS.
+
+    :param on_change: called once, with the first text to encode.
+    """
+    group: list[Segment] = []
+    changed, told = 0, False
+    for segment in segments:
+        group.append(segment)
+        changed += len(segment.changed)
+        if changed and not told:
+            told = True
+            on_change()
+        if changed >= enough or len(group) == MOST_SEGMENTS:
+            yield group
+            group, changed = [], 0
+    if group:
+        yield group
+
+
+def _encoded(group: Sequence[Segment], encoder: DocumentEncoder) -> Iterator[Encoded]:
+    """What the model says of the texts that changed, segment by segment, in their order."""
+    texts = [segment.texts[place] for segment in group for place in segment.changed]
+    encoded, start = encoder.encode(texts), 0
+    for segment in group:
+        end = start + len(segment.changed)
+        yield Encoded(encoded.vectors[start:end], encoded.probabilities[start:end])
+        start = end
 
 
 def write(spool: Spool, enricher: Enricher, segment: Segment, encoded: Encoded) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 from shelfwise.errors import UsageError
 from shelfwise.history import Event, parse_event, parse_history
-from shelfwise.machine import tell
+from shelfwise.machine import SAID, tell
 from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
 from shelfwise_indexer.records import CatalogueError, Record, Rejected, json_records, json_text, lines, opened
 
 EXPECTED = "expected an object with user and product, or with user and history"
-SAID = 20  # rejected lines that are said on stderr one by one
 EXTENSIONS = tuple(kind + packed for kind in JSON_LINES for packed in ("", ".gz"))
 
 

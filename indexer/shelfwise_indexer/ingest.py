@@ -15,7 +15,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import clone_index, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, described, find
-from shelfwise.machine import cache_folder
+from shelfwise.machine import SAID, cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise_indexer import bulk
@@ -23,7 +23,7 @@ from shelfwise_indexer.carried import Carried
 from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Row, dead_letters_path, file_hash, read
 from shelfwise_indexer.delta import Delta, delta
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
-from shelfwise_indexer.encoding import SAID, encode, say
+from shelfwise_indexer.encoding import encode, say
 from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.kept_lines import KeptLines, keep_lines

@@ -15,7 +15,7 @@ from shelfwise import event_model
 from shelfwise.errors import ServerError
 from shelfwise.history import KIND_WEIGHTS, Event, in_order
 from shelfwise.live_index import live
-from shelfwise.machine import tell
+from shelfwise.machine import SAID, tell
 from shelfwise.server import connect
 from shelfwise_indexer import bulk, neighbours
 from shelfwise_indexer.catalogue import CatalogueError, file_hash
@@ -25,7 +25,6 @@ from shelfwise_indexer.events import read_histories
 from shelfwise_indexer.item_weights import Content
 
 LOOK_ALIKES = 100  # nearest products of each
-SAID = 20  # unknown products that are said on stderr one by one
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.preparation import Prepared, write_stages
 from shelfwise_indexer.readings import document_prompt, label_shares
 from shelfwise_indexer.reliability import certainty
-from shelfwise_indexer.report import ReportData, write_report_page
+from shelfwise_indexer.report import write_report_page
+from shelfwise_indexer.report_data import ReportData
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.student import against_teacher

@@ -8,12 +8,10 @@ from typing import Any
 
 import orjson
 
-from shelfwise.machine import tell
+from shelfwise.machine import SAID, tell
 from shelfwise.taxonomy import Path, parse_path, path_text
 from shelfwise_indexer.catalogue import JSON_LINES, CatalogueError, DeadLetters, Rejected, dead_letters_path, read
 from shelfwise_indexer.taxonomy_changes import Changes
-
-SAID = 20  # rejected or undecided products that are said on stderr one by one
 
 
 @dataclass(frozen=True, slots=True)

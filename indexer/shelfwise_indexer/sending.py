@@ -1,8 +1,8 @@
 """Sending: what is in a spool becomes an index that was checked."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,48 @@ from shelfwise_indexer.pipeline import ahead
 from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Entry, Spool
 
+TOGETHER = 1024  # documents that are sent together where of each segment only a few have changed
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What there is to send of a segment; `refused` of it was already."""
+    """What there is to send of some segments; `refused` of it was already."""
 
-    number: int
+    numbers: Sequence[int]
     products: int
     documents: Sequence[Mapping[str, Any]]
     refused: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Segments that make a part: of each what is to be rewritten in the index, and what is to be sent whole."""
+
+    numbers: list[int] = field(default_factory=list)
+    products: int = 0
+    rewritten: list["_Place"] = field(default_factory=list)
+    whole: list["_Place"] = field(default_factory=list)
+
+    def add(self, number: int, start: int, products: int, entries: Iterable[tuple[int, Entry]], anew: bool) -> None:
+        """:param entries: what is to be sent, by its row. :param anew: into a new index, so that all is sent whole."""
+        self.numbers.append(number)
+        self.products += products
+        for row, entry in entries:
+            kind = self.rewritten if entry.carried and not anew else self.whole
+            kind.append(_Place(entry, number, row, start + row))
+
+    def __len__(self) -> int:
+        return len(self.rewritten) + len(self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An entry, the row of its segment that it is, and of all products."""
+
+    entry: Entry
+    segment: int
+    row: int
+    product: int
 
 
 def send(
@@ -33,7 +66,7 @@ def send(
 ) -> dict[str, str]:
     """Send what was not sent yet; the refused ids of all segments, each with the server's reason.
 
-    While the server takes in a segment, the next is read and put together.
+    While the server takes in a part, the next is read and put together.
     """
     with (
         tqdm(desc="index", total=len(similar.ids), unit="product", file=sys.stderr) as bar,
@@ -41,7 +74,7 @@ def send(
     ):
         for part in waiting:
             spool.mark_refused(name, {**part.refused, **bulk.send(server, name, part.documents)})
-            spool.mark_sent(name, part.number)
+            spool.mark_sent(name, part.numbers)
             bar.update(part.products)
     all_refused = spool.refused(name)
     if changes is not None:
@@ -52,21 +85,39 @@ def send(
 def parts(
     server: Elasticsearch, name: str, spool: Spool, similar: SimilarLists, changes: Delta | None
 ) -> Iterator[Part]:
-    """Of each segment that was not sent yet, what there is to send; what keeps its vector is rewritten on the way."""
+    """What there is to send of the segments that were not sent yet, a whole segment at a time, or of as many as have
+    TOGETHER changed products; what keeps its vector is rewritten on the way.
+    """
     if changes is not None and not changes.written:
         return  # nor is there a reason to read the spool
-    done, start, packs = spool.sent(name), 0, takes_packed_vectors(server)
-    for number, entries in spool:
+    done, start, packs, anew = spool.sent(name), 0, takes_packed_vectors(server), changes is None
+    gathered = _Gathered()
+    for number in range(spool.segments()):
+        count, entries = spool.everything(number) if anew else spool.changed(number)
         if number not in done:
-            refused, places = ({}, range(len(entries))) if changes is None else _rewrite(server, name, entries)
-            vectors, lists = spool.vectors(number), similar.at(np.array(places, dtype=np.int64) + start)
-            documents = []
-            for place, its in zip(places, lists, strict=True):
-                vector = bulk.packed(vectors[place]) if packs else vectors[place].tolist()
-                own = entries[place].document["shelfwise"] | {"vector": vector, "similar": its}
-                documents.append(entries[place].document | {"shelfwise": own})
-            yield Part(number, len(entries), documents, refused)
-        start += len(entries)
+            gathered.add(number, start, count, entries, anew)
+            if anew or len(gathered) >= TOGETHER:
+                yield _part(server, name, spool, similar, gathered, packs)
+                gathered = _Gathered()
+        start += count
+    if gathered.numbers:
+        yield _part(server, name, spool, similar, gathered, packs)
+
+
+def _part(
+    server: Elasticsearch, name: str, spool: Spool, similar: SimilarLists, gathered: _Gathered, packs: bool
+) -> Part:
+    refused, missing = bulk.rewrite(server, name, [one.entry.document for one in gathered.rewritten])
+    # Missing: deleted from the live index meanwhile.
+    whole = [*gathered.whole, *(one for one in gathered.rewritten if one.entry.document["id"] in missing)]
+    vectors = {number: spool.vectors(number) for number in {one.segment for one in whole}}
+    lists = similar.at(np.array([one.product for one in whole], dtype=np.int64))
+    documents = []
+    for one, its in zip(whole, lists, strict=True):
+        row = vectors[one.segment][one.row]
+        own = {"vector": bulk.packed(row) if packs else row.tolist(), "similar": its}
+        documents.append(one.entry.document | {"shelfwise": one.entry.document["shelfwise"] | own})
+    return Part(gathered.numbers, gathered.products, documents, refused)
 
 
 def check(server: Elasticsearch, name: str, spool: Spool, expected: int, refused: Mapping[str, str]) -> None:
@@ -89,11 +140,3 @@ def check(server: Elasticsearch, name: str, spool: Spool, expected: int, refused
                 f"index {name}: product {id_} is not found by its own vector: the alias was not moved; "
                 f"delete {name} and run again"
             )
-
-
-def _rewrite(server: Elasticsearch, name: str, entries: Sequence[Entry]) -> tuple[dict[str, str], Sequence[int]]:
-    """Rewrite what was carried over and changed; what was refused, and the places of what is to be sent whole."""
-    rewritten = [entry.document for entry in entries if entry.carried and not entry.same]
-    refused, missing = bulk.rewrite(server, name, rewritten)  # missing: deleted from the live index meanwhile
-    places = [n for n, entry in enumerate(entries) if not entry.carried or entry.document["id"] in missing]
-    return refused, places

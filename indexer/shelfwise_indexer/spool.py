@@ -96,10 +96,21 @@ class Spool:
     def entries(self, number: int) -> list[Entry]:
         """The entries of a segment."""
         with self._path(number, "jsonl").open("rb") as file:
-            return [
-                Entry(line, document, carried, same, source)
-                for line, carried, same, source, document in map(orjson.loads, file)
-            ]
+            return list(map(_entry, file))
+
+    def everything(self, number: int) -> tuple[int, list[tuple[int, Entry]]]:
+        """As `changed`, of all entries."""
+        entries = self.entries(number)
+        return len(entries), list(enumerate(entries))
+
+    def changed(self, number: int) -> tuple[int, list[tuple[int, Entry]]]:
+        """How many entries a segment has, and its rows with those that are not as they stand in the live index.
+
+        The others, most of them after a night, are not even parsed.
+        """
+        with self._path(number, "jsonl").open("rb") as file:
+            lines = list(file)
+        return len(lines), [(row, _entry(line)) for row, line in enumerate(lines) if not _stays(line)]
 
     def lines(self) -> Iterator[bytes]:
         """The entries of all segments as they lie on disk: line, carried, same, source, document."""
@@ -128,10 +139,10 @@ class Spool:
         marks = self.folder / f"sent-{index}"
         return {int(line) for line in marks.read_text().split()} if marks.exists() else set()
 
-    def mark_sent(self, index: str, number: int) -> None:
-        """Remember that a segment is in the index."""
+    def mark_sent(self, index: str, numbers: Sequence[int]) -> None:
+        """Remember that segments are in the index."""
         with self._writing(), (self.folder / f"sent-{index}").open("a") as file:
-            file.write(f"{number}\n")
+            file.writelines(f"{number}\n" for number in numbers)
 
     def refused(self, index: str) -> dict[str, str]:
         """Ids that the server refused in the segments sent so far, with the reason."""
@@ -171,6 +182,16 @@ class Spool:
             else:
                 np.save(file, content, allow_pickle=False)
         partial.replace(path)
+
+
+def _entry(line: bytes) -> Entry:
+    number, carried, same, source, document = orjson.loads(line)
+    return Entry(number, document, carried, same, source)
+
+
+def _stays(line: bytes) -> bool:
+    """Whether a line as `Spool.write` writes it was carried over and is the same."""
+    return line.split(b",", 3)[1:3] == [b"true", b"true"]
 
 
 def forget_abandoned(parent: Path, but: Path) -> None:

@@ -4,11 +4,10 @@ import os
 from collections.abc import Iterator
 
 from shelfwise.bundle import Bundle
+from shelfwise.machine import SAID
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.catalogue import Row
 from shelfwise_indexer.known_lines import Known
-
-SAID = 20  # categories, one by one
 
 
 class UnknownCategories:

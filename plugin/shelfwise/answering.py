@@ -10,10 +10,9 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import orjson
 
 from shelfwise.errors import UsageError
-from shelfwise.machine import tell
+from shelfwise.machine import SAID, tell
 
 AT_ONCE = 100  # lines that are answered together: what a stop in the middle can lose
-SAID = 20  # bad lines that are named
 SAY_EVERY = 10.0  # seconds
 
 Value = TypeVar("Value")

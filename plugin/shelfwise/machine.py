@@ -25,6 +25,7 @@ INSTALLERS = {
     "apk": "apk add openjdk21-jdk maven bash",
     "brew": "brew install openjdk@21 maven",
 }
+SAID = 20  # complaints of a kind that are said on stderr one by one; the others are counted
 DEFAULT_JDK = 17  # of Debian 12, the oldest release whose default JDK runs any of our versions
 INSTEAD = "setting ELASTICSEARCH_URL to a running server, or `docker compose up -d elasticsearch`, will do instead"
 

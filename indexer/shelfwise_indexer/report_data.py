@@ -1,0 +1,96 @@
+"""What is known of a classifier on labelled products: what its report shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shelfwise.taxonomy import Path as CategoryPath
+from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.evaluate import Epoch, Scores, score
+from shelfwise_indexer.mistakes import Predictions, predictions
+from shelfwise_indexer.reliability import Accepted, accepted, certainty, expected_calibration_error, reliability
+from shelfwise_indexer.suspects import Suspect, suspected_label_errors
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What training, or an evaluation on a labelled catalogue, knows of a classifier.
+
+    `ids`, `texts` and `paths` are of the products it is measured on, and `probabilities` float32 [n, leaves],
+    calibrated. `thresholds` is float32 [leaves], how certain a predicted leaf must be to need no person, or one
+    probability. `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines`
+    prints, `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of an encoder of its own.
+    """
+
+    title: str
+    taxonomy: Taxonomy
+    ids: Sequence[str]
+    texts: Sequence[str]
+    paths: Sequence[Sequence[CategoryPath]]
+    probabilities: Floats
+    thresholds: float | Floats
+    epochs: Sequence[Epoch] = ()
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+    baselines: Mapping[str, Any] = field(default_factory=dict)
+    losses: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Scores of every level."""
+        return score(self.taxonomy, self.probabilities, self.paths)
+
+    @cached_property
+    def leaves(self) -> Predictions:
+        """The predicted leaves."""
+        return predictions(self.taxonomy, self.probabilities, self.paths, self.taxonomy.depth)
+
+    @cached_property
+    def calibration_error(self) -> float:
+        """ECE of the predicted leaf in 15 bins of equal mass."""
+        return expected_calibration_error(reliability(self.leaves.confidence, self.leaves.correct))
+
+    @cached_property
+    def several(self) -> bool:
+        """Whether a product may be in several leaves."""
+        return not np.allclose(self.probabilities.sum(axis=1), 1.0, atol=1e-3)
+
+    @cached_property
+    def certain(self) -> Floats:
+        """What is held against the thresholds, float32 [n]."""
+        return certainty(self.probabilities, self.several or np.ndim(self.thresholds) == 0)
+
+    @cached_property
+    def accepted(self) -> Accepted:
+        """What the thresholds accept without a person."""
+        limits = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float32), (len(self.taxonomy.leaves),))
+        return accepted(self.certain, self.leaves.correct, limits[self.probabilities.argmax(axis=1)])
+
+    @cached_property
+    def suspects(self) -> list[Suspect]:
+        """Products whose own leaf is in doubt; those of a leaf that the taxonomy lacks take no part.
+
+        None where a product may be in several leaves: what is suspected is that one stands for another.
+        """
+        if self.several:
+            return []
+        numbers = [self.taxonomy.leaf_number.get(truth, -1) for truth in self.leaves.truths]
+        known = np.flatnonzero(np.array(numbers, dtype=np.int64) >= 0)
+        labels = np.array(numbers, dtype=np.int64)[known]
+        found = suspected_label_errors(labels, self.probabilities[known])
+        return [Suspect(int(known[one.row]), one.label_probability) for one in found]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures of the page that are no tables: what `shelfwise evaluate classifier` prints."""
+        return {
+            **self.scores.to_json(),
+            "ece": round(self.calibration_error, 4),
+            "accepted": {"coverage": round(self.accepted.coverage, 4), "precision": round(self.accepted.precision, 4)},
+            "suspected_label_errors": len(self.suspects),
+        }
