@@ -43,6 +43,18 @@ def other_prices(records: list[Record], share: float, seed: int) -> list[Record]
     return after
 
 
+def nights(catalogue: Path, share: float, seed: int) -> dict[str, bytes]:
+    """The catalogues of the runs, as files hold them: a run of its own would not share its memory with their records.
+
+    Python's collector of garbage looks at every dictionary there is, whoever made it.
+    """
+    records = list(rows(catalogue))
+    texts = other_texts(records, share, seed)
+    prices = other_prices(texts, share, seed)
+    after = {"whole": records, "texts": texts, "prices": prices, "nothing": prices}
+    return {name: b"".join(orjson.dumps(record) + b"\n" for record in now) for name, now in after.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--catalogue", type=Path, required=True)
@@ -53,17 +65,14 @@ def main() -> None:
     parser.add_argument("--url")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    records = list(rows(options.catalogue))
     client = connect(options.url)
     done: dict[str, list[Indexed]] = {}
     for run in range(options.runs):
         with tempfile.TemporaryDirectory() as scratch:
             os.environ["XDG_CACHE_HOME"] = scratch
-            texts = other_texts(records, options.share, run)
-            prices = other_prices(texts, options.share, run)
-            for name, now in {"whole": records, "texts": texts, "prices": prices, "nothing": prices}.items():
+            for name, content in nights(options.catalogue, options.share, run).items():
                 catalogue = Path(scratch, "catalogue.jsonl")
-                catalogue.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in now))
+                catalogue.write_bytes(content)
                 bundle = Bundle.load(options.bundle)  # its model is not loaded yet, as in a run of its own
                 letters = Path(scratch, "rejected.jsonl")
                 done.setdefault(name, []).append(
@@ -74,7 +83,7 @@ def main() -> None:
     figures = {
         "benchmark": "again",
         "catalogue": options.catalogue.parent.name,
-        "products": len(records),
+        "products": done["whole"][0].read,
         "share_changed": options.share,
         "runs": options.runs,
         "machine": {"cores": os.cpu_count(), "processor": platform.machine()},

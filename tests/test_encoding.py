@@ -43,7 +43,8 @@ def nothing_live(encoder, tmp_path):
 def held(spool):
     """Everything in a spool but the moment in which it was made."""
     found = []
-    for number, entries in spool:
+    for number in range(spool.segments()):
+        entries = spool.entries(number)
         for entry in entries:
             entry.document["shelfwise"].pop("enriched_at")
         found.append((entries, spool.vectors(number).tolist()))
@@ -131,4 +132,4 @@ def test_a_model_that_fails_ends_the_run_and_leaves_whole_segments(encoder, cata
         with pytest.raises(RuntimeError, match="out of memory"):
             encode(catalogue, encoder, nothing_live(encoder, tmp_path), KeptLines(), spool, letters, SIZE)
         assert spool.segments() <= 2
-        assert all(len(entries) == SIZE for _, entries in spool)
+        assert all(len(spool.entries(number)) == SIZE for number in range(spool.segments()))

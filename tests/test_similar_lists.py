@@ -43,7 +43,7 @@ def filled(tmp_path):
 
 def test_the_lists_are_those_made_in_memory(filled):
     spool, bundle = filled
-    entries = [entry for _, part in spool for entry in part]
+    entries = list(spool.stream())
     vectors = np.concatenate([spool.vectors(number) for number in range(3)])
     leaves, groups = {"Home > Kettles": 0, "Home > Mugs": 1}, {}
     own = [one.document["shelfwise"] for one in entries]

@@ -42,10 +42,8 @@ def test_another_process_finds_what_the_killed_one_wrote(tmp_path):
 def test_segments_are_walked_in_order(spool):
     spool.write(0, entries("a"), vectors([1, 0]))
     spool.write(1, entries("b", "c"), vectors([0, 1], [1, 0]))
-    assert [(number, [entry.document["id"] for entry in part]) for number, part in spool] == [
-        (0, ["a"]),
-        (1, ["b", "c"]),
-    ]
+    assert [entry.document["id"] for entry in spool.stream()] == ["a", "b", "c"]
+    assert list(spool.stream()) == [*spool.entries(0), *spool.entries(1)]
 
 
 @pytest.mark.parametrize("part_written", ["segment-000001.partial", "segment-000001.npy"])
@@ -53,7 +51,7 @@ def test_what_a_kill_left_half_written_is_no_segment(spool, part_written):
     spool.write(0, entries("a"), vectors([1, 0]))
     (spool.folder / part_written).write_bytes(b"half of it")
     assert spool.segments() == 1
-    assert [number for number, _ in spool] == [0]
+    assert list(spool.stream()) == entries("a")
     assert len(spool.vector_file(2)) == 1
 
 

@@ -194,7 +194,7 @@ def _pass(
 def _carried_among(spool: Spool, refused: Mapping[str, str]) -> int:
     if not refused:
         return 0
-    return sum(entry.carried and entry.document["id"] in refused for _, entries in spool for entry in entries)
+    return sum(entry.carried and entry.document["id"] in refused for entry in spool.stream())
 
 
 def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str], letters: DeadLetters) -> None:

@@ -79,4 +79,9 @@ def keep(folder: Path, text_hashes: npt.NDArray[np.uint64], vectors: Path) -> No
 
 def as_numbers(text_hashes: Sequence[str]) -> npt.NDArray[np.uint64]:
     """Text hashes, 16 hex digits each, as uint64 [n]; what is none is 0."""
-    return np.array([int(one, 16) if _HASH.fullmatch(one) else 0 for one in text_hashes], dtype=np.uint64)
+    return np.array([as_number(one) for one in text_hashes], dtype=np.uint64)
+
+
+def as_number(text_hash: str) -> int:
+    """A text hash as a number below 2 ** 64; what is none is 0."""
+    return int(text_hash, 16) if _HASH.fullmatch(text_hash) else 0

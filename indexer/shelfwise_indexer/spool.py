@@ -158,9 +158,12 @@ class Spool:
         """The run is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def __iter__(self) -> Iterator[tuple[int, list[Entry]]]:
-        for number in range(self.segments()):
-            yield number, self.entries(number)
+    def stream(self) -> Iterator[Entry]:
+        """The entries of all segments, each let go of when the next is asked for.
+
+        A list of them would keep the collector of garbage, which looks at every dictionary again, busier than parsing.
+        """
+        return map(_entry, self.lines())
 
     def _path(self, number: int, kind: str) -> Path:
         return self.folder / f"segment-{number:06d}.{kind}"

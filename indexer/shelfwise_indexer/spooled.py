@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from shelfwise.bundle import Bundle
 from shelfwise.taxonomy import path_text
-from shelfwise_indexer.kept_vectors import as_numbers
+from shelfwise_indexer.kept_vectors import as_number
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.text_file import TextFile
 
@@ -44,18 +44,17 @@ class Spooled:
         leaves, groups, id_hashes, texts = array("q"), bytearray(), bytearray(), array("Q")
         available, carried, same = bytearray(), bytearray(), bytearray()
         with TextFile(spool.folder / "ids") as ids:
-            for _, entries in spool:
-                texts.extend(as_numbers([entry.document["shelfwise"]["text_hash"] for entry in entries]).tolist())
-                for entry in entries:
-                    enrichment = entry.document["shelfwise"]
-                    filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
-                    ids.add(entry.document["id"])
-                    id_hashes += _digest(entry.document["id"], 8)
-                    leaves.append(number_of_leaf.setdefault(filed, len(number_of_leaf)))
-                    groups += _digest(enrichment["group"], _GROUP_BYTES)
-                    available.append(entry.document.get("in_stock") is not False)
-                    carried.append(entry.carried)
-                    same.append(entry.same)
+            for entry in spool.stream():
+                enrichment = entry.document["shelfwise"]
+                filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
+                ids.add(entry.document["id"])
+                id_hashes += _digest(entry.document["id"], 8)
+                texts.append(as_number(enrichment["text_hash"]))
+                leaves.append(number_of_leaf.setdefault(filed, len(number_of_leaf)))
+                groups += _digest(enrichment["group"], _GROUP_BYTES)
+                available.append(entry.document.get("in_stock") is not False)
+                carried.append(entry.carried)
+                same.append(entry.same)
         return cls(
             ids=ids,
             id_hashes=np.frombuffer(id_hashes, dtype=np.uint64),
