@@ -20,7 +20,6 @@ from shelfwise_indexer.encoder_fit import EncoderFitSettings
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.gpu_encoder import GpuEncoder
 from shelfwise_indexer.loss import LossSettings
-from shelfwise_indexer.model import BackboneError
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 from shelfwise_indexer.training import train
@@ -165,7 +164,7 @@ class TestDocumentEncoder:
         expected = GpuEncoder(bundle, precision, [HERE]).encode_documents(TEXTS)
         np.testing.assert_array_equal(got.vectors, expected.vectors)
 
-    def test_a_checkpoint_of_another_model_is_refused(self, bundle, with_a_gpu, tmp_path):
+    def test_a_checkpoint_of_another_model_is_refused(self, bundle, with_a_gpu, tmp_path, capsys):
         broken = Bundle.load(shutil.copytree(bundle.path, tmp_path / "broken"))
         file = broken.path / "checkpoint" / "model.safetensors"
         weights = load_file(file)
@@ -174,14 +173,36 @@ class TestDocumentEncoder:
         save_file(weights, file, metadata={"format": "pt"})
         assert Bundle.load(broken.path).version == bundle.version
         with pytest.raises(InvalidBundle, match="is not the model of bundle"):
-            DocumentEncoder(broken, "f32", tmp_path).encode(TEXTS)
-        assert len(DocumentEncoder(broken, "f32", tmp_path, device="cpu").encode(TEXTS).vectors) == len(TEXTS)
+            DocumentEncoder(broken, "f32", tmp_path, "gpu").encode(TEXTS)
+        exact = bundle.encoder.encode_documents(TEXTS)
+        for device in ("auto", "cpu"):
+            got = DocumentEncoder(broken, "f32", tmp_path, device).encode(TEXTS)
+            np.testing.assert_array_equal(got.vectors, exact.vectors)
+        assert capsys.readouterr().err.count("encoding on the processor instead") == 1
 
     def test_a_damaged_checkpoint_is_named(self, bundle, with_a_gpu, tmp_path):
         broken = Bundle.load(shutil.copytree(bundle.path, tmp_path / "broken"))
         (broken.path / "checkpoint" / "head.safetensors").write_bytes(b"nothing")
-        with pytest.raises(BackboneError, match="the head cannot be read"):
-            DocumentEncoder(broken, "f32", tmp_path).encode(TEXTS)
+        with pytest.raises(InvalidBundle, match="the head cannot be read"):
+            DocumentEncoder(broken, "f32", tmp_path, "gpu").encode(TEXTS)
+
+    def test_a_head_of_other_categories_is_refused(self, bundle, with_a_gpu, tmp_path):
+        broken = Bundle.load(shutil.copytree(bundle.path, tmp_path / "broken"))
+        file = broken.path / "checkpoint" / "head.safetensors"
+        save_file(
+            {name: weight[:2].clone() if weight.ndim else weight for name, weight in load_file(file).items()}, file
+        )
+        with pytest.raises(InvalidBundle, match="does not do on"):
+            DocumentEncoder(broken, "f32", tmp_path, "gpu").encode(TEXTS)
+
+    def test_a_gpu_without_room_leaves_it_to_the_processor(self, bundle, with_a_gpu, monkeypatch, tmp_path, capsys):
+        def none(self, model, tokens):
+            raise torch.OutOfMemoryError("out of memory")
+
+        monkeypatch.setattr(GpuEncoder, "_on_device", none)
+        got = DocumentEncoder(bundle, "f32", tmp_path).encode(TEXTS)
+        np.testing.assert_array_equal(got.vectors, bundle.encoder.encode_documents(TEXTS).vectors)
+        assert "(out of memory): encoding on the processor instead" in capsys.readouterr().err
 
     def test_without_a_checkpoint_the_processor_is_used(self, bundle, with_a_gpu, monkeypatch, tmp_path):
         monkeypatch.setattr(document_encoder, "_has_checkpoint", lambda bundle: False)

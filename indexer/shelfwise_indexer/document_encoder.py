@@ -12,7 +12,7 @@ import numpy as np
 from shelfwise.bundle import Bundle
 from shelfwise.capacity import capacity
 from shelfwise.encoder import Encoded, Encoder, Precision
-from shelfwise.errors import InvalidBundle, UsageError
+from shelfwise.errors import InvalidBundle, ShelfwiseError, UsageError
 from shelfwise.machine import tell
 from shelfwise.precision import BOUNDS, Measured, compare, measure, precisions, sample
 from shelfwise_indexer.choice import Choice
@@ -32,7 +32,8 @@ class DocumentEncoder:
     On a GPU the checkpoint is run in place of the exported model, whose hash is the bundle's version: it is believed
     only once it gives the same vectors and categories.
 
-    :param device: `auto` is the GPUs that torch can use, else the processor; int8 is for the processor alone.
+    :param device: `auto` is the GPUs that torch can use, else, and where they do not give the same, the processor;
+        int8 is for the processor alone.
     :param precision: `auto` is what this machine found best for this bundle before; where it has not measured yet, it
         does at the first call with ENOUGH texts, on some of them.
     :param choices: folder of what was measured before; default: in the cache folder.
@@ -47,6 +48,7 @@ class DocumentEncoder:
         device: DeviceChoice = "auto",
     ) -> None:
         self.bundle = bundle
+        self._device = device
         self._gpus = _gpus(device, precision, bundle)
         self.precision: Precision = "f32" if precision == "auto" else precision
         self._undecided = precision == "auto"
@@ -77,7 +79,7 @@ class DocumentEncoder:
             self._loading.result()
         if self._gpus and not self._encoders:
             self._begin_on_gpu()
-        elif self._undecided:
+        if self._undecided:
             self._decide(texts)
         return self._encoder(self.precision).encode_documents(texts)
 
@@ -89,6 +91,21 @@ class DocumentEncoder:
         return self._encoders[precision]
 
     def _begin_on_gpu(self) -> None:
+        """Get ready on the GPUs, or on the processor where only `auto` asked for them and they do not do.
+
+        :raises InvalidBundle: they do not do.
+        """
+        try:
+            self._load_on_gpu()
+        except (ShelfwiseError, RuntimeError, ValueError, KeyError) as error:  # also too little memory of the GPU
+            reason = str(error).partition("\n")[0]
+            problem = f"{self.bundle.path}/checkpoint does not do on {', '.join(self._gpus)} ({reason})"
+            if self._device == "gpu":
+                raise InvalidBundle(f"{problem}: copy the bundle again, or index with --device cpu") from error
+            tell(f"{problem}: encoding on the processor instead")
+            self._gpus = []
+
+    def _load_on_gpu(self) -> None:
         """Load the checkpoint, and compare it with the exported model.
 
         :raises InvalidBundle: it is another model.
@@ -101,8 +118,8 @@ class DocumentEncoder:
         found = compare(exact, ready.encode_documents(texts))
         if not max(found.largest_difference, found.largest_probability_difference) <= SAME:
             raise InvalidBundle(
-                f"{self.bundle.path}/checkpoint is not the model of bundle {self.bundle.version} (vectors differ by up "
-                f"to {found.largest_difference:.1e}): copy the bundle again, or index with --device cpu"
+                f"it is not the model of bundle {self.bundle.version}: vectors differ by up to "
+                f"{found.largest_difference:.1e}"
             )
         if self._undecided and (fast := arithmetic()) != "f32":
             halved = GpuEncoder(self.bundle, fast, self._gpus)
