@@ -8,7 +8,6 @@ words change places with those of another product), then with a share of the pri
 
 import argparse
 import os
-import platform
 import random
 import statistics
 import tempfile
@@ -17,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from figures import rows, tell
+from figures import machine, rows, tell
 from shelfwise import Bundle, connect
 from shelfwise_indexer import index
 from shelfwise_indexer.ingest import Indexed
@@ -51,8 +50,9 @@ def nights(catalogue: Path, share: float, seed: int) -> dict[str, bytes]:
     records = list(rows(catalogue))
     texts = other_texts(records, share, seed)
     prices = other_prices(texts, share, seed)
-    after = {"whole": records, "texts": texts, "prices": prices, "nothing": prices}
-    return {name: b"".join(orjson.dumps(record) + b"\n" for record in now) for name, now in after.items()}
+    after = {"whole": records, "texts": texts, "prices": prices}
+    lines = {name: b"".join(orjson.dumps(record) + b"\n" for record in now) for name, now in after.items()}
+    return lines | {"nothing": lines["prices"]}
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
         "products": done["whole"][0].read,
         "share_changed": options.share,
         "runs": options.runs,
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+        "machine": machine(),
         "bundle": Bundle.load(options.bundle).version,
         "server": client.info()["version"]["number"],
         "after": {

@@ -19,8 +19,6 @@ product is accepted without a person, and how well the confidence tells it from 
 import argparse
 import json
 import math
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -32,7 +30,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from figures import rows, tell
+from figures import machine, rows, tell
 from shelfwise import Bundle
 from shelfwise.product import Product
 from shelfwise_indexer.augment import AugmentSettings
@@ -202,7 +200,7 @@ def main() -> None:
         "retention": settings.hold,
         "tuned_share": settings.share_of_tuning,
         "word_dropout": options.word_dropout,
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "gpu": gpu_name()},
+        "machine": machine(gpu=gpu_name()),
         "mean_weighted_f1": statistics.mean(run["mean_weighted_f1"] for run in runs),
         "runs": runs,
     }

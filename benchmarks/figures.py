@@ -1,7 +1,9 @@
-"""What the benchmarks share: reading JSON lines, and telling figures."""
+"""What the benchmarks share: reading JSON lines, telling the machine, and telling figures."""
 
 import gzip
 import json
+import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +14,11 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)
+
+
+def machine(**more: Any) -> dict[str, Any]:
+    """What a result says of the machine that it was measured on."""
+    return {"cores": os.cpu_count(), "processor": platform.machine()} | more
 
 
 def tell(figures: Mapping[str, Any], out: Path | None) -> None:

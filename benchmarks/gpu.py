@@ -7,15 +7,13 @@ of 32), both fp32 and on the GPU. The processor: what `index --device cpu` uses.
 """
 
 import argparse
-import os
-import platform
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from by_hand import by_hand, pair
-from figures import tell
+from figures import machine, tell
 from shelfwise import Bundle
 from shelfwise.precision import compare
 from shelfwise_indexer.catalogue import Row, read
@@ -55,12 +53,7 @@ def main() -> None:
         "catalogue": options.catalogue.parent.name,
         "texts": len(texts),
         "runs": options.runs,
-        "machine": {
-            "cores": os.cpu_count(),
-            "processor": platform.machine(),
-            "gpu": torch.cuda.get_device_name(0),
-            "torch": torch.__version__,
-        },
+        "machine": machine(gpu=torch.cuda.get_device_name(0), torch=torch.__version__),
         "bundle": bundle.version,
         "encode_and_classify": rates,
         "processor_precision": processor.precision,

@@ -12,7 +12,6 @@ a page of pictures, and on stderr a table in Markdown and what 100 M products wo
 
 import argparse
 import os
-import platform
 import random
 import shutil
 import sys
@@ -30,6 +29,7 @@ import growth_page
 import measured
 import needs
 import synthetic
+from figures import machine
 from shelfwise import Bundle, ProductSearch, connect
 from shelfwise.live_index import live
 from shelfwise.query import exact, semantic
@@ -54,7 +54,7 @@ def settings(options: argparse.Namespace, bundle: Bundle, client: Elasticsearch)
         "dimension": bundle.dimension,
         "leaves": len(bundle.taxonomy.leaves),
         "server": server_version(client),
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+        "machine": machine(),
         "seed": SEED,
         "queries": options.queries,
         "sample": options.sample,

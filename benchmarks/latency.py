@@ -21,7 +21,6 @@ Python's lock.
 import argparse
 import itertools
 import os
-import platform
 import threading
 import time
 import uuid
@@ -35,7 +34,7 @@ import numpy as np
 import orjson
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from figures import rows, tell
+from figures import machine, rows, tell
 from shelfwise import Bundle, ProductSearch, ShelfwiseError, connect, encoder
 from shelfwise.alias import LiveAlias
 from shelfwise.live_index import live
@@ -258,7 +257,7 @@ def measured(
         "products": client.count(index=name)["count"],
         "queries": len(queries),
         "runs": options.runs,
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+        "machine": machine(),
         "bundle": bundle.version,
         "server": client.info()["version"]["number"],
         "aims": AIMS,

@@ -9,12 +9,10 @@ next purchases, as a shop's own log would have them.
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 from pathlib import Path
 
-from figures import rows, tell
+from figures import machine, rows, tell
 from shelfwise import Bundle, connect
 from shelfwise_indexer import index
 from shelfwise_indexer.next_item import measure
@@ -42,7 +40,7 @@ def main() -> None:
     tell(
         {
             "benchmark": "next_item",
-            "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+            "machine": machine(),
             "bundle": bundle.version,
             "indexed": done.indexed,
             "folds": given.folds,

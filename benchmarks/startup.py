@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from figures import tell
+from figures import machine, tell
 from shelfwise import Bundle, connect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,7 +92,7 @@ def main() -> None:
     figures = {
         "benchmark": "startup",
         "runs": options.runs,
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
+        "machine": machine(python=platform.python_version()),
         "bundle": Bundle.load(options.bundle).version,
         "server": connect(options.url).info()["version"]["number"],
         "aims": AIMS,

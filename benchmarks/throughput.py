@@ -12,7 +12,6 @@ the machine does meets all; medians.
 
 import argparse
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ import orjson
 from elasticsearch import Elasticsearch, helpers
 
 from by_hand import by_hand, pair
-from figures import tell
+from figures import machine, tell
 from shelfwise import Bundle, connect
 from shelfwise.encoder import Encoder, Precision
 from shelfwise.index import create_index
@@ -112,7 +111,7 @@ def main() -> None:
             "catalogue": options.catalogue.parent.name,
             "products": len(rows),
             "runs": options.runs,
-            "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+            "machine": machine(),
             "bundle": bundle.version,
             "server": client.info()["version"]["number"],
             "encode_and_classify": pair(

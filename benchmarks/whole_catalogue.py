@@ -10,15 +10,13 @@ numpy, recall@10 over the distinct `query` texts of --queries, without a filter 
 
 import argparse
 import html
-import os
-import platform
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from figures import machine, tell
 from figures import rows as judged
-from figures import tell
 from shelfwise import Bundle, ProductSearch, SimilarProducts, connect
 from shelfwise.filters import Filter
 from shelfwise.index import status
@@ -151,7 +149,7 @@ def main() -> None:
     search, similar = ProductSearch(client, given.alias, bundle), SimilarProducts(client, given.alias)
     figures = {
         "benchmark": "whole_catalogue",
-        "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+        "machine": machine(),
         "server": status(client, given.alias)["server"],
         "bundle": bundle.version,
         "first_run": {name: value for name, value in done.to_json().items() if name not in ("index", "dead_letters")},
