@@ -204,9 +204,9 @@ class TestDocumentEncoder:
         np.testing.assert_array_equal(got.vectors, bundle.encoder.encode_documents(TEXTS).vectors)
         assert "(out of memory): encoding on the processor instead" in capsys.readouterr().err
 
-    def test_without_a_checkpoint_the_processor_is_used(self, bundle, with_a_gpu, monkeypatch, tmp_path):
-        monkeypatch.setattr(document_encoder, "_has_checkpoint", lambda bundle: False)
-        assert DocumentEncoder(bundle, "f32", tmp_path)._encoder("f32") is bundle.encoder
+    def test_without_a_checkpoint_the_processor_is_used(self, bundle, with_a_gpu, tmp_path):
+        bare = Bundle.load(shutil.copytree(bundle.path, tmp_path / "bare", ignore=shutil.ignore_patterns("checkpoint")))
+        assert DocumentEncoder(bare, "f32", tmp_path)._encoder("f32") is bare.encoder
 
     def test_a_gpu_that_is_not_there_is_an_error(self, bundle, monkeypatch, tmp_path):
         monkeypatch.setattr(gpu_encoder, "devices", list)

@@ -51,7 +51,9 @@ def send(client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any
 
 
 def _in_halves(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
-    """Two at once: the server writes one request while the next is put together."""
+    """Two at once: the server writes one request while the next is put together; nothing where there are no items."""
+    if not items:
+        return []
     half = len(items) // 2
     with ThreadPoolExecutor(IN_FLIGHT) as threads:
         return list(threads.map(work, (items[:half], items[half:])))

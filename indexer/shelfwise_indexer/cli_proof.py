@@ -23,7 +23,7 @@ from shelfwise.console import (
     url_option,
 )
 from shelfwise.errors import UsageError
-from shelfwise.machine import SAID
+from shelfwise.machine import first_of
 
 
 @click.command()
@@ -175,10 +175,8 @@ def similar(alias: str, url: str | None, k: int, sample: int) -> None:
 def say_what_was_read(judged: Any) -> None:
     """Counts of judgements and queries on stderr, with the first of the lines that were rejected."""
     bad = [*judged.bad_queries, *judged.rejected]
-    for line in bad[:SAID]:
-        click.echo(str(line), err=True)
-    if len(bad) > SAID:
-        click.echo(f"and {len(bad) - SAID} more lines", err=True)
+    for line in first_of(map(str, bad), len(bad), "lines"):
+        click.echo(line, err=True)
     click.echo(
         f"{judged.read} judgements read: {judged.used} used, {len(judged.rejected)} rejected; "
         f"{len(judged.queries)} queries judged, {len(judged.unjudged)} without a judgement",

@@ -177,7 +177,8 @@ def _gpus(device: DeviceChoice, precision: PrecisionChoice, bundle: Bundle) -> l
         raise UsageError("int8 is for the processor: give --device cpu, or another --precision")
     if device == "cpu" or precision == "int8":
         return []
-    if device == "auto" and not (any(map(os.path.exists, DRIVERS)) and find_spec("torch") and _has_checkpoint(bundle)):
+    usable = any(map(os.path.exists, DRIVERS)) and find_spec("torch") and (bundle.path / "checkpoint").is_dir()
+    if device == "auto" and not usable:
         return []
     from shelfwise_indexer.gpu_encoder import devices
 
@@ -185,10 +186,6 @@ def _gpus(device: DeviceChoice, precision: PrecisionChoice, bundle: Bundle) -> l
     if device == "gpu" and not found:
         raise UsageError("torch finds no GPU here (`shelfwise doctor` says what it finds): leave --device out")
     return found
-
-
-def _has_checkpoint(bundle: Bundle) -> bool:
-    return (bundle.path / "checkpoint").is_dir()
 
 
 def _worth_trying(kinds: Sequence[Precision]) -> Sequence[Precision]:

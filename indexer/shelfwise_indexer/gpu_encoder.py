@@ -30,7 +30,7 @@ class GpuEncoder(Encoder):
     def __init__(self, bundle: Bundle, precision: Arithmetic = "f32", devices: Sequence[str] = ("cuda:0",)) -> None:
         self._describe(bundle)
         self._bf16 = precision == "bf16"
-        self._models = [_ready(bundle, device) for device in devices]
+        self._models = [load_checkpoint(bundle, device).eval() for device in devices]
         self._most = min(BATCH_TOKENS, GATHERED // (2 * self._leaves))
 
     def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, tuple[Floats, Floats]]]:
@@ -62,36 +62,34 @@ class GpuEncoder(Encoder):
         arrays = [torch.from_numpy(array) for array in self._inputs(tokens).values()]
         sent = [(array.pin_memory() if there else array).to(device, non_blocking=True) for array in arrays]
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
-            embedding, pooled, states = model.read(*sent)
-            if model.encoder is not None:
-                embedding = model.embed(*sent)
+            embedding, pooled, states = model.look(*sent)
         logits = model.decide(pooled.float(), states.float(), *sent)
         vectors, outputs = (
             torch.empty(output.shape, pin_memory=there).copy_(output, non_blocking=True)
             for output in (embedding.float(), logits)
         )
-        return _Pass((vectors, outputs), [_mark(device)] if there else [])
+        return _Pass((vectors, outputs), _mark(device) if there else None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """What a pass gives, once the device has come to its marks."""
+    """What a pass gives, once the device has come to its mark."""
 
     outputs: tuple[Tensor, Tensor]
-    marks: Sequence[torch.cuda.Event]
+    mark: torch.cuda.Event | None
+
+    def waited(self) -> tuple[Tensor, Tensor]:
+        if self.mark is not None:
+            self.mark.synchronize()
+        return self.outputs
 
     def result(self) -> tuple[Floats, Floats]:
-        for mark in self.marks:
-            mark.synchronize()
-        vectors, logits = self.outputs
+        vectors, logits = self.waited()
         return vectors.numpy(), logits.numpy()
 
     def and_then(self, other: "_Pass") -> "_Pass":
-        for mark in (*self.marks, *other.marks):
-            mark.synchronize()
-        pairs = zip(self.outputs, other.outputs, strict=True)
-        vectors, logits = (torch.cat(pair) for pair in pairs)
-        return _Pass((vectors, logits), [])
+        vectors, logits = (torch.cat(pair) for pair in zip(self.waited(), other.waited(), strict=True))
+        return _Pass((vectors, logits), None)
 
 
 def devices() -> list[str]:
@@ -102,12 +100,6 @@ def devices() -> list[str]:
 def arithmetic() -> Arithmetic:
     """The fastest that all GPUs compute in themselves."""
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "f32"
-
-
-def _ready(bundle: Bundle, device: str) -> ShelfModel:
-    model = load_checkpoint(bundle, device).eval()
-    model.grouping = None  # outputs become leaves afterwards, as they do for every encoder
-    return model
 
 
 def _mark(device: torch.device) -> torch.cuda.Event:

@@ -15,7 +15,7 @@ from shelfwise import event_model
 from shelfwise.errors import ServerError
 from shelfwise.history import KIND_WEIGHTS, Event, in_order
 from shelfwise.live_index import live
-from shelfwise.machine import SAID, tell
+from shelfwise.machine import first_of, tell
 from shelfwise.server import connect
 from shelfwise_indexer import bulk, neighbours
 from shelfwise_indexer.catalogue import CatalogueError, file_hash
@@ -98,10 +98,12 @@ def teach(
 
 def say_unknown(events: str | os.PathLike[str], unknown: Counter[str], index: str) -> None:
     """Which products of a log an index does not have, on stderr."""
-    for id_, count in list(unknown.items())[:SAID]:
-        tell(f"{os.fspath(events)}: product {id_} is not in index {index}: {count} events of it teach nothing")
-    if len(unknown) > SAID:
-        tell(f"and {len(unknown) - SAID} more products that are not in index {index}")
+    complaints = (
+        f"{os.fspath(events)}: product {id_} is not in index {index}: {count} events of it teach nothing"
+        for id_, count in unknown.items()
+    )
+    for line in first_of(complaints, len(unknown), f"products that are not in index {index}"):
+        tell(line)
 
 
 def log_of(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tuple[Log, Counter[str]]:

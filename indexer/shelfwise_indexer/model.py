@@ -69,9 +69,7 @@ class ShelfModel(nn.Module):
         :param taught: float [n, leaves], a teacher's logits.
         :returns: `embedding` float [n, dimension] L2-normalised, `logits` float [n, leaves], with labels also `loss`.
         """
-        embedding, pooled, tokens = self.read(input_ids, attention_mask)
-        if self.encoder is not None:
-            embedding = self.embed(input_ids, attention_mask)
+        embedding, pooled, tokens = self.look(input_ids, attention_mask)
         logits = self.decide(pooled, tokens, input_ids, attention_mask)
         if self.grouping is not None:
             logits = self.grouping(logits)
@@ -107,6 +105,11 @@ class ShelfModel(nn.Module):
         """Embedding float [n, dimension], L2-normalised, of `embedder`."""
         features: dict[str, Any] = self.embedder({"input_ids": input_ids, "attention_mask": attention_mask})
         return nn.functional.normalize(features["sentence_embedding"], dim=-1)
+
+    def look(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `read`, with the embedding of `embedder`."""
+        embedding, pooled, tokens = self.read(input_ids, attention_mask)
+        return embedding if self.encoder is None else self.embed(input_ids, attention_mask), pooled, tokens
 
     def read(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the trunk makes of texts, whatever encoder stands beside it.

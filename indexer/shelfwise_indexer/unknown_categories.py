@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from shelfwise.bundle import Bundle
-from shelfwise.machine import SAID
+from shelfwise.machine import first_of
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.catalogue import Row
 from shelfwise_indexer.known_lines import Known
@@ -28,12 +28,14 @@ class UnknownCategories:
 
     def messages(self, catalogue: str | os.PathLike[str]) -> Iterator[str]:
         """A line for each of the first SAID, with where it stands and which known ones are close."""
-        for text, (line, id_) in list(self._places.items())[:SAID]:
-            closest = ", ".join(path_text(node) for node in self._taxonomy.closest(tuple(text.split(" > "))))
-            yield (
-                f"{catalogue}, line {line}: product {id_}: category {text} is not in the bundle's taxonomy "
-                f"({self._products[text]} products, indexed under it all the same; closest: {closest}): "
-                "train again to have it predicted"
-            )
-        if len(self._places) > SAID:
-            yield f"and {len(self._places) - SAID} more categories that are not in the bundle's taxonomy"
+        complaints = (self._message(catalogue, text) for text in self._places)
+        yield from first_of(complaints, len(self._places), "categories that are not in the bundle's taxonomy")
+
+    def _message(self, catalogue: str | os.PathLike[str], text: str) -> str:
+        line, id_ = self._places[text]
+        closest = ", ".join(path_text(node) for node in self._taxonomy.closest(tuple(text.split(" > "))))
+        return (
+            f"{catalogue}, line {line}: product {id_}: category {text} is not in the bundle's taxonomy "
+            f"({self._products[text]} products, indexed under it all the same; closest: {closest}): "
+            "train again to have it predicted"
+        )

@@ -10,8 +10,9 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from shelfwise.errors import ShelfwiseError
@@ -46,6 +47,13 @@ class Account:
 def tell(message: str) -> None:
     """Write one line of progress to stderr."""
     sys.stderr.write(f"{message}\n")
+
+
+def first_of(complaints: Iterable[str], count: int, others: str) -> Iterator[str]:
+    """The first SAID of so many complaints, and how many others there are."""
+    yield from islice(complaints, SAID)
+    if count > SAID:
+        yield f"and {count - SAID} more {others}"
 
 
 def server_account() -> Account | None:
