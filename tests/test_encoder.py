@@ -208,8 +208,8 @@ def test_what_a_batch_is_filled_up_with_is_not_seen(bundle):
 
 def test_the_same_text_is_read_once_and_stands_where_it_stood(bundle, monkeypatch):
     runs, told = [], []
-    run = bundle.encoder._run
-    monkeypatch.setattr(bundle.encoder, "_run", lambda tokens, **more: runs.extend(tokens) or run(tokens, **more))
+    run = bundle.encoder._filled
+    monkeypatch.setattr(bundle.encoder, "_filled", lambda tokens, **more: runs.extend(tokens) or run(tokens, **more))
     texts = ["kettle", "phone", "kettle", "phone case", "phone"]
     encoded = bundle.encoder.encode_documents(texts, told.append)
     assert len(runs) == 3
@@ -222,8 +222,8 @@ def test_the_same_text_is_read_once_and_stands_where_it_stood(bundle, monkeypatc
 
 def test_a_query_is_read_once_and_answered_the_same_again(bundle, monkeypatch):
     encoder, runs = Encoder(bundle), []
-    run = encoder._run
-    monkeypatch.setattr(encoder, "_run", lambda tokens, **more: runs.extend(tokens) or run(tokens, **more))
+    run = encoder._filled
+    monkeypatch.setattr(encoder, "_filled", lambda tokens, **more: runs.extend(tokens) or run(tokens, **more))
     first = encoder.encode_queries(["kettle", "phone", "kettle"])
     assert len(runs) == 2
     first.vectors[:] = 0  # the caller's own

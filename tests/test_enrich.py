@@ -42,7 +42,7 @@ def test_the_whole_of_an_enrichment():
             {"category": "B > c > 1", "probability": 0.02},
             {"category": "B > c > 2", "probability": 0.007},
         ],
-        "vector": [pytest.approx(0.6), pytest.approx(0.8)],
+        "vector": VECTOR,
         "text_hash": text_hash("Kettle"),
         "bundle": "b3f2b3f2b3f2",
         "enriched_at": MOMENT,

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from shelfwise.bulk_encoder import BulkEncoder
 from shelfwise.bundle import Bundle
 from shelfwise.capacity import capacity
 from shelfwise.encoder import Encoded, Encoder, Precision
@@ -87,7 +88,7 @@ class DocumentEncoder:
         if precision == "f32" and not self._gpus:
             return self.bundle.encoder
         if precision not in self._encoders:
-            self._encoders[precision] = Encoder(self.bundle, precision)
+            self._encoders[precision] = BulkEncoder(self.bundle, precision)
         return self._encoders[precision]
 
     def _begin_on_gpu(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from shelfwise_indexer.reliability import certainty
 
 CANDIDATES = 5
 BY_A_PERSON = ("confirmed", "corrected")
+REMEMBERED = 1 << 16  # paths whose texts are not put together again
 MOST = 1 - 1e-6  # a probability whose complement has a logarithm
 Document = dict[str, Any]
 Floats = npt.NDArray[np.float32]
@@ -40,7 +42,7 @@ class Enricher:
     def enrichment(
         self, product: Product, text: str, vector: Floats, probabilities: Floats, moment: str
     ) -> dict[str, Any]:
-        """The `shelfwise` object of one product.
+        """The `shelfwise` object of one product, its vector as it was given.
 
         The shop's own categories stand. Without one, the most probable leaf is accepted where it is as certain as the
         bundle asks of it; else the product waits for review, and is filed for filtering under the deepest node that is
@@ -49,7 +51,7 @@ class Enricher:
         :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
         """
         best = most_probable(self.taxonomy, probabilities)
-        candidates = [{"category": path_text(leaf), "probability": round(probability, 4)} for leaf, probability in best]
+        candidates = [{"category": _nodes_of(leaf)[-1], "probability": round(probability, 4)} for leaf, probability in best]
         confidence = best[0][1]
         filed: Sequence[Path] = product.categories
         status = "accepted"
@@ -58,12 +60,12 @@ class Enricher:
             if not self._accepts(probabilities):
                 status, filed = "review", self._sure_nodes(probabilities)
         return {
-            "category": [path_text(path) for path in filed] if status == "accepted" else [],
+            "category": [_nodes_of(path)[-1] for path in filed] if status == "accepted" else [],
             "ancestors": nodes_of(filed),
             "confidence": round(confidence, 4),
             "status": status,
             "candidates": candidates,
-            "vector": vector.tolist(),
+            "vector": vector,
             "text_hash": text_hash(text),
             "bundle": self.bundle,
             "enriched_at": moment,
@@ -92,7 +94,10 @@ class Enricher:
 
 def most_probable(taxonomy: Taxonomy, probabilities: Floats) -> list[tuple[Path, float]]:
     """The CANDIDATES most probable leaves with their probabilities, best first, out of float32 [leaves]."""
-    best = np.argsort(-probabilities, kind="stable")[:CANDIDATES]
+    # Among those that none of the others is above; of equals the first leaf comes first.
+    last = np.partition(probabilities, -CANDIDATES)[-CANDIDATES] if len(probabilities) > CANDIDATES else -np.inf
+    among = np.flatnonzero(probabilities >= last)
+    best = among[np.argsort(-probabilities[among], kind="stable")[:CANDIDATES]]
     return [(taxonomy.leaves[leaf], float(probabilities[leaf])) for leaf in best]
 
 
@@ -100,9 +105,12 @@ def given_leaves(taxonomy: Taxonomy, probabilities: Floats, label_thresholds: Fl
     """The predicted leaves of a product, most probable first, never none: the best, and with several labels those above
     their thresholds.
     """
-    order = np.argsort(-probabilities, kind="stable")
-    passed = [] if label_thresholds is None else [n for n in order[1:] if probabilities[n] >= label_thresholds[n]]
-    return [taxonomy.leaves[number] for number in (order[0], *passed)]
+    best = int(probabilities.argmax())
+    if label_thresholds is None:
+        return [taxonomy.leaves[best]]
+    passed = np.flatnonzero(probabilities >= label_thresholds)
+    further = passed[np.argsort(-probabilities[passed], kind="stable")]
+    return [taxonomy.leaves[number] for number in (best, *further[further != best])]
 
 
 def document(product: Product, enrichment: Mapping[str, Any]) -> Document:
@@ -154,4 +162,9 @@ def text_hash(text: str) -> str:
 
 def nodes_of(paths: Sequence[Path]) -> list[str]:
     """Every node of the paths, leaf included, each once, as text."""
-    return list(dict.fromkeys(path_text(node) for path in paths for node in ancestors(path)))
+    return list(dict.fromkeys(node for path in paths for node in _nodes_of(path)))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _nodes_of(path: Path) -> tuple[str, ...]:
+    return tuple(map(path_text, ancestors(path)))

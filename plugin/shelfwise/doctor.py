@@ -13,10 +13,11 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from shelfwise.advice import advise
+from shelfwise.bulk_encoder import BulkEncoder
 from shelfwise.bundle import Bundle
 from shelfwise.capacity import capacity, gpus
 from shelfwise.compressed import has_int8
-from shelfwise.encoder import Encoder, Precision
+from shelfwise.encoder import Precision
 from shelfwise.errors import InvalidBundle, ServerError
 from shelfwise.machine import cache_folder
 from shelfwise.precision import measure, sample
@@ -115,7 +116,7 @@ def bundle_found(path: Path, runs: bool) -> dict[str, Any]:
     if runs:
         kinds: tuple[Precision, ...] = ("f32", "bf16", "int8") if has_int8(bundle) else ("f32", "bf16")
         try:
-            encoders = {kind: bundle.encoder if kind == "f32" else Encoder(bundle, kind) for kind in kinds}
+            encoders = {kind: bundle.encoder if kind == "f32" else BulkEncoder(bundle, kind) for kind in kinds}
         except InvalidBundle as error:
             return found | {"problem": str(error)}
         found["precision"] = measure(encoders, sample(bundle)).to_json() | {"used": "f32"}

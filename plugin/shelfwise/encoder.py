@@ -48,14 +48,7 @@ class Encoder:
 
     def __init__(self, bundle: "Bundle", precision: Precision = "f32") -> None:
         self._describe(bundle)
-        if precision == "int8":
-            file = compressed.checked_model(bundle)
-            # Of a spared part bf16 makes up for what it lost in speed; else it would gain nothing.
-            floats: Arithmetic = "bf16" if compressed.is_spared(bundle) and has_bf16() else "f32"
-            ready = compiled(network(bundle.path, file), floats)
-        else:
-            ready = compiled(bundle.network, precision)
-        self._request = ready.create_infer_request()
+        self._request = compiled(*model_of(bundle, precision)).create_infer_request()
 
     def _describe(self, bundle: "Bundle") -> None:
         """Take over what is to be known of the bundle, whatever runs its model."""
@@ -104,7 +97,7 @@ class Encoder:
     def document_inputs(self, texts: Sequence[str]) -> Iterator[dict[str, Integers]]:
         """What the model gets of product texts, a batch after the other, each name to int64 [n, longest]."""
         tokens = self._tokens(self._prompts.get("document", ""), texts)
-        for batch in batches_by_length([len(ids) for ids in tokens]):
+        for batch in self._batches([len(ids) for ids in tokens]):
             yield self._inputs([tokens[place] for place in batch])
 
     def _encode(self, prompt: str, texts: Sequence[str], progress: Callable[[int], object] | None) -> Encoded:
@@ -130,12 +123,19 @@ class Encoder:
 
     def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, tuple[Floats, Floats]]]:
         """Run the model over all texts: the places of a batch with its vectors and logits, batch by batch."""
-        for batch in batches_by_length([len(ids) for ids in tokens]):
-            yield batch, self._run([tokens[place] for place in batch], alone=len(tokens) == 1)
+        for batch in self._batches([len(ids) for ids in tokens]):
+            inputs = self._filled([tokens[place] for place in batch], alone=len(tokens) == 1)
+            with self._lock:
+                outputs = self._request.infer(inputs)
+                found = outputs["embedding"][: len(batch)].copy(), outputs["logits"][: len(batch)].copy()
+            yield batch, found
+
+    def _batches(self, lengths: Sequence[int]) -> list[Integers]:
+        return batches_by_length(lengths)
 
     def _tokens(self, prompt: str, texts: Sequence[str]) -> list[list[int]]:
         # A tokenizer that adds no token of its own gives none for an empty text, and a model must read something.
-        found = self._tokenizer.encode_batch([prompt + text for text in texts])
+        found = self._tokenizer.encode_batch_fast([prompt + text for text in texts])
         return [encoding.ids or [self._pad] for encoding in found]
 
     def _inputs(self, tokens: list[list[int]], width: int = 0) -> dict[str, Integers]:
@@ -144,14 +144,23 @@ class Encoder:
             "attention_mask": padded([[1] * len(ids) for ids in tokens], 0, width),
         }
 
-    def _run(self, tokens: list[list[int]], alone: bool) -> tuple[Floats, Floats]:
-        """:param alone: a text for itself, such as a query: it stays as it is."""
+    def _filled(self, tokens: list[list[int]], alone: bool) -> dict[str, Integers]:
+        """A batch as it is run; the rows that fill it up are the last. :param alone: a query stays as it is."""
         count = len(tokens)
         size, width = (1, 0) if alone else batch_shape(count, max(map(len, tokens)), self._max_tokens)
-        inputs = self._inputs(tokens + tokens[:1] * (size - count), width)
-        with self._lock:
-            outputs = self._request.infer(inputs)
-            return outputs["embedding"][:count].copy(), outputs["logits"][:count].copy()
+        return self._inputs(tokens + tokens[:1] * (size - count), width)
+
+
+def model_of(bundle: "Bundle", precision: Precision) -> tuple[ov.Model, Arithmetic]:
+    """A bundle's model for a precision, and the arithmetic of what is in floats there.
+
+    :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed.
+    """
+    if precision != "int8":
+        return bundle.network, precision
+    # Of a spared part bf16 makes up for what it lost in speed; else it would gain nothing.
+    floats: Arithmetic = "bf16" if compressed.is_spared(bundle) and has_bf16() else "f32"
+    return network(bundle.path, compressed.checked_model(bundle)), floats
 
 
 def network(folder: Path, name: str = MODEL) -> ov.Model:
@@ -159,14 +168,14 @@ def network(folder: Path, name: str = MODEL) -> ov.Model:
     return CORE.read_model(str(folder / name))
 
 
-def compiled(model: ov.Model, arithmetic: Arithmetic) -> ov.CompiledModel:
-    """A model, made ready for this processor."""
-    hints = {
+def compiled(model: ov.Model, arithmetic: Arithmetic, **hints: object) -> ov.CompiledModel:
+    """A model, made ready for this processor: to answer soon, unless the hints for the runtime say otherwise."""
+    settled = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": arithmetic,
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # weights in integers are no reason to round what meets them
     }
-    return CORE.compile_model(model, "CPU", hints)
+    return CORE.compile_model(model, "CPU", settled | hints)
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int, width: int = 0) -> Integers:

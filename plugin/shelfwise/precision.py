@@ -14,7 +14,7 @@ from shelfwise.encoder import Encoded, Encoder, Precision
 from shelfwise.processor import has_bf16
 
 TEXTS = 128
-TOGETHER = 16  # texts of one call, so that a slow machine is not measured longer than asked
+TOGETHER = 64  # texts of one call: enough for all cores, few enough not to keep a slow machine
 WORDS = 12  # of a text, about as many as a title and the start of a description
 ROUND_SECONDS = 1.0  # of one measurement; each precision has ROUNDS, in turn, and the best counts
 ROUNDS = 2
