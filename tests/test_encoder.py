@@ -2,6 +2,7 @@ import math
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import orjson
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from hand_bundle import write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
-from shelfwise.encoder import BATCH_TOKENS, WIDTH_STEP, Encoder, batch_shape, batches_by_length, softmax
+from shelfwise.encoder import BATCH_TOKENS, SHORT_STEP, WIDTH_STEP, Encoder, batch_shape, batches_by_length, softmax
 
 WORDS = {"kettle": (1, 0, 0), "case": (0, 1, 0), "phone": (0, 0.8, 0.6), "壶": (0.6, 0, 0.8)}
 KETTLE = 2  # its token: [PAD], [UNK], kettle
@@ -171,7 +172,8 @@ def test_batches_are_filled_up_to_few_shapes_that_hold_them(lengths, most):
         assert size * width <= BATCH_TOKENS
         whole = BATCH_TOKENS // width
         assert (size, width) == (whole, longest) or (
-            width % WIDTH_STEP == 0 and size in {8, 16, 32, 64, 128, 256, whole}
+            (width % WIDTH_STEP == 0 and size in {8, 16, 32, 64, 128, 256, whole})
+            or (width <= WIDTH_STEP and width % SHORT_STEP == 0 and size in {2, 4, 8, 16, 32, 64, 128, 256, whole})
         )
 
 
@@ -194,12 +196,12 @@ def test_a_text_for_itself_is_not_filled_up(bundle, monkeypatch):
     monkeypatch.setattr(bundle.encoder, "_inputs", lambda *given: shapes.append(really(*given)) or shapes[-1])
     bundle.encoder.encode_queries(["kettle case phone"])
     bundle.encoder.encode_documents(["kettle case", "phone"])
-    assert [inputs["input_ids"].shape for inputs in shapes] == [(1, 3), (8, 16)]
+    assert [inputs["input_ids"].shape for inputs in shapes] == [(1, 3), (2, 4)]
 
 
 def test_what_a_batch_is_filled_up_with_is_not_seen(bundle):
     texts = ["kettle", "phone case", "case"]
-    assert batch_shape(3, 2, 64) == (8, 16)
+    assert batch_shape(3, 2, 64) == (4, 4)
     encoded = bundle.encoder.encode_documents(texts)
     assert (encoded.vectors.shape, encoded.probabilities.shape) == ((3, 3), (3, 2))
     alone = [bundle.encoder.encode_documents([text]).vectors for text in texts]
@@ -231,6 +233,38 @@ def test_a_query_is_read_once_and_answered_the_same_again(bundle, monkeypatch):
     assert len(runs) == 3
     np.testing.assert_array_equal(again.vectors[0], Encoder(bundle).encode_queries(["phone"]).vectors[0])
     assert encoder.encode_queries([]).vectors.shape == (0, bundle.dimension)
+
+
+def test_queries_of_many_threads_are_read_together_and_each_gets_its_own(bundle):
+    encoder, passes, begun, gate = Encoder(bundle), [], threading.Event(), threading.Event()
+    really = encoder._encode
+
+    def encode(prompt, texts, progress):
+        passes.append(list(texts))
+        begun.set()
+        assert gate.wait(10)
+        return really(prompt, texts, progress)
+
+    encoder._encode, got = encode, {}
+    queries = ["kettle", "phone case", "case", "kettle phone"]
+    threads = [
+        threading.Thread(target=lambda text=text, n=n: got.update({n: encoder.encode_queries([text])}))
+        for n, text in enumerate(queries)
+    ]
+    threads[0].start()
+    assert begun.wait(10)
+    for count, thread in enumerate(threads[1:], start=1):
+        thread.start()
+        while len(encoder._read._waiting) < count:
+            pass
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert passes == [queries[:1], queries[1:]]
+    for n, text in enumerate(queries):
+        alone = Encoder(bundle).encode_queries([text])
+        np.testing.assert_allclose(got[n].vectors, alone.vectors, atol=1e-6)
+        np.testing.assert_allclose(got[n].probabilities, alone.probabilities, atol=1e-6)
 
 
 def test_the_latest_queries_are_remembered_and_no_more(bundle, monkeypatch):

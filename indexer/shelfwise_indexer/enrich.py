@@ -51,7 +51,7 @@ class Enricher:
         :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
         """
         best = most_probable(self.taxonomy, probabilities)
-        candidates = [{"category": _nodes_of(leaf)[-1], "probability": round(probability, 4)} for leaf, probability in best]
+        candidates = [{"category": _nodes_of(leaf)[-1], "probability": round(likely, 4)} for leaf, likely in best]
         confidence = best[0][1]
         filed: Sequence[Path] = product.categories
         status = "accepted"

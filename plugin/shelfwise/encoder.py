@@ -12,6 +12,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from shelfwise import compressed
+from shelfwise.gathering import Gathering
 from shelfwise.processor import CORE, has_bf16
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ REMEMBERED = 1_000  # queries; with 384 dimensions and 300 leaves some 3 MB
 NOBODY_S = "\U0001235d"  # a cuneiform sign, which no vocabulary has
 BATCH_TOKENS = 2048  # tokens of one pass: enough to fill the cores, small enough for their caches
 WIDTH_STEP, FEWEST = 16, 8  # tokens and texts of a small batch come in steps
+SHORT_STEP, FEW = 4, 2  # of short texts, such as queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +65,23 @@ class Encoder:
         self._several = bundle.multi_label
         self._remembered: dict[str, tuple[Floats, Floats]] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
+        self._remembering = threading.Lock()
+        self._read = Gathering(self._read_queries)
 
     def encode_documents(self, texts: Sequence[str], progress: Callable[[int], object] | None = None) -> Encoded:
         """Encode product texts, in input order; see `Encoded`. `progress` is told how many more texts are done."""
         return self._encode(self._prompts.get("document", ""), texts, progress)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """Encode search queries, in input order; see `Encoded`. The last REMEMBERED ones are not read again."""
-        with self._lock:
+        """Encode search queries, in input order; see `Encoded`. The last REMEMBERED ones are not read again.
+
+        What other threads ask for meanwhile is read in one pass: most of a query's time goes into the model's weights.
+        """
+        with self._remembering:
             known = {text: self._remembered[text] for text in texts if text in self._remembered}
         if new := [text for text in dict.fromkeys(texts) if text not in known]:
-            encoded = self._encode(self._prompts.get("query", ""), new, None)
-            rows = zip(encoded.vectors, encoded.probabilities, strict=True)
-            known |= {text: (vector.copy(), row.copy()) for text, (vector, row) in zip(new, rows, strict=True)}
-        with self._lock:
+            known |= zip(new, self._read(new), strict=True)
+        with self._remembering:
             for text in dict.fromkeys(texts):
                 self._remembered.pop(text, None)
                 self._remembered[text] = known[text]  # the latest are last
@@ -85,6 +90,11 @@ class Encoder:
         vectors = [known[text][0] for text in texts] or np.empty((0, self._dimension))
         probabilities = [known[text][1] for text in texts] or np.empty((0, self._leaves))
         return Encoded(np.array(vectors, dtype=np.float32), np.array(probabilities, dtype=np.float32))
+
+    def _read_queries(self, texts: Sequence[str]) -> list[tuple[Floats, Floats]]:
+        encoded = self._encode(self._prompts.get("query", ""), texts, None)
+        rows = zip(encoded.vectors, encoded.probabilities, strict=True)
+        return [(vector.copy(), row.copy()) for vector, row in rows]  # not with those of others, as parts of an array
 
     def knows(self, text: str) -> bool:
         """Whether the model has a token for any part of a text: of a text without one the embedding says nothing."""
@@ -225,8 +235,9 @@ def batch_shape(texts: int, tokens: int, max_tokens: int) -> tuple[int, int]:
     full = BATCH_TOKENS // tokens
     if texts > full // 2:
         return max(texts, full), tokens
-    width = max(tokens, min(max_tokens, -(-tokens // WIDTH_STEP) * WIDTH_STEP))
-    size = max(FEWEST, 1 << (texts - 1).bit_length())
+    step, fewest = (SHORT_STEP, FEW) if tokens <= WIDTH_STEP else (WIDTH_STEP, FEWEST)
+    width = max(tokens, min(max_tokens, -(-tokens // step) * step))
+    size = max(fewest, 1 << (texts - 1).bit_length())
     return max(texts, min(size, BATCH_TOKENS // width)), width
 
 
