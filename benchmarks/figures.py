@@ -2,12 +2,12 @@
 
 import gzip
 import json
-import os
-import platform
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from shelfwise.capacity import capacity
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -18,7 +18,9 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def machine(**more: Any) -> dict[str, Any]:
     """What a result says of the machine that it was measured on."""
-    return {"cores": os.cpu_count(), "processor": platform.machine()} | more
+    found = capacity()
+    here = {"cores": found.cores, "processor": found.processor, "instruction_sets": list(found.instruction_sets)}
+    return here | more
 
 
 def tell(figures: Mapping[str, Any], out: Path | None) -> None:

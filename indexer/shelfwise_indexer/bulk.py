@@ -19,8 +19,8 @@ from shelfwise.server import one_line, reason_of
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-IN_FLIGHT = 2  # requests
-CHUNK_DOCUMENTS = 512  # of a segment's halves, two
+IN_FLIGHT = 4  # requests: on two cores with the server a sixth faster than two
+CHUNK_DOCUMENTS = 512  # a segment's quarter
 CHUNK_BYTES = 8 << 20
 RETRIES = 6  # of a document that the server was too busy for (429); waits 1, 2, 4 … seconds
 NOT_THERE, CONFLICT, BUSY = 404, 409, 429
@@ -47,16 +47,16 @@ def send(client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any
         actions = ({"_index": index, "_id": document["id"], "_source": document} for document in part)
         return {answer["_id"]: reason_of(answer) for answer in _refused(client, f"filling index {index}", actions)}
 
-    return {id_: reason for part in _in_halves(send_part, documents) for id_, reason in part.items()}
+    return {id_: reason for part in _in_parts(send_part, documents) for id_, reason in part.items()}
 
 
-def _in_halves(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
-    """Two at once: the server writes one request while the next is put together; nothing where there are no items."""
+def _in_parts(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
+    """Some at once: the server writes requests while others are put together; nothing where there are no items."""
     if not items:
         return []
-    half = len(items) // 2
+    size = -(-len(items) // IN_FLIGHT)
     with ThreadPoolExecutor(IN_FLIGHT) as threads:
-        return list(threads.map(work, (items[:half], items[half:])))
+        return list(threads.map(work, (items[start : start + size] for start in range(0, len(items), size))))
 
 
 def packed(vector: npt.NDArray[np.float32]) -> str:
@@ -152,7 +152,7 @@ def rewrite(
         )
         return list(_refused(client, f"updating index {index}", actions))
 
-    answers = [answer for part in _in_halves(rewrite_part, documents) for answer in part]
+    answers = [answer for part in _in_parts(rewrite_part, documents) for answer in part]
     missing = {answer["_id"] for answer in answers if answer["status"] == NOT_THERE}
     return {answer["_id"]: reason_of(answer) for answer in answers if answer["_id"] not in missing}, missing
 
