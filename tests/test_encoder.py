@@ -1,8 +1,10 @@
+import gc
 import math
 import shutil
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import orjson
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hand_bundle import write_hand_bundle
+from shelfwise.bulk_encoder import BulkEncoder
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.encoder import BATCH_TOKENS, SHORT_STEP, WIDTH_STEP, Encoder, batch_shape, batches_by_length, softmax
 
@@ -255,7 +258,7 @@ def test_queries_of_many_threads_are_read_together_and_each_gets_its_own(bundle)
     assert begun.wait(10)
     for count, thread in enumerate(threads[1:], start=1):
         thread.start()
-        while len(encoder._read._waiting) < count:
+        while len(encoder._reading._waiting) < count:
             pass
     gate.set()
     for thread in threads:
@@ -265,6 +268,20 @@ def test_queries_of_many_threads_are_read_together_and_each_gets_its_own(bundle)
         alone = Encoder(bundle).encode_queries([text])
         np.testing.assert_allclose(got[n].vectors, alone.vectors, atol=1e-6)
         np.testing.assert_allclose(got[n].probabilities, alone.probabilities, atol=1e-6)
+
+
+def test_an_encoder_that_nobody_holds_gives_its_memory_back_at_once(bundle):
+    gc.collect()
+    gc.disable()
+    try:
+        for kind in (Encoder, BulkEncoder):
+            encoder = kind(bundle)
+            encoder.encode_queries(["kettle"])
+            gone = weakref.ref(encoder)
+            del encoder
+            assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_the_latest_queries_are_remembered_and_no_more(bundle, monkeypatch):

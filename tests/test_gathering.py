@@ -22,11 +22,11 @@ class Work:
 
 def called_while_one_is_at_work(work, calls, first=(1,)):
     """What each of the calls got, the first of them alone at work when the others come."""
-    double, got = Gathering(work), {}
+    double, got = Gathering(), {}
 
     def call(place, numbers):
         try:
-            got[place] = double(numbers)
+            got[place] = double.results(numbers, work)
         except (ValueError, KeyboardInterrupt) as error:
             got[place] = error
 
@@ -47,8 +47,8 @@ def called_while_one_is_at_work(work, calls, first=(1,)):
 def test_a_call_with_nobody_at_work_is_done_at_once():
     work = Work()
     work.gate.set()
-    double = Gathering(work)
-    assert (double([1, 2]), double([3])) == ([2, 4], [6])
+    double = Gathering()
+    assert (double.results([1, 2], work), double.results([3], work)) == ([2, 4], [6])
     assert work.asked == [[1, 2], [3]]
 
 
@@ -84,11 +84,13 @@ def test_an_interruption_is_of_its_own_thread_alone():
 
 
 def test_many_threads_get_what_they_asked_for():
-    double = Gathering(lambda numbers: [2 * number for number in numbers])
-    wrong = []
+    double, wrong = Gathering(), []
+
+    def work(numbers):
+        return [2 * number for number in numbers]
 
     def ask(first):
-        wrong.extend(n for n in range(first, first + 2000) if double([n, -n]) != [2 * n, -2 * n])
+        wrong.extend(n for n in range(first, first + 2000) if double.results([n, -n], work) != [2 * n, -2 * n])
 
     threads = [threading.Thread(target=ask, args=(10_000 * n,)) for n in range(8)]
     for thread in threads:

@@ -66,7 +66,7 @@ class Encoder:
         self._remembered: dict[str, tuple[Floats, Floats]] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
         self._remembering = threading.Lock()
-        self._read = Gathering(self._read_queries)
+        self._reading: Gathering[str, tuple[Floats, Floats]] = Gathering()
 
     def encode_documents(self, texts: Sequence[str], progress: Callable[[int], object] | None = None) -> Encoded:
         """Encode product texts, in input order; see `Encoded`. `progress` is told how many more texts are done."""
@@ -80,7 +80,7 @@ class Encoder:
         with self._remembering:
             known = {text: self._remembered[text] for text in texts if text in self._remembered}
         if new := [text for text in dict.fromkeys(texts) if text not in known]:
-            known |= zip(new, self._read(new), strict=True)
+            known |= zip(new, self._reading.results(new, self._read_queries), strict=True)
         with self._remembering:
             for text in dict.fromkeys(texts):
                 self._remembered.pop(text, None)
