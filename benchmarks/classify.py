@@ -12,6 +12,7 @@ categories that a product is given with the set it stands under; a classifier of
 `--unknown` keeps a share of the categories, drawn by the seed, from training with all their products: how often such a
 product is accepted without a person, and how well the confidence tells it from those of known categories (AUROC).
 `--word-dropout` is the share of readings in which a fifth of the words is left out (see `augment`).
+`--out` is written after each seed.
 `--uncompressed` saves the time that the eight-bit model takes, of which no figure here is.
 `--retention 0 --tuned-share 1` is a classifier whose embedding nobody searches by; the default serves both.
 """
@@ -30,7 +31,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from figures import machine, rows, tell
+from figures import keep, machine, rows, tell
 from shelfwise import Bundle
 from shelfwise.product import Product
 from shelfwise_indexer.augment import AugmentSettings
@@ -168,9 +169,25 @@ def main() -> None:
     )
     if options.uncompressed:
         settings = uncompressed(settings)
-    runs = []
+    runs: list[dict[str, Any]] = []
+
+    def told() -> dict[str, Any]:
+        return {
+            "benchmark": "classify",
+            "catalogue": options.catalogue.parent.name,
+            "text_fields": fields,
+            "epochs": options.epochs,
+            "multi_label": options.multi_label,
+            "retention": settings.hold,
+            "tuned_share": settings.share_of_tuning,
+            "word_dropout": options.word_dropout,
+            "machine": machine(gpu=gpu_name()),
+            "mean_weighted_f1": statistics.mean(run["mean_weighted_f1"] for run in runs),
+            "runs": runs,
+        }
+
     with tempfile.TemporaryDirectory() as scratch:
-        keep = options.keep or Path(scratch)
+        folder = options.keep or Path(scratch)
         for seed in map(int, options.seeds.split(",")):
             unknown, rest = without_some_categories(products, options.unknown, seed)
             known, aside = split_apart(rest, fields, SET_ASIDE, seed)
@@ -182,7 +199,7 @@ def main() -> None:
                 )
             seeded = replace(settings, fit=FitSettings(epochs=options.epochs, seed=seed))
             begun = time.perf_counter()
-            bundle = Bundle.load(train(part, keep / f"seed-{seed}", settings=seeded).bundle)
+            bundle = Bundle.load(train(part, folder / f"seed-{seed}", settings=seeded).bundle)
             seconds = round(time.perf_counter() - begun)
             runs.append(
                 {"seed": seed, "version": bundle.version, "trained_on": len(trained_on), "train_seconds": seconds}
@@ -191,20 +208,8 @@ def main() -> None:
                 | {"by_words": by_words(bundle, part, aside, fields, seed)}
                 | ({"unknown": of_unknown_categories(bundle, aside, unknown)} if unknown else {})
             )
-    figures = {
-        "benchmark": "classify",
-        "catalogue": options.catalogue.parent.name,
-        "text_fields": fields,
-        "epochs": options.epochs,
-        "multi_label": options.multi_label,
-        "retention": settings.hold,
-        "tuned_share": settings.share_of_tuning,
-        "word_dropout": options.word_dropout,
-        "machine": machine(gpu=gpu_name()),
-        "mean_weighted_f1": statistics.mean(run["mean_weighted_f1"] for run in runs),
-        "runs": runs,
-    }
-    tell(figures, options.out)
+            keep(told(), options.out)
+    tell(told(), options.out)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,11 @@ def machine(**more: Any) -> dict[str, Any]:
 
 
 def tell(figures: Mapping[str, Any], out: Path | None) -> None:
-    text = json.dumps(figures, indent=2)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    keep(figures, out)
+
+
+def keep(figures: Mapping[str, Any], out: Path | None) -> None:
+    """Write what there is so far, so that hours of measuring are not lost with the last of them."""
     if out:
-        out.write_text(text + "\n", encoding="utf-8")
+        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
