@@ -26,8 +26,8 @@ from openvino import AsyncInferQueue
 from by_hand import by_hand, pair
 from figures import machine, tell
 from shelfwise import Bundle, connect
-from shelfwise.bulk_encoder import SHORT, side_by_side
-from shelfwise.encoder import Precision, model_of
+from shelfwise.bulk_encoder import side_by_side
+from shelfwise.encoder import Precision
 from shelfwise.index import create_index
 from shelfwise.live_index import live
 from shelfwise.server import address
@@ -37,7 +37,7 @@ from shelfwise_indexer.document_encoder import DocumentEncoder
 
 
 def runtime_alone(bundle: Bundle, precision: Precision, texts: list[str]) -> Callable[[], None]:
-    queue = AsyncInferQueue(side_by_side(*model_of(bundle, precision), short=bundle.max_tokens <= SHORT))
+    queue = AsyncInferQueue(side_by_side(bundle, precision))
     batches = list(bundle.encoder.document_inputs(list(dict.fromkeys(texts))))
 
     def run() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
     rows: list[Row] = [row for row in read(options.catalogue) if isinstance(row, Row)][: options.products]
     texts = [bundle.text(row.product) for row in rows]
     known = Path(tempfile.mkdtemp())
-    slowly, encoder = by_hand(bundle), DocumentEncoder(bundle, choices=known / "shelfwise" / "precision")
+    slowly, encoder = by_hand(bundle), DocumentEncoder(bundle, choices=known)
     encoder.encode(texts[:1000])  # chooses the precision
     alone = runtime_alone(bundle, encoder.precision, texts)
     client = connect(options.url)
@@ -104,7 +104,7 @@ def main() -> None:
             forget()
             cache = Path(tempfile.mkdtemp(dir=scratch))
             if chosen:
-                shutil.copytree(known / "shelfwise" / "precision", cache / "shelfwise" / "precision")
+                shutil.copytree(known, cache / "shelfwise" / "precision")
             os.environ["XDG_CACHE_HOME"] = str(cache)
             index(
                 part,

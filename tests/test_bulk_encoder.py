@@ -88,6 +88,12 @@ def test_a_runtime_without_the_property_runs_all_the_same(bundle, monkeypatch, l
     assert asked == (both if longest == 64 else [without])
 
 
+def test_what_the_runtime_itself_says_of_a_property_that_it_does_not_know_is_understood(bundle, monkeypatch):
+    monkeypatch.setattr(bulk_encoder, "UNFUSED", {"NO_SUCH_PROPERTY": "DISABLE"})
+    got = BulkEncoder(bundle).encode_documents(["kettle"]).vectors
+    np.testing.assert_allclose(got, Encoder(bundle).encode_documents(["kettle"]).vectors, atol=1e-5)
+
+
 def test_int8_that_the_bundle_does_not_have_is_refused(tmp_path):
     bare = write_hand_bundle(tmp_path / "bare", WORDS, [("Home",), ("Phones",)])
     with pytest.raises(UsageError, match="has no int8 model"):

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hand_bundle import write_hand_bundle
+from patience import until
 from shelfwise.bulk_encoder import BulkEncoder
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.encoder import BATCH_TOKENS, SHORT_STEP, WIDTH_STEP, Encoder, batch_shape, batches_by_length, softmax
@@ -258,8 +259,7 @@ def test_queries_of_many_threads_are_read_together_and_each_gets_its_own(bundle)
     assert begun.wait(10)
     for count, thread in enumerate(threads[1:], start=1):
         thread.start()
-        while len(encoder._reading._waiting) < count:
-            pass
+        until(lambda count=count: len(encoder._reading._waiting) == count)
     gate.set()
     for thread in threads:
         thread.join()

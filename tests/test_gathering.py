@@ -2,6 +2,7 @@
 
 import threading
 
+from patience import until
 from shelfwise.gathering import Gathering
 
 
@@ -35,8 +36,7 @@ def called_while_one_is_at_work(work, calls, first=(1,)):
     assert work.begun.wait(10)
     for count, thread in enumerate(threads[1:], start=1):
         thread.start()
-        while len(double._waiting) < count:
-            pass
+        until(lambda count=count: len(double._waiting) == count)
     work.gate.set()
     for thread in threads:
         thread.join(10)

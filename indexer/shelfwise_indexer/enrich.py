@@ -51,7 +51,7 @@ class Enricher:
         :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
         """
         best = most_probable(self.taxonomy, probabilities)
-        candidates = [{"category": _nodes_of(leaf)[-1], "probability": round(likely, 4)} for leaf, likely in best]
+        candidates = [{"category": _text_of(leaf), "probability": round(likely, 4)} for leaf, likely in best]
         confidence = best[0][1]
         filed: Sequence[Path] = product.categories
         status = "accepted"
@@ -60,7 +60,7 @@ class Enricher:
             if not self._accepts(probabilities):
                 status, filed = "review", self._sure_nodes(probabilities)
         return {
-            "category": [_nodes_of(path)[-1] for path in filed] if status == "accepted" else [],
+            "category": [_text_of(path) for path in filed] if status == "accepted" else [],
             "ancestors": nodes_of(filed),
             "confidence": round(confidence, 4),
             "status": status,
@@ -121,7 +121,7 @@ def document(product: Product, enrichment: Mapping[str, Any]) -> Document:
         "description": product.description,
         "brand": product.brand,
         "price": product.price,
-        "category": [path_text(path) for path in product.categories] or None,
+        "category": [_text_of(path) for path in product.categories] or None,
         "variant_of": product.variant_of,
         "in_stock": product.in_stock,
         "popularity": product.popularity,
@@ -143,7 +143,7 @@ def is_unchanged(before: Mapping[str, Any] | None, product: Product, text: str, 
         "vector" in old
         and old.get("text_hash") == text_hash(text)
         and old.get("bundle") == bundle
-        and list(before.get("category") or []) == [path_text(path) for path in product.categories]
+        and list(before.get("category") or []) == [_text_of(path) for path in product.categories]
     )
 
 
@@ -163,6 +163,11 @@ def text_hash(text: str) -> str:
 def nodes_of(paths: Sequence[Path]) -> list[str]:
     """Every node of the paths, leaf included, each once, as text."""
     return list(dict.fromkeys(node for path in paths for node in _nodes_of(path)))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _text_of(path: Path) -> str:
+    return path_text(path)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -1,12 +1,13 @@
 """The encoder on GPUs: a bundle's checkpoint, run by torch in large batches, for what is encoded in bulk."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import torch
 from torch import Tensor
 
+from shelfwise.bulk_encoder import overlapped
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Arithmetic, Encoder, Floats, Integers, batches_by_length
 from shelfwise_indexer.export import load_checkpoint
@@ -34,15 +35,13 @@ class GpuEncoder(Encoder):
         self._most = min(BATCH_TOKENS, GATHERED // (2 * self._leaves))
 
     def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, tuple[Floats, Floats]]]:
-        begun: deque[tuple[Integers, _Pass]] = deque()
-        for number, batch in enumerate(batches_by_length([len(ids) for ids in tokens], self._most)):
-            model = self._models[number % len(self._models)]
-            begun.append((batch, self._begin(model, [tokens[place] for place in batch])))
-            if len(begun) > len(self._models):
-                done, one = begun.popleft()
-                yield done, one.result()
-        for done, one in begun:
-            yield done, one.result()
+        models = cycle(self._models)
+
+        def begin(batch: Integers) -> Callable[[], tuple[Floats, Floats]]:
+            return self._begin(next(models), [tokens[place] for place in batch]).result
+
+        batches = batches_by_length([len(ids) for ids in tokens], self._most)
+        return overlapped(batches, begin, len(self._models) + 1)
 
     def _begin(self, model: ShelfModel, tokens: list[list[int]]) -> "_Pass":
         try:
