@@ -7,6 +7,7 @@ import torch
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.fit import Texts
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings
+from shelfwise_indexer.memory import SILENT, MemorySettings
 from shelfwise_indexer.model import ShelfModel, load_trunk
 from shelfwise_indexer.refit import RefitSettings, move_back, refit_head, sampling, weights_of
 from tiny_backbone import write_tiny_backbone
@@ -40,6 +41,31 @@ def test_a_head_is_learnt_again_in_every_view(tmp_path):
             logits = model(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.long))["logits"]
             assert int(logits.argmax()) == row
     assert all(torch.equal(weight, trunk_before[name]) for name, weight in trunk.state_dict().items())
+
+
+def test_a_memory_keeps_no_more_than_it_may_and_says_almost_the_same(tmp_path):
+    torch.manual_seed(0)
+    titles = [f"steel kettle {size}" for size in "abcdef"] + [f"blue mug {size}" for size in "abcdef"]
+    trunk = load_trunk(str(write_tiny_backbone(tmp_path / "tiny", titles)), 16, device="cpu")
+    taxonomy = Taxonomy.of([("Kettles",), ("Mugs",)])
+    loss = HierarchicalLoss(taxonomy, LossSettings(), np.ones(2, np.float32))
+    labels = np.repeat(np.eye(2, dtype=np.float32), 6, axis=0)
+    texts = Texts([trunk.tokenizer(titles)["input_ids"]], labels, [(leaf,) for leaf in taxonomy.leaves])
+
+    def learnt(keys):
+        model = ShelfModel(trunk, taxonomy, loss)
+        refit_head(model, loss, texts, RefitSettings(batch_size=8, least_steps=50), MemorySettings(keys=keys), seed=1)
+        return model.head
+
+    ids = torch.tensor(trunk.tokenizer(titles)["input_ids"])
+    whole, merged = learnt(100), learnt(4)
+    with torch.no_grad():
+        _, pooled, _ = ShelfModel(trunk, taxonomy, loss).eval().read(ids, torch.ones_like(ids))
+        difference = (whole(pooled, pooled, pooled).exp() - merged(pooled, pooled, pooled).exp()).abs().max()
+    assert (whole.standing > SILENT).sum() == 12
+    assert (merged.standing > SILENT).sum() == 4
+    assert merged.standing.exp().sum().item() == pytest.approx(12)
+    assert difference < 0.1
 
 
 def test_balance_draws_every_class_as_often():

@@ -34,6 +34,9 @@ class MemorySettings:
     products: Annotated[int, Field(ge=0, description="Training products that are remembered, at most; 0: none.")] = (
         20_000
     )
+    keys: Annotated[
+        int, Field(ge=1, description="Embeddings kept of them, at most; what is alike in a category is merged.")
+    ] = 16_000
     share: Annotated[float, Field(ge=0, lt=1, description="Of the votes, in the probability of a category.")] = 0.5
     sharpness: Annotated[float, Field(gt=0, description="How much more the most alike count (times cosine).")] = 50.0
 

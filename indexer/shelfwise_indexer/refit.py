@@ -26,6 +26,7 @@ from shelfwise_indexer.lexical import Fitted, LexicalSettings, Said, choose, fit
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.margin import fit_margin
 from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
+from shelfwise_indexer.merging import merge_alike
 from shelfwise_indexer.model import ShelfModel
 
 Weights = Mapping[str, Tensor]
@@ -93,13 +94,24 @@ def refit_head(
         schedule.step()
     head.eval()
     if memory is not None and memory.products > 0 and isinstance(head, LinearHead):
-        kept, standing = remembered(texts.labels, memory.products, seed)
-        plain = pooled[: texts.plain]
-        keys = plain[:, torch.from_numpy(kept)].flatten(0, 1)
-        their_labels = np.tile(texts.labels[kept], (len(plain), 1))
-        standing = np.tile(standing, len(plain))
-        several = loss.settings.multi_label
-        model.head = MemoryHead(head, keys, their_labels, memory, standing, several).to(device).eval()
+        model.head = _memory(head, pooled[: texts.plain], texts.labels, memory, seed, loss.settings.multi_label)
+        model.head.to(device).eval()
+
+
+def _memory(
+    head: LinearHead,
+    pooled: Tensor,
+    labels: npt.NDArray[np.float32],
+    settings: MemorySettings,
+    seed: int,
+    several: bool,
+) -> MemoryHead:
+    """A head that also remembers; `pooled` float [views, n, width], `labels` float32 [n, leaves]."""
+    kept, standing = remembered(labels, settings.products, seed)
+    keys = nn.functional.normalize(pooled[:, torch.from_numpy(kept)].float(), dim=-1).flatten(0, 1).numpy()
+    filed = np.tile(labels[kept], (len(pooled), 1))
+    left = merge_alike(keys, filed, np.tile(standing, len(pooled)), settings.keys, seed)
+    return MemoryHead(head, torch.from_numpy(left.keys), left.labels, settings, left.standing, several)
 
 
 def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalSettings, seed: int) -> None:
