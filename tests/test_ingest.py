@@ -14,6 +14,8 @@ from shelfwise.index import rollback
 from shelfwise.live_index import live
 from shelfwise_indexer import ingest
 from shelfwise_indexer.catalogue import CatalogueError
+from shelfwise_indexer.document_encoder import DocumentEncoder
+from shelfwise_indexer.encoding import Source
 from shelfwise_indexer.ingest import index
 
 pytestmark = [pytest.mark.es, pytest.mark.usefixtures("own_folders")]
@@ -153,6 +155,25 @@ def test_a_second_run_encodes_only_what_changed(client, alias, bundle, tmp_path)
     np.testing.assert_allclose(
         vector(client, alias, "k1"), bundle.encoder.encode_documents(["steel kettle"]).vectors[0], atol=1e-6
     )
+
+
+def test_a_first_run_loads_its_model_while_it_reads_and_one_in_which_nothing_changed_loads_none(
+    client, alias, bundle, tmp_path, monkeypatch
+):
+    steps = []
+
+    def noted(owner, name):
+        own = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given: steps.append(name) or own(*given))
+
+    noted(DocumentEncoder, "begin_loading")
+    noted(Source, "segments")
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    index(catalogue, bundle, alias, client=client)
+    assert steps[:2] == ["begin_loading", "segments"]
+    steps.clear()
+    index(catalogue, bundle, alias, client=client)
+    assert steps == ["segments"]
 
 
 def test_what_a_changed_price_leaves_behind_is_merged_where_it_is_asked(client, alias, bundle, tmp_path, capsys):

@@ -41,9 +41,9 @@ class SimilarLists:
 
     def at(self, places: npt.NDArray[np.int64]) -> list[list[dict[str, Any]]]:
         """What is stored with the products at these places: ids and cosines, best first."""
-        rows, scores = self.found.ids[places], self.found.scores[places]
+        rows, scores = self.found.ids[places], np.round(self.found.scores[places].astype(np.float64), 4)
         names = self.ids.at(rows[rows != NONE])
         return [
-            [{"id": names[row], "score": round(score, 4)} for row, score in zip(*pair, strict=True) if row != NONE]
+            [{"id": names[row], "score": score} for row, score in zip(*pair, strict=True) if row != NONE]
             for pair in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
