@@ -77,9 +77,9 @@ def test_a_large_category_is_merged_in_portions(monkeypatch):
     left = merge_alike(keys, one, standing, 7, seed=0)
     assert len(left.keys) == 7  # one of each portion
     assert left.standing.sum() == 50
-    assert len(merge_alike(keys, one, standing, 20, seed=0).keys) == 20
-    again = merge_alike(keys, one, standing, 20, seed=0)
-    assert (again.keys == merge_alike(keys, one, standing, 20, seed=0).keys).all()
+    left = merge_alike(keys, one, standing, 20, seed=0)
+    assert len(left.keys) == 20
+    assert (left.keys == merge_alike(keys, one, standing, 20, seed=0).keys).all()
 
 
 def test_as_many_categories_as_products_merge_nothing():

@@ -124,6 +124,8 @@ def encode(
     enricher = Enricher.of(encoder.bundle)
     if done:
         say(f"going on with an interrupted run: {done} segments of {size} products are encoded already")
+    elif carried.live is None:
+        encoder.begin_loading()  # every text is new: there is no need to wait for the first
     with tqdm(desc="encode", unit="product", file=sys.stderr) as bar:
 
         def keep(pair: tuple[Segment, Encoded]) -> None:

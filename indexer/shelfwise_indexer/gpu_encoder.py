@@ -7,9 +7,9 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
-from shelfwise.bulk_encoder import overlapped
+from shelfwise.bulk_encoder import Found, overlapped
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import Arithmetic, Encoder, Floats, Integers, batches_by_length
+from shelfwise.encoder import Arithmetic, Encoder, Integers, batches_by_length
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.model import ShelfModel
 
@@ -34,10 +34,10 @@ class GpuEncoder(Encoder):
         self._models = [load_checkpoint(bundle, device).eval() for device in devices]
         self._most = min(BATCH_TOKENS, GATHERED // (2 * self._leaves))
 
-    def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, tuple[Floats, Floats]]]:
+    def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, Found]]:
         models = cycle(self._models)
 
-        def begin(batch: Integers) -> Callable[[], tuple[Floats, Floats]]:
+        def begin(batch: Integers) -> Callable[[], Found]:
             return self._begin(next(models), [tokens[place] for place in batch]).result
 
         batches = batches_by_length([len(ids) for ids in tokens], self._most)
@@ -82,7 +82,7 @@ class _Pass:
             self.mark.synchronize()
         return self.outputs
 
-    def result(self) -> tuple[Floats, Floats]:
+    def result(self) -> Found:
         vectors, logits = self.waited()
         return vectors.numpy(), logits.numpy()
 

@@ -110,8 +110,6 @@ def index(
         kept = cache / "vectors" / text_hash(f"{alias}\0{bundle.version}")
         run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
         with run as spool, DeadLetters(target, catalogue) as letters:
-            if live is None and not spool.segments():
-                encoder.begin_loading()  # every text is new
             carried = Carried.of(server, live, bundle, kept)
             lines = KeptLines.load(kept, carried.kept, bulk.written(server, live.name) if live else None)
             read_lines = encode(catalogue, encoder, carried, lines, spool, letters, SEGMENT)

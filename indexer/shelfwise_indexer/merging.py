@@ -59,7 +59,7 @@ def merge_alike(keys: Floats, labels: Floats, standing: Floats, most: int, seed:
 
 
 def _portions(labels: Floats, seed: int) -> Iterator[Integers]:
-    """Rows that are filed alike, ascending, at most PORTION together; large categories are drawn apart."""
+    """Rows that are filed alike, at most PORTION together; large categories are drawn apart."""
     generator = np.random.default_rng(seed)
     row, leaf = np.nonzero(labels)
     alike: dict[bytes, list[int]] = defaultdict(list)
@@ -67,5 +67,4 @@ def _portions(labels: Floats, seed: int) -> Iterator[Integers]:
         alike[leaves.tobytes()].append(place)
     for members in alike.values():
         parts = -(-len(members) // PORTION)
-        order = generator.permutation(members) if parts > 1 else np.array(members)
-        yield from (np.sort(part) for part in np.array_split(order, parts))
+        yield from np.array_split(generator.permutation(members) if parts > 1 else np.array(members), parts)
