@@ -224,6 +224,16 @@ class TestTraining:
         np.testing.assert_allclose(after.probabilities, before.probabilities, atol=1e-6)
         assert whole.info["thresholds"] == pytest.approx(cut.info["thresholds"], abs=1e-6)
 
+    def test_what_a_query_is_most_like_is_cut_too(self, both, given, tmp_path):
+        whole, cut = (Bundle.load(one.bundle) for one in both)
+        for smaller in (cut, compact(whole, given[0], 4, tmp_path / "smaller")):
+            queries = smaller.encoder.encode_queries(["large red kettle", "kettle", "tent"])
+            assert queries.alike.shape == (3, smaller.dimension)
+            np.testing.assert_allclose(np.linalg.norm(queries.alike, axis=1), 1, atol=1e-5)
+            alike = (queries.alike * queries.vectors).sum(axis=1)
+            assert alike[0] > queries.alike[2] @ queries.vectors[0]  # kettles are like a kettle, not like a tent
+            assert alike[2] > queries.alike[0] @ queries.vectors[2]
+
     def test_the_exported_graph_gives_what_the_checkpoint_gives(self, both):
         bundle = Bundle.load(both[1].bundle)
         encoded = bundle.encoder.encode_documents(["large red kettle", "old tent"])

@@ -16,7 +16,16 @@ from hand_bundle import write_hand_bundle
 from patience import until
 from shelfwise.bulk_encoder import BulkEncoder
 from shelfwise.bundle import Bundle, content_version
-from shelfwise.encoder import BATCH_TOKENS, SHORT_STEP, WIDTH_STEP, Encoder, batch_shape, batches_by_length, softmax
+from shelfwise.encoder import (
+    BATCH_TOKENS,
+    SHORT_STEP,
+    WIDTH_STEP,
+    Encoded,
+    Encoder,
+    batch_shape,
+    batches_by_length,
+    softmax,
+)
 
 WORDS = {"kettle": (1, 0, 0), "case": (0, 1, 0), "phone": (0, 0.8, 0.6), "壶": (0.6, 0, 0.8)}
 KETTLE = 2  # its token: [PAD], [UNK], kettle
@@ -302,3 +311,19 @@ def test_the_runtime_tells_nobody_that_it_is_used(module):
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["openvino.tools.ovc.telemetry_stub", "None"]
+
+
+def test_a_vector_moves_towards_what_is_alike_and_stays_of_unit_length():
+    vectors, alike = np.array([[1, 0], [0, 1]], np.float32), np.array([[0, 1], [0, 0]], np.float32)
+    encoded = Encoded(vectors, np.ones((2, 1), np.float32), alike)
+    assert encoded.expanded(0.5) == pytest.approx(np.array([[2 / np.sqrt(5), 1 / np.sqrt(5)], [0, 1]]), abs=1e-6)
+    assert encoded.expanded(0.5).dtype == np.float32
+    assert encoded.expanded(0.0) is vectors
+    assert Encoded(vectors, encoded.probabilities).expanded(0.5) is vectors
+
+
+def test_to_a_model_that_remembers_nothing_nothing_is_alike(bundle):
+    encoded = bundle.encoder.encode_queries(["kettle", "case"])
+    assert encoded.alike.tolist() == [[0, 0, 0]] * 2
+    np.testing.assert_array_equal(encoded.expanded(0.2), encoded.vectors)
+    assert bundle.encoder.encode_documents(["kettle"]).alike is None

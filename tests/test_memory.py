@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.memory import BLOCK, LEAST, SILENT, MemoryHead, MemorySettings, fit_mixing, remembered
+from shelfwise_indexer.memory import BLOCK, LEAST, NEAREST, SILENT, MemoryHead, MemorySettings, fit_mixing, remembered
 
 pytestmark = pytest.mark.model
 
@@ -75,6 +75,23 @@ def test_votes_in_blocks_are_the_votes_one_by_one(multi_label):
         got = got.sigmoid() if multi_label else got.exp()
         expected = vote_by_vote(text, keys, labels, settings, standing, multi_label)
         assert got.numpy() == pytest.approx(np.minimum(expected, 1 - LEAST), abs=1e-5)
+
+
+def test_the_nearest_are_those_of_all_one_by_one():
+    keys, labels, standing = many()
+    head = MemoryHead(flat_head(7, 3), torch.from_numpy(keys), labels, MemorySettings(), standing)
+    kept = np.repeat(keys, (labels > 0).sum(axis=1), axis=0)  # one of several leaves lies there once for each
+    kept /= np.linalg.norm(kept, axis=1, keepdims=True)
+    for text in np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32):
+        first = sorted(range(len(kept)), key=lambda place, text=text: -kept[place] @ text)[:NEAREST]
+        got = head.nearest(torch.from_numpy(text[None]))[0]
+        assert got.numpy() == pytest.approx(kept[first].mean(axis=0), abs=0.01)
+
+
+def test_of_a_small_memory_all_are_the_nearest():
+    head = MemoryHead(flat_head(), KEYS[:1], LABELS[:1], MemorySettings(), ONES[:1])
+    nearest = torch.nn.functional.normalize(head.nearest(torch.tensor([[1.0, 0.2]])), dim=-1)[0]
+    assert nearest.tolist() == pytest.approx([1, 0], abs=1e-6)
 
 
 def test_eight_bits_change_a_cosine_by_thousandths():

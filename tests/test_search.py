@@ -1,4 +1,5 @@
 import uuid
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,31 @@ def test_a_semantic_score_is_the_cosine(shop):
     scores = {hit.id: hit.score for hit in shop.search("kettle", k=6, mode="semantic")}
     assert scores["k2"] == pytest.approx(1.0, abs=1e-5)
     assert scores["c2"] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_query_moves_towards_what_the_model_finds_alike(own_shop, client, alias, bundle, monkeypatch):
+    own = bundle.encoder.encode_queries
+
+    def alike(texts):
+        return replace(own(texts), alike=np.array([[0, 1, 0]] * len(texts), np.float32))
+
+    monkeypatch.setattr(bundle.encoder, "encode_queries", alike)
+
+    def cosines(expansion):
+        search = ProductSearch(client, alias, bundle, replace(EVERYTHING, expansion=expansion))
+        return {hit.id: hit.score for hit in search.search("kettle", k=6, mode="semantic")}
+
+    cover = 1.8 / np.hypot(1.8, 0.2)  # how far "phone cover" means protection
+    moved = np.array([1, 0.5 * cover]) / np.sqrt(1.25)
+    assert (cosines(0.5)["k2"], cosines(0.5)["c2"]) == pytest.approx(tuple(moved), abs=1e-3)
+    assert (cosines(0.0)["k2"], cosines(0.0)["c2"]) == pytest.approx((1, 0), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["category_boost", "popularity", "expansion"])
+def test_a_setting_that_cannot_be_is_refused_by_name(name):
+    for value in (-0.1, 11.0, float("nan")):
+        with pytest.raises(UsageError, match=f"{name} must be from 0"):
+            SearchSettings(**{name: value})
 
 
 def test_words_find_a_misclassified_product(client, alias, bundle):

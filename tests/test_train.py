@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from as_trained import assert_exported_as_trained
+from shelfwise.bulk_encoder import BulkEncoder, side_by_side
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import Encoder, by_leaf, sigmoid, softmax
+from shelfwise.encoder import ALIKE, Encoder, by_leaf, output_names, sigmoid, softmax
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.compress import CompressSettings
@@ -22,7 +23,7 @@ from shelfwise_indexer.fit import FitSettings, _epochs, last_checkpoint
 from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
-from shelfwise_indexer.memory import SILENT
+from shelfwise_indexer.memory import NEAREST, SILENT
 from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.preparation import TrainingError
 from shelfwise_indexer.settings import TrainSettings
@@ -141,6 +142,24 @@ def test_the_embedding_is_what_sentence_transformers_gives_for_the_checkpoint(bu
     trunk = load_trunk(str(bundle.path / "checkpoint"), bundle.max_tokens, device="cpu")
     vectors = trunk.encode(["travel mug", "tent"], prompt_name="query", normalize_embeddings=True)
     np.testing.assert_allclose(bundle.encoder.encode_queries(["travel mug", "tent"]).vectors, vectors, atol=1e-4)
+
+
+def test_a_query_is_most_like_the_remembered_products_nearest_to_it(bundle):
+    head = load_checkpoint(bundle).head
+    keys = (head.keys.float() * head.scale)[head.standing > SILENT].numpy()
+    texts = ["travel mug", "old dome tent", "kettle", "travel mug"]
+    encoded = bundle.encoder.encode_queries(texts)
+    for vector, alike in zip(encoded.vectors, encoded.alike, strict=True):
+        mean = keys[np.argsort(-(keys @ vector), kind="stable")[:NEAREST]].mean(axis=0)
+        assert alike == pytest.approx(mean / np.linalg.norm(mean), abs=1e-4)
+    again = bundle.encoder.encode_queries(texts[::-1])  # from what was kept
+    np.testing.assert_array_equal(again.alike[::-1], encoded.alike)
+
+
+def test_products_are_read_without_it(bundle):
+    assert BulkEncoder(bundle).encode_documents(["travel mug", "old dome tent"]).alike is None
+    assert [output.get_any_name() for output in side_by_side(bundle, "f32").outputs] == ["embedding", "logits"]
+    assert ALIKE in output_names(bundle.network)  # which is the same as before
 
 
 def test_nothing_in_the_bundle_is_a_pickle(bundle):

@@ -116,11 +116,11 @@ def _write(bundle: Bundle, axes: Floats, staging: Path) -> None:
 
 
 def shorter(graph: ov.Model, axes: Floats) -> ov.Model:
-    """An exported model whose embedding goes on through the axes, float32 [full, dimension], and is normalised."""
-    embedding = graph.output("embedding").get_node().input_value(0)
-    logits = graph.output("logits").get_node().input_value(0)
-    embedding.get_tensor().set_names(set())
-    turned = ops.matmul(embedding, ops.constant(axes), transpose_a=False, transpose_b=False)
-    cut = ops.normalize_l2(turned, np.array([1]), eps=1e-12, eps_mode="max")
-    cut.output(0).get_tensor().set_names({"embedding"})
-    return ov.Model([cut.output(0), logits], graph.get_parameters(), "shelfwise")
+    """An exported model whose embeddings go on through the axes, float32 [full, dimension], and are normalised."""
+    given = {output.get_any_name(): output.get_node().input_value(0) for output in graph.outputs}
+    for name in given.keys() - {"logits"}:
+        given[name].get_tensor().set_names(set())
+        turned = ops.matmul(given[name], ops.constant(axes), transpose_a=False, transpose_b=False)
+        given[name] = ops.normalize_l2(turned, np.array([1]), eps=1e-12, eps_mode="max").output(0)
+        given[name].get_tensor().set_names({name})
+    return ov.Model(list(given.values()), graph.get_parameters(), "shelfwise")

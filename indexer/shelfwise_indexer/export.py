@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import compiled, network, softmax
+from shelfwise.encoder import ALIKE, compiled, network, softmax
 from shelfwise.errors import ShelfwiseError
 from shelfwise_indexer.graph import number_operations
 from shelfwise_indexer.grouped import Grouping
@@ -38,9 +38,11 @@ class _Exported(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         outputs = self.model(input_ids, attention_mask)
-        return outputs["embedding"], outputs["logits"]
+        alike = self.model.alike(outputs["pooled"])
+        given = outputs["embedding"], outputs["logits"]
+        return given if alike is None else (*given, alike)
 
 
 def export(model: ShelfModel, folder: Path, samples: Sequence[str]) -> None:
@@ -61,7 +63,7 @@ def export(model: ShelfModel, folder: Path, samples: Sequence[str]) -> None:
         expected = [output.numpy() for output in wrapped(**features)]
         program = torch.export.export(wrapped, (), kwargs=features, dynamic_shapes=shapes, strict=False)
         converted = ov.convert_model(program)
-    for node, name in zip(converted.outputs, ("embedding", "logits"), strict=True):
+    for node, name in zip(converted.outputs, ("embedding", "logits", ALIKE), strict=False):
         node.get_tensor().set_names({name})
     write_runtime(converted, model.trunk.tokenizer.backend_tokenizer, folder)
     save_checkpoint(model, folder / "checkpoint")

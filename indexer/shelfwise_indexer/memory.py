@@ -23,6 +23,7 @@ from shelfwise_indexer.least import cross_entropy, minimise, that_say
 Integers = npt.NDArray[np.int64]
 LEAST = 1e-7  # a probability, so that its logarithm is finite
 BLOCK = 4  # votes for one leaf that are added up at once; more would leave more places of a rare leaf's block empty
+NEAREST = 3  # remembered embeddings that say what a query is most like
 LARGEST = 127  # of eight bits
 SILENT = -1e4  # the logarithm of a voice that is none
 
@@ -111,13 +112,25 @@ class MemoryHead(nn.Module):
         """As `LinearHead.forward`; the logarithms of probabilities, with several labels their logits."""
         return self.mixed(pooled, self.linear(pooled, tokens, attention_mask), cast(Tensor, self.mixing))
 
+    def nearest(self, pooled: Tensor) -> Tensor:
+        """The mean of the NEAREST remembered embeddings, float [n, width]; pooled float [n, width]."""
+        keys, scale = cast(Tensor, self.keys), cast(Tensor, self.scale)
+        alike = self._alike(pooled, cast(Tensor, self.mixing)[1])  # in the order of the cosines, and computed anyway
+        places = alike.topk(min(NEAREST, len(keys)), dim=-1).indices
+        return (keys[places].float() * scale[places]).mean(dim=1)
+
+    def _alike(self, pooled: Tensor, sharpness: Tensor) -> Tensor:
+        """Cosines with all that is remembered, times the sharpness, float [n, m]."""
+        keys = cast(Tensor, self.keys).float() * cast(Tensor, self.scale)
+        # Sharpened before they are compared: a factor after it would be worked into the keys, as floats.
+        return nn.functional.linear(sharpness * nn.functional.normalize(pooled, dim=-1), keys)
+
     def mixed(self, pooled: Tensor, own: Tensor, mixing: Tensor) -> Tensor:
         """The output for the linear head's logits; `mixing` is share, sharpness, and those logits' temperature."""
-        keys, leaf = cast(Tensor, self.keys).float() * cast(Tensor, self.scale), cast(Tensor, self.leaf)
+        leaf = cast(Tensor, self.leaf)
         share, sharpness, temperature = mixing.unbind()
         own = own / temperature
-        # Sharpened before they are compared: a factor after it would be worked into the keys, as floats.
-        alike = nn.functional.linear(sharpness * nn.functional.normalize(pooled, dim=-1), keys)
+        alike = self._alike(pooled, sharpness)
         voices = (alike + cast(Tensor, self.standing)).softmax(-1)
         if self.multi_label:
             voices = voices * cast(Tensor, self.votes)

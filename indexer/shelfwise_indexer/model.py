@@ -3,6 +3,7 @@
 A second one may stand beside it, an encoder of its own: then that gives the embedding.
 """
 
+from itertools import dropwhile
 from typing import Any, cast
 
 from safetensors import SafetensorError
@@ -67,14 +68,15 @@ class ShelfModel(nn.Module):
         :param labels: float [n, leaves], the share of each leaf (one-hot, or split over several paths).
         :param original: float [n, dimension], the backbone's embedding before training, or a teacher's, L2-normalised.
         :param taught: float [n, leaves], a teacher's logits.
-        :returns: `embedding` float [n, dimension] L2-normalised, `logits` float [n, leaves], with labels also `loss`.
+        :returns: `embedding` float [n, dimension] L2-normalised, `logits` float [n, leaves], with labels also `loss`,
+            without them `pooled` float [n, width].
         """
         embedding, pooled, tokens = self.look(input_ids, attention_mask)
         logits = self.decide(pooled, tokens, input_ids, attention_mask)
         if self.grouping is not None:
             logits = self.grouping(logits)
         if labels is None or self.loss is None:
-            return {"embedding": embedding, "logits": logits}
+            return {"embedding": embedding, "logits": logits, "pooled": pooled}
         loss = self.loss(logits.float(), labels)
         if taught is not None:
             loss = mixed_loss(loss, logits.float(), taught, self.distil, self.loss.settings.multi_label)
@@ -90,6 +92,18 @@ class ShelfModel(nn.Module):
         if self.lexical is not None:
             logits = logits + self.lexical(input_ids, attention_mask)
         return logits if self.margin is None else cast(Tensor, self.margin(logits))
+
+    def alike(self, pooled: Tensor) -> Tensor | None:
+        """The embedding of what a text is most like among the remembered products, float [n, dimension], L2-normalised.
+
+        None where nothing is remembered, or what is remembered is not of the model that gives the embedding.
+        """
+        if self.encoder is not None or not isinstance(self.head, MemoryHead):
+            return None
+        features: dict[str, Any] = {"sentence_embedding": self.head.nearest(pooled)}
+        for module in [*dropwhile(lambda module: not isinstance(module, Pooling), self.trunk)][1:]:
+            features = module(features)
+        return nn.functional.normalize(features["sentence_embedding"], dim=-1)
 
     @property
     def output(self) -> nn.Linear:

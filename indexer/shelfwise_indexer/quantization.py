@@ -17,7 +17,7 @@ from typing import Any
 import openvino as ov
 
 from shelfwise.bundle import Bundle
-from shelfwise.encoder import MODEL, Integers
+from shelfwise.encoder import MODEL, Integers, of_documents
 from shelfwise.errors import ShelfwiseError
 from shelfwise.processor import CORE
 from shelfwise_indexer.graph import before, number_operations
@@ -33,7 +33,7 @@ class CompressionError(ShelfwiseError):
 
 
 def quantize(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared: bool) -> ov.Model:
-    """A bundle's model with the trunk's matrix products in integers.
+    """A bundle's model for documents, with the trunk's matrix products in integers.
 
     :param batches: the inputs that its scales come from.
     :param spared: those products that read an activation function stay exact; most of the loss comes from them.
@@ -46,7 +46,7 @@ def quantize(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared: 
 
 
 def _quantized(bundle: Bundle, batches: Sequence[Mapping[str, Integers]], spared: bool) -> ov.Model:
-    model = CORE.read_model(bundle.path / MODEL)
+    model = of_documents(CORE.read_model(bundle.path / MODEL))
     with contextlib.redirect_stdout(io.StringIO()):  # its log and its bars, which would be among a command's results
         nncf = _library()
         try:

@@ -17,6 +17,7 @@ from shelfwise.encoder import (
     batches_by_length,
     compiled,
     model_of,
+    of_documents,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def side_by_side(bundle: "Bundle", precision: Precision) -> ov.CompiledModel:
     :raises UsageError, InvalidBundle: as of `Encoder`.
     """
     model, arithmetic = model_of(bundle, precision)
+    model = of_documents(model)
     if bundle.max_tokens <= SHORT:
         with suppress(RuntimeError):
             return compiled(model, arithmetic, PERFORMANCE_HINT="THROUGHPUT", **UNFUSED)

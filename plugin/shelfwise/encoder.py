@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+Row = tuple[Floats, Floats, Floats]  # of one query: vector, probabilities, what it is most like
 Arithmetic = Literal["f32", "bf16"]
 Precision = Literal[Arithmetic, "int8"]
 MODEL = "model.xml"
+ALIKE = "alike"  # an output that not every model has: see `Encoded.alike`
 REMEMBERED = 1_000  # queries; with 384 dimensions and 300 leaves some 3 MB
 NOBODY_S = "\U0001235d"  # a cuneiform sign, which no vocabulary has
 BATCH_TOKENS = 2048  # tokens of one pass: enough to fill the cores, small enough for their caches
@@ -38,6 +40,22 @@ class Encoded:
     """float32 [n, dimension], L2-normalised."""
     probabilities: Floats
     """float32 [n, leaves], calibrated; each row sums to 1, unless the bundle's products may be in several leaves."""
+    alike: Floats | None = None
+    """float32 [n, dimension], of queries: the embedding of what each is most like among the products that the model
+    remembers, L2-normalised; zeros where it remembers none."""
+
+    def expanded(self, share: float) -> Floats:
+        """The vectors, moved towards what they are most like: float32 [n, dimension], L2-normalised.
+
+        A query is a few words, and products say what else belongs to them. Rocchio's feedback ("Relevance Feedback in
+        Information Retrieval", 1971), with remembered products for those that a first search would find.
+
+        :param share: how much what is alike counts beside the query itself; 0: not at all.
+        """
+        if self.alike is None or not share:
+            return self.vectors
+        moved = self.vectors + np.float32(share) * self.alike
+        return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), dtype=np.float32)
 
 
 class Encoder:
@@ -48,9 +66,14 @@ class Encoder:
     :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed.
     """
 
+    _outputs: tuple[str, ...] = ("embedding", "logits")  # of the model, in the order of `_passes`
+
     def __init__(self, bundle: "Bundle", precision: Precision = "f32") -> None:
         self._describe(bundle)
-        self._request = compiled(*model_of(bundle, precision)).create_infer_request()
+        model, arithmetic = model_of(bundle, precision)
+        self._request = compiled(model, arithmetic).create_infer_request()
+        if ALIKE in output_names(model):
+            self._outputs = (*self._outputs, ALIKE)
 
     def _describe(self, bundle: "Bundle") -> None:
         """Take over what is to be known of the bundle, whatever runs its model."""
@@ -63,10 +86,10 @@ class Encoder:
         self._leaves = len(bundle.taxonomy.leaves)
         self._logit_leaves = bundle.logit_leaves
         self._several = bundle.multi_label
-        self._remembered: dict[str, tuple[Floats, Floats]] = {}
+        self._remembered: dict[str, Row] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
         self._remembering = threading.Lock()
-        self._reading: Gathering[str, tuple[Floats, Floats]] = Gathering()
+        self._reading: Gathering[str, Row] = Gathering()
 
     def encode_documents(self, texts: Sequence[str], progress: Callable[[int], object] | None = None) -> Encoded:
         """Encode product texts, in input order; see `Encoded`. `progress` is told how many more texts are done."""
@@ -87,14 +110,16 @@ class Encoder:
                 self._remembered[text] = known[text]  # the latest are last
             while len(self._remembered) > REMEMBERED:
                 del self._remembered[next(iter(self._remembered))]
-        vectors = [known[text][0] for text in texts] or np.empty((0, self._dimension))
-        probabilities = [known[text][1] for text in texts] or np.empty((0, self._leaves))
-        return Encoded(np.array(vectors, dtype=np.float32), np.array(probabilities, dtype=np.float32))
+        widths = self._dimension, self._leaves, self._dimension
+        parts = ([known[text][part] for text in texts] or np.empty((0, width)) for part, width in enumerate(widths))
+        return Encoded(*(np.array(part, dtype=np.float32) for part in parts))
 
-    def _read_queries(self, texts: Sequence[str]) -> list[tuple[Floats, Floats]]:
+    def _read_queries(self, texts: Sequence[str]) -> list[Row]:
         encoded = self._encode(self._prompts.get("query", ""), texts, None)
-        rows = zip(encoded.vectors, encoded.probabilities, strict=True)
-        return [(vector.copy(), row.copy()) for vector, row in rows]  # not with those of others, as parts of an array
+        alike = np.zeros_like(encoded.vectors) if encoded.alike is None else encoded.alike
+        rows = zip(encoded.vectors, encoded.probabilities, alike, strict=True)
+        # Not with those of others, as parts of an array.
+        return [(vector.copy(), row.copy(), its.copy()) for vector, row, its in rows]
 
     def knows(self, text: str) -> bool:
         """Whether the model has a token for any part of a text: of a text without one the embedding says nothing."""
@@ -118,26 +143,34 @@ class Encoder:
             rows = [number[text] for text in texts]
             if progress is not None:
                 progress(len(texts) - len(number))
-            return Encoded(once.vectors[rows], once.probabilities[rows])
+            return Encoded(
+                once.vectors[rows], once.probabilities[rows], None if once.alike is None else once.alike[rows]
+            )
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         outputs = self._leaves if self._logit_leaves is None else len(self._logit_leaves)
         logits = np.empty((len(texts), outputs), dtype=np.float32)
+        alike = np.empty_like(vectors) if ALIKE in self._outputs else None
         for batch, found in self._passes(self._tokens(prompt, texts)):
-            vectors[batch], logits[batch] = found
+            vectors[batch], logits[batch] = found[:2]
+            if alike is not None:
+                alike[batch] = found[2]
             if progress is not None:
                 progress(len(batch))
         probabilities = (sigmoid if self._several else softmax)(logits / self._temperature)
         if self._logit_leaves is not None:
             probabilities = by_leaf(probabilities, self._logit_leaves, self._leaves, self._several)
-        return Encoded(vectors, probabilities)
+        return Encoded(vectors, probabilities, alike)
 
-    def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, tuple[Floats, Floats]]]:
-        """Run the model over all texts: the places of a batch with its vectors and logits, batch by batch."""
+    def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, Sequence[Floats]]]:
+        """Run the model over all texts: the places of a batch with what the model gives for it, batch by batch.
+
+        In the order of `_outputs`.
+        """
         for batch in self._batches([len(ids) for ids in tokens]):
             inputs = self._filled([tokens[place] for place in batch], alone=len(tokens) == 1)
             with self._lock:
                 outputs = self._request.infer(inputs)
-                found = outputs["embedding"][: len(batch)].copy(), outputs["logits"][: len(batch)].copy()
+                found = [outputs[name][: len(batch)].copy() for name in self._outputs]
             yield batch, found
 
     def _batches(self, lengths: Sequence[int]) -> list[Integers]:
@@ -176,6 +209,20 @@ def model_of(bundle: "Bundle", precision: Precision) -> tuple[ov.Model, Arithmet
 def network(folder: Path, name: str = MODEL) -> ov.Model:
     """A folder's model; its weights stay on disk until they are asked for."""
     return CORE.read_model(str(folder / name))
+
+
+def output_names(model: ov.Model) -> list[str]:
+    """What a model gives, in its order."""
+    return [output.get_any_name() for output in model.outputs]
+
+
+def of_documents(model: ov.Model) -> ov.Model:
+    """The model without what only queries ask for; the one that was given stays as it is."""
+    if ALIKE not in output_names(model):
+        return model
+    model = model.clone()
+    model.remove_result(model.output(ALIKE).get_node())
+    return model
 
 
 def compiled(model: ov.Model, arithmetic: Arithmetic, **hints: object) -> ov.CompiledModel:

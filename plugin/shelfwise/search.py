@@ -186,7 +186,7 @@ class ProductSearch:
         beliefs: list[Belief | None] = [None] * len(words)
         if mode != "lexical":
             encoded = self._bundle.encoder.encode_queries(first)
-            vectors = [*shortest(encoded.vectors)]
+            vectors = [*shortest(encoded.expanded(self._settings.expansion))]
             known = [self._bundle.encoder.knows(text) for text in first]
             taxonomy = self._bundle.taxonomy
             if mode == "hybrid" and self._settings.category_boost:

@@ -35,6 +35,8 @@ class SearchSettings:
     """How the fusion `query` chooses them."""
     category_boost: float = 1.0
     """Largest gain by the query's predicted category: a score grows by at most this share; 0 turns it off."""
+    expansion: float = 0.2
+    """How far a query's vector moves towards the products that the model remembers as most like it; 0 turns it off."""
     popularity: float = 0.05
     """Largest gain by popularity, as a share of the score; 0 turns it off."""
     out_of_stock_last: bool = True
@@ -55,6 +57,8 @@ class SearchSettings:
         for name in ("category_boost", "popularity"):
             if not 0.0 <= getattr(self, name) <= MAX_BOOST:
                 raise UsageError(f"{name} must be from 0 (off) to {MAX_BOOST:g}, got {getattr(self, name)!r}")
+        if not 0.0 <= self.expansion <= 1.0:
+            raise UsageError(f"expansion must be from 0 (off) to 1, got {self.expansion!r}")
         if (self.rerank is None) != (self.reranker is None):
             raise UsageError("rerank says how many hits the reranker puts in order: give both of them, or neither")
         if self.rerank is not None and (isinstance(self.rerank, bool) or self.rerank not in range(1, MAX_RERANK + 1)):
