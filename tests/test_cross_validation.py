@@ -1,11 +1,13 @@
 """Cross-validation and tuning on a tiny BERT: every product is held back once, and an interruption costs nothing."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import orjson
 import pytest
 
 from shelfwise.errors import UsageError
+from shelfwise_indexer import cross_validation
 from shelfwise_indexer.config import read_config, show_config
 from shelfwise_indexer.cross_validation import CrossValidated, cross_validate
 from shelfwise_indexer.evaluate import LevelScores, Scores
@@ -48,6 +50,31 @@ def test_every_product_is_held_back_once_and_a_second_call_trains_nothing(catalo
     capsys.readouterr()
     assert cross_validate(catalogue, tmp_path, settings, k=2) == first
     assert "training on" not in capsys.readouterr().err
+
+
+def test_products_of_one_title_are_never_on_both_sides_of_a_fold(settings, tmp_path, monkeypatch):
+    lines = [
+        {
+            "id": f"{n}-{side}",
+            "title": f"{kind} model {n * 7919} brushed finish",
+            "description": f"{side} {n * 104_729} as {side} as it gets",
+            "category": ["All", kind],
+        }
+        for n in range(50)
+        for kind in KINDS
+        for side in ("cheap", "sturdy")
+    ]
+    catalogue = tmp_path / "catalogue.jsonl"
+    catalogue.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    sides = []
+
+    def look(learn, out, hold, settings):
+        sides.append([{orjson.loads(line)["title"] for line in path.open("rb")} for path in (learn, hold)])
+        return SimpleNamespace(scores=Scores(1, (LevelScores(1, 1.0, 1.0, 1.0, 2),)))
+
+    monkeypatch.setattr(cross_validation, "train", look)
+    cross_validate(catalogue, tmp_path / "folds", settings, k=2)
+    assert [titles & held_back for titles, held_back in sides] == [set(), set()]
 
 
 def test_one_fold_is_no_cross_validation(catalogue, settings, tmp_path):

@@ -12,9 +12,8 @@ from shelfwise.bundle import Bundle
 from shelfwise.errors import InvalidBundle
 from shelfwise.text import field_names
 from shelfwise_indexer.catalogue import Row, read
-from shelfwise_indexer.duplicates import duplicate_groups, union, variant_pairs
 from shelfwise_indexer.evaluate import Scores
-from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError
+from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, groups_of
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.split import folds
 from shelfwise_indexer.training import train
@@ -64,8 +63,7 @@ def cross_validate(
     if not rows:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
     products = [row.product for row in rows]
-    texts = [product.text(field_names(settings.text_fields)) for product in products]
-    groups = union(duplicate_groups(texts), variant_pairs(products))
+    groups = groups_of(products, field_names(settings.text_fields))
     folder = Path(work)
     folder.mkdir(parents=True, exist_ok=True)
     scores = []

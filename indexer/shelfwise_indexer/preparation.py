@@ -26,7 +26,7 @@ from shelfwise_indexer.labels import (
     settle_conflicts,
     skip_repeated_levels,
 )
-from shelfwise_indexer.split import stratified_grouped
+from shelfwise_indexer.split import Integers, stratified_grouped
 from shelfwise_indexer.stages import conflicts_found, duplicates_found, missing_values
 
 HELD_BACK_SHARE = 0.15
@@ -114,10 +114,15 @@ def split_apart(
     products: Sequence[Product], fields: Sequence[str], share: float, seed: int
 ) -> tuple[list[Product], list[Product]]:
     """Hold back a share, stratified by category; variants and near-duplicates are on one side together."""
-    groups = duplicate_groups([product.text(fields) for product in products])
-    groups = union(groups, _same_title(products) + variant_pairs(products))
+    groups = groups_of(products, fields)
     split = stratified_grouped([product.categories[0] for product in products], groups, held_back=share, seed=seed)
     return [products[place] for place in split.train], [products[place] for place in split.held_back]
+
+
+def groups_of(products: Sequence[Product], fields: Sequence[str]) -> Integers:
+    """Group number of each product (int64 [n]): variants and near-duplicates by text or by title share one."""
+    groups = duplicate_groups([product.text(fields) for product in products])
+    return union(groups, _same_title(products) + variant_pairs(products))
 
 
 def warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
