@@ -7,11 +7,12 @@ import orjson
 import pytest
 
 from shelfwise.errors import UsageError
-from shelfwise_indexer import cross_validation
+from shelfwise_indexer import cross_validation, tuning
 from shelfwise_indexer.config import read_config, show_config
 from shelfwise_indexer.cross_validation import CrossValidated, cross_validate
 from shelfwise_indexer.evaluate import LevelScores, Scores
 from shelfwise_indexer.fit import FitSettings
+from shelfwise_indexer.preparation import TrainingError
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.tuning import tried, tune
 from tiny_backbone import write_tiny_backbone
@@ -98,6 +99,44 @@ def test_a_search_starts_from_what_it_must_beat_and_goes_on_where_it_was(catalog
     path = tmp_path / "best.toml"
     path.write_text(show_config(again.settings))
     assert read_config(path) == again.settings
+
+
+@pytest.fixture
+def draws(monkeypatch):
+    """What each trial is to train with; a trial without an outcome left scores 0.5, and errors among them are raised."""
+    drawn = SimpleNamespace(settings=[], outcomes=[])
+
+    def score(catalogue, out, validation, settings, on_epoch):
+        drawn.settings.append((settings.fit.learning_rate, settings.dropout))
+        if drawn.outcomes and (outcome := drawn.outcomes.pop(0)):
+            raise outcome
+        return SimpleNamespace(scores=SimpleNamespace(mean_weighted_f1=0.5))
+
+    monkeypatch.setattr(tuning, "train", score)
+    return drawn
+
+
+def test_a_second_call_draws_other_trials_than_the_first(catalogue, settings, draws, tmp_path):
+    tune(catalogue, tmp_path, settings=settings, trials=3)
+    tune(catalogue, tmp_path, settings=settings, trials=6)
+    assert len(set(draws.settings)) == len(draws.settings) == 6
+
+
+@pytest.mark.parametrize("error", [TrainingError("all products are in Mugs"), KeyboardInterrupt()])
+def test_a_trial_that_did_not_end_is_made_again_and_said_once(error, catalogue, settings, draws, tmp_path, capfd):
+    draws.outcomes = [error]
+    with pytest.raises(type(error)):
+        tune(catalogue, tmp_path, settings=settings, trials=2)
+    assert "Traceback" not in capfd.readouterr().err
+    assert tune(catalogue, tmp_path, settings=settings, trials=2).trials == 2
+    as_they_are = (settings.fit.learning_rate, settings.dropout)
+    assert draws.settings[:2] == [as_they_are, as_they_are]
+    assert len(draws.settings) == 3
+
+
+def test_a_search_of_which_nothing_ran_to_its_end_chooses_nothing(catalogue, settings, draws, tmp_path):
+    with pytest.raises(UsageError, match="no trial in .* ran to its end"):
+        tune(catalogue, tmp_path, settings=settings, trials=0)
 
 
 def test_what_is_not_searched_for_stays(settings):

@@ -9,10 +9,13 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
+from shelfwise.errors import UsageError
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.training import train
 
+COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 STARTUP_TRIALS = 4  # that run to their end before others are compared with them
 
 
@@ -42,21 +45,24 @@ def tune(
     Trials that `work` already holds count, so that an interrupted search goes on when it is repeated. The trial with
     the highest held-back score wins, which makes that score kind: measure the winner on products that took no part.
 
+    A trial that failed or was interrupted does not count, and a later one is made for it.
+
     :param settings: what is not searched for stays as it is here.
+    :raises UsageError: no trial ran to its end.
     """
     base = settings or TrainSettings()
     folder = Path(work)
     folder.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what ends a trial is raised, and said once
     study = optuna.create_study(
         study_name="shelfwise",
         storage=JournalStorage(JournalFileBackend(str(folder / "trials.log"))),
         load_if_exists=True,
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=base.fit.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
     )
-    if not study.trials:
+    study.sampler = optuna.samplers.TPESampler(seed=base.fit.seed + len(study.trials))  # of the same it draws the same
+    if not _was_tried(study, _as_they_are(base)):
         study.enqueue_trial(_as_they_are(base))  # the search starts from what it must beat
 
     def objective(trial: optuna.Trial) -> float:
@@ -70,10 +76,12 @@ def tune(
         settings = replace(drawn, use_held_back=False)  # only its scores are wanted
         return train(catalogue, out, validation, settings, on_epoch).scores.mean_weighted_f1
 
-    done = sum(trial.state.is_finished() for trial in study.trials)
-    study.optimize(objective, n_trials=max(trials - done, 0))
-    pruned = len(study.get_trials(states=[optuna.trial.TrialState.PRUNED]))
-    return Tuned(tried(base, study.best_params), study.best_value, len(study.trials), pruned)
+    study.optimize(objective, n_trials=max(trials - len(study.get_trials(states=COUNTED)), 0))
+    done = study.get_trials(states=COUNTED)
+    pruned = sum(trial.state == TrialState.PRUNED for trial in done)
+    if pruned == len(done):
+        raise UsageError(f"no trial in {folder} ran to its end, so there is nothing to choose from: give more --trials")
+    return Tuned(tried(base, study.best_params), study.best_value, len(done), pruned)
 
 
 def tried(base: TrainSettings, drawn: Mapping[str, Any]) -> TrainSettings:
@@ -82,6 +90,12 @@ def tried(base: TrainSettings, drawn: Mapping[str, Any]) -> TrainSettings:
     rest = {name: drawn[name] for name in ("dropout", "retention", "field_dropout")}
     loss = replace(base.loss, level_weight=drawn["level_weight"], label_smoothing=drawn["label_smoothing"])
     return replace(base, fit=replace(base.fit, **rates), loss=loss, **rest)
+
+
+def _was_tried(study: optuna.Study, wanted: Mapping[str, float]) -> bool:
+    """Whether a trial that counts had these values, or one is yet to have them."""
+    waiting = study.get_trials(states=(TrialState.WAITING,))
+    return bool(waiting) or any(trial.params == wanted for trial in study.get_trials(states=COUNTED))
 
 
 def _draw(trial: optuna.Trial) -> dict[str, float]:
