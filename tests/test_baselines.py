@@ -7,9 +7,13 @@ import orjson
 import pytest
 
 from hand_bundle import write_hand_bundle
+from shelfwise.bundle import Bundle
 from shelfwise_indexer import baselines
 from shelfwise_indexer.baselines import Task, compare
-from shelfwise_indexer.preparation import TrainingError, parts, read_labelled
+from shelfwise_indexer.catalogue import file_hash
+from shelfwise_indexer.evaluate import LevelScores, Scores
+from shelfwise_indexer.preparation import PreparationSettings, TrainingError, parts, read_labelled
+from shelfwise_indexer.settings import TrainSettings
 from test_cli import runner_here
 from tiny_backbone import write_tiny_backbone
 
@@ -118,6 +122,36 @@ def test_a_bundle_is_the_last_row_and_one_of_other_data_is_said(files, tmp_path,
     assert compared.rows[-1].name == f"bundle {bundle.version}"
     assert [level.accuracy for level in compared.rows[-1].scores.levels] == [1, 1]
     assert "may have seen the held-back part" in capsys.readouterr().err
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+    """A bundle as if it had been trained on a catalogue, and one baseline beside it."""
+    monkeypatch.setattr(baselines, "_baselines", lambda task, *_: iter([("majority class", baselines.majority)]))
+    words = {"kettle": (1, 0, 0), "mug": (0, 1, 0), "case": (0, 0, 1)}
+    made = write_hand_bundle(tmp_path / "bundle", words, list(NAMES))
+
+    def trained_on(catalogue, settings):
+        data = {"sha256": file_hash(catalogue), "used_held_back": True}
+        metrics = Scores(99, (LevelScores(1, 1.0, 1.0, 1.0, 2),)).to_json()
+        told = {"settings": orjson.loads(orjson.dumps(settings)), "data": data, "metrics": metrics}
+        return Bundle(made.path, {**made.info, **told}, made.taxonomy)
+
+    return trained_on
+
+
+def test_what_the_bundle_left_out_is_left_out_for_every_row(bundle, tmp_path):
+    twice = [PRODUCTS[0], {**PRODUCTS[0], "id": "again", "category": ["Phones", "Cases"]}]
+    catalogue = write(tmp_path / "c.jsonl", [*twice, *PRODUCTS[1:]])
+    settings = TrainSettings(preparation=PreparationSettings(conflicts="drop"))
+    split = compare(catalogue, bundle=bundle(catalogue, settings)).split
+    assert split["trained_on"] + split["held_back"] == len(PRODUCTS) - 1
+
+
+def test_a_bundle_that_held_back_a_part_of_its_own_is_measured_on_the_validation_file(files, bundle):
+    catalogue, validation, _ = files
+    compared = compare(catalogue, validation, bundle=bundle(catalogue, TrainSettings()))
+    assert [row.scores.products for row in compared.rows] == [2, 2]
 
 
 def test_one_category_only_is_refused(tmp_path):

@@ -21,9 +21,10 @@ from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names
 from shelfwise_indexer.backbone import resolve
 from shelfwise_indexer.catalogue import file_hash
+from shelfwise_indexer.config import settings_of
 from shelfwise_indexer.evaluate import Scores, score
 from shelfwise_indexer.keywords import learn_keywords
-from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, parts, read_labelled
+from shelfwise_indexer.preparation import CATEGORY_HINT, PreparationSettings, TrainingError, prepare, read_labelled
 from shelfwise_indexer.words import Kind, is_ideographic, tf_idf, words_of
 
 Floats = npt.NDArray[np.float32]
@@ -104,6 +105,8 @@ def compare(
 ) -> Comparison:
     """Train every baseline on the part that `train` trains on, and score it on the part that `train` holds back.
 
+    Products are prepared as the bundle's were, so that all rows are of the same products and categories.
+
     :param text_fields: as `train` takes them; a budget of tokens (`description:40`) means nothing here.
     :param kinds: a further row of TF-IDF and LinearSVC for each, to see what stop words, stems or segments give.
     :param bundle: scored on the same held-back part as the last row, on its own text fields.
@@ -113,7 +116,9 @@ def compare(
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
     text_fields = field_names(text_fields)
-    train_part, held_back = parts(labelled, validation, text_fields, seed)
+    preparation = settings_of(bundle).preparation if bundle and "settings" in bundle.info else PreparationSettings()
+    prepared = prepare(labelled, validation, text_fields, seed, preparation)
+    train_part, held_back = prepared.train, prepared.held_back
     taxonomy = Taxonomy.of(path for product in train_part for path in product.categories)
     _check(catalogue, taxonomy, train_part, held_back, text_fields)
     task = _task(taxonomy, train_part, held_back, text_fields, seed)
@@ -245,13 +250,17 @@ def _check(
 def _bundle_row(
     bundle: Bundle, held_back: Sequence[Product], digest: str, seed: int, split_fields: Sequence[str] | None
 ) -> Row:
-    """The bundle on the held-back part; of one that learnt that part in the end, what it scored there before."""
+    """The bundle on the held-back part; of one that learnt that part in the end, what it scored there before.
+
+    :param split_fields: the text fields of the split; None: the held-back part is a validation file.
+    """
     data, begun = bundle.info.get("data", {}), time.perf_counter()
     trained_with = bundle.info.get("settings", {}).get("fit", {}).get("seed"), field_names(bundle.text_fields)
     same_split = split_fields is None or trained_with == (seed, tuple(split_fields))
-    if data.get("sha256") == digest and same_split and data.get("used_held_back"):
+    same = data.get("sha256") == digest and same_split
+    if same and split_fields is not None and data.get("used_held_back"):
         return Row(f"bundle {bundle.version}", Scores.from_json(bundle.info["metrics"]), 0.0)
-    if not (data.get("sha256") == digest and same_split):
+    if not same:
         tell(
             f"bundle {bundle.version} was not trained on this catalogue with this seed and these text fields: "
             "it may have seen the held-back part, and its row may be too good"
