@@ -13,13 +13,15 @@ from as_trained import assert_exported_as_trained
 from shelfwise.bulk_encoder import BulkEncoder, side_by_side
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import ALIKE, Encoder, by_leaf, output_names, sigmoid, softmax
+from shelfwise.errors import UsageError
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer import training
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.enrich import given_leaves
 from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.export import load_checkpoint
-from shelfwise_indexer.fit import FitSettings, _epochs, last_checkpoint
+from shelfwise_indexer.fit import FitSettings, _epochs, _Progress, last_checkpoint
 from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
@@ -227,6 +229,34 @@ train(sys.argv[1], sys.argv[2], settings=TypeAdapter(TrainSettings).validate_jso
     assert resumed.version == trained.version
 
 
+@pytest.mark.parametrize("killed_after", [2, None])
+def test_a_training_that_had_stopped_early_trains_no_further(killed_after, catalogue, settings, tmp_path, monkeypatch):
+    """Interrupted in the epochs without a better score, and after the last of them."""
+    few = replace(settings, use_held_back=False, fit=replace(settings.fit, epochs=9, learning_rate=1e-9, patience=2))
+    few = replace(few, fit=replace(few.fit, head_learning_rate=1e-9))
+    epochs: list[int] = []
+    whole = train(catalogue, tmp_path / "whole", settings=few, on_epoch=lambda epoch, _: epochs.append(epoch))
+    assert epochs == [1, 2, 3]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        if killed_after is None:
+            patched.setattr(training, "refit_head", interrupt)
+        else:
+            patched.setattr(_Progress, "on_epoch_begin", _after(killed_after, interrupt), raising=False)
+        train(catalogue, tmp_path / "again", settings=few)
+    further: list[int] = []
+    again = train(catalogue, tmp_path / "again", settings=few, on_epoch=lambda epoch, _: further.append(epoch))
+    assert further == ([] if killed_after is None else [3])
+    assert again.version == whole.version
+
+
+def _after(epoch, interrupt):
+    return lambda self, args, state, control, **_: interrupt() if round(state.epoch or 0) == epoch else None
+
+
 def test_a_training_that_fails_leaves_the_old_bundle_as_it_was(bundle, settings, tmp_path):
     before = bundle.version
     one_class = write(tmp_path / "one.jsonl", [record for record in records() if record["category"][1] == "Mugs"])
@@ -283,6 +313,11 @@ def test_a_catalogue_without_categories_to_tell_apart_is_refused(lines, message,
     with pytest.raises(TrainingError, match=message):
         train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=settings)
     assert not (tmp_path / "b").exists()
+
+
+def test_a_misspelt_text_field_is_refused(catalogue, settings, tmp_path):
+    with pytest.raises(UsageError, match=r"text field titel .* did you mean title\?"):
+        train(catalogue, tmp_path / "b", settings=replace(settings, text_fields=("titel",)))
 
 
 def test_a_folder_that_is_no_bundle_is_not_overwritten(catalogue, settings, tmp_path):

@@ -18,8 +18,10 @@ from transformers import (
     EvalPrediction,
     PrinterCallback,
     Trainer,
+    TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -140,11 +142,17 @@ def fit(
 
 
 def run(trainer: Trainer, folder: Path) -> None:
-    """Train to the end, from a checkpoint in `folder` if there is one."""
+    """Train to the end, from a checkpoint in `folder` if there is one; a training that had stopped is at its end."""
     trainer.remove_callback(PrinterCallback)
+    checkpoint = last_checkpoint(folder)
+    before = TrainerState.load_from_json(str(Path(checkpoint, TRAINER_STATE_NAME))) if checkpoint else None
+    if before and cast(Any, before.stateful_callbacks)["TrainerControl"]["args"]["should_training_stop"]:
+        trainer.args.num_train_epochs = before.epoch or 0.0
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*pin_memory.*")
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=checkpoint)
+    if before and trainer.state.global_step == before.global_step:
+        trainer._load_rng_state(checkpoint)  # Trainer itself does so only before a step
     # Trainer leaves a forward that rounds to bf16; what is exported must not.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
 
@@ -177,6 +185,7 @@ def _arguments(settings: FitSettings, held_back: bool, folder: Path, steps: int)
         eval_strategy="epoch" if held_back else "no",
         save_strategy="epoch",
         save_total_limit=2,
+        restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=held_back,
         metric_for_best_model="mean_weighted_f1" if held_back else None,
         greater_is_better=True,
