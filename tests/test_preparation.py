@@ -7,12 +7,14 @@ import pytest
 
 from shelfwise.errors import UsageError
 from shelfwise.product import Product
+from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.preparation import (
     PreparationSettings,
     TrainingError,
     parts,
     prepare,
     read_labelled,
+    warn_unknown,
     write_stages,
 )
 from shelfwise_indexer.stages import duplicates_found, missing_values
@@ -48,6 +50,22 @@ def test_by_default_both_parts_are_those_without_any_stage(labelled):
     train, held_back = parts(labelled, None, FIELDS, 1)
     assert (list(prepared.train), list(prepared.held_back)) == (list(train), list(held_back))
     assert "rare_categories" not in prepared.stages
+
+
+def test_a_category_that_is_only_a_second_one_is_trained_on(tmp_path):
+    rows = [{"title": f"{colour} mug", "categories": [["Mugs"], [f"In {colour}"]]} for colour in COLOURS]
+    rows += [{"title": f"{colour} jug", "category": ["Mugs"]} for colour in COLOURS]
+    labelled = read_labelled(write(tmp_path / "c.jsonl", rows))
+    for seed in range(5):
+        prepared = prepare(labelled, None, FIELDS, seed)
+        assert paths(prepared.train) == paths(labelled.products)
+        assert prepared.held_back
+
+
+def test_a_further_category_that_no_training_product_has_is_said(capsys):
+    held_back = [Product("p1", "mug", categories=(("Mugs",), ("Gifts", "For him")))]
+    warn_unknown(held_back, Taxonomy.of([("Mugs",)]))
+    assert "the first is Gifts > For him of p1" in capsys.readouterr().err
 
 
 def test_the_report_has_every_stage_with_counts_and_examples(labelled, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.errors import UsageError
-from shelfwise_indexer.split import folds, stratified_grouped
+from shelfwise_indexer.split import folds, stratified_grouped, with_every_label
 
 A, B, C = ("A",), ("B",), ("C",)
 
@@ -36,6 +36,16 @@ def test_folds_hold_back_no_row_twice_and_keep_groups_and_classes(rows, k):
         assert sorted([*split.train, *split.held_back]) == list(range(len(rows)))
         assert not set(groups[split.train]) & set(groups[split.held_back])
         assert {labels[row] for row in split.train} == set(labels)
+
+
+@given(rows=rows, further=st.lists(st.sampled_from([A, B, ("X",), ("Y",), ("Z",)]), min_size=60, max_size=60))
+def test_a_label_that_is_never_a_first_one_is_in_training_too(rows, further):
+    labels, groups = [label for label, _ in rows], np.array([group for _, group in rows])
+    several = [(first, other) for first, other in zip(labels, further, strict=False)]
+    split = with_every_label(stratified_grouped(labels, groups, 0.5), several, groups)
+    assert sorted([*split.train, *split.held_back]) == list(range(len(rows)))
+    assert not set(groups[split.train]) & set(groups[split.held_back])
+    assert {label for row in split.train for label in several[row]} == {label for both in several for label in both}
 
 
 def test_classes_keep_their_proportions():

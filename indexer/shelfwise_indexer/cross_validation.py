@@ -15,7 +15,7 @@ from shelfwise_indexer.catalogue import Row, read
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, groups_of
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
-from shelfwise_indexer.split import folds
+from shelfwise_indexer.split import folds, with_every_label
 from shelfwise_indexer.training import train
 
 
@@ -64,10 +64,12 @@ def cross_validate(
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
     products = [row.product for row in rows]
     groups = groups_of(products, field_names(settings.text_fields))
+    paths = [product.categories for product in products]
+    parts = folds([several[0] for several in paths], groups, k, settings.fit.seed)
     folder = Path(work)
     folder.mkdir(parents=True, exist_ok=True)
     scores = []
-    for number, fold in enumerate(folds([product.categories[0] for product in products], groups, k, settings.fit.seed)):
+    for number, fold in enumerate(with_every_label(part, paths, groups) for part in parts):
         learn, hold = folder / f"{number}-train.jsonl", folder / f"{number}-held-back.jsonl"
         for path, part in ((learn, fold.train), (hold, fold.held_back)):
             path.write_bytes(b"".join(orjson.dumps(dict(rows[at].record)) + b"\n" for at in part))

@@ -26,7 +26,7 @@ from shelfwise_indexer.labels import (
     settle_conflicts,
     skip_repeated_levels,
 )
-from shelfwise_indexer.split import Integers, stratified_grouped
+from shelfwise_indexer.split import Integers, stratified_grouped, with_every_label
 from shelfwise_indexer.stages import conflicts_found, duplicates_found, missing_values
 
 HELD_BACK_SHARE = 0.15
@@ -113,9 +113,13 @@ def parts(
 def split_apart(
     products: Sequence[Product], fields: Sequence[str], share: float, seed: int
 ) -> tuple[list[Product], list[Product]]:
-    """Hold back a share, stratified by category; variants and near-duplicates are on one side together."""
-    groups = groups_of(products, fields)
-    split = stratified_grouped([product.categories[0] for product in products], groups, held_back=share, seed=seed)
+    """Hold back a share, stratified by first category; variants and near-duplicates are on one side together.
+
+    Every category is in training, those too that are never a product's first.
+    """
+    groups, paths = groups_of(products, fields), [product.categories for product in products]
+    split = stratified_grouped([several[0] for several in paths], groups, held_back=share, seed=seed)
+    split = with_every_label(split, paths, groups)
     return [products[place] for place in split.train], [products[place] for place in split.held_back]
 
 
@@ -126,13 +130,27 @@ def groups_of(products: Sequence[Product], fields: Sequence[str]) -> Integers:
 
 
 def warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
-    """Say which held-back products no training could get right, because their categories are not in it."""
+    """Say which held-back products no training could get right, and which of their categories it cannot give."""
     unknown = [product for product in products if not any(path in taxonomy.leaf_number for path in product.categories)]
     if unknown:
         first = unknown[0]
         tell(
             f"{len(unknown)} held-back products are in categories that no training product has and count as wrong, "
             f"the first is {first.id} in {path_text(first.categories[0])}"
+        )
+    wrong = {product.id for product in unknown}
+    besides = {
+        path: product
+        for product in products
+        if product.id not in wrong
+        for path in product.categories
+        if path not in taxonomy.leaf_number
+    }
+    if besides:
+        path, product = next(iter(besides.items()))
+        tell(
+            f"{len(besides)} further categories of held-back products are of no training product and are never given, "
+            f"the first is {path_text(path)} of {product.id}"
         )
 
 

@@ -91,6 +91,23 @@ def folds(labels: Sequence[Path], groups: npt.ArrayLike, k: int = 5, seed: int =
     ]
 
 
+def with_every_label(split: Split, labels: Sequence[Sequence[Path]], groups: npt.ArrayLike) -> Split:
+    """The split with every label in training, those too that rows have besides the one they were split by.
+
+    A group that has a label which no training row has is trained on as a whole.
+
+    :param labels: of each row, all of them. :param groups: those of the split.
+    """
+    group_of = np.asarray(groups, dtype=np.int64)
+    known = {label for row in split.train for label in labels[row]}
+    moved: set[int] = set()
+    for row in split.held_back:
+        if not known.issuperset(labels[row]):
+            known.update(labels[row])
+            moved.add(int(group_of[row]))
+    return _split(len(group_of), [split.held_back[~np.isin(group_of[split.held_back], list(moved))]])
+
+
 def _keep_one_in_training(grouped: _Groups, fold_of: Integers) -> None:
     of_class: dict[int, list[int]] = {}
     for at, classes in enumerate(grouped.classes):
