@@ -11,6 +11,7 @@ from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.preparation import (
     PreparationSettings,
     TrainingError,
+    check_fields,
     parts,
     prepare,
     read_labelled,
@@ -116,6 +117,17 @@ def test_dropping_everything_is_refused(tmp_path):
         prepare(
             read_labelled(write(tmp_path / "c.jsonl", rows)), None, FIELDS, 0, PreparationSettings(conflicts="drop")
         )
+
+
+def test_a_misspelt_text_field_names_the_closest_one_and_a_field_that_is_empty_is_none():
+    products = [Product("1", "mug"), Product("2", "pan", attributes={"colour": "red"})]
+    check_fields(products, ("title", "description", "brand", "colour"))
+    with pytest.raises(UsageError, match=r"text field descripton is no field .*: did you mean description\?"):
+        check_fields(products, ("title", "descripton"))
+    with pytest.raises(UsageError, match=r"did you mean colour\?"):
+        check_fields(products, ("color",))
+    with pytest.raises(UsageError, match="name fields or attributes that products have"):
+        check_fields(products, ("zzz",))
 
 
 def test_settings_that_mean_nothing_are_refused():

@@ -1,5 +1,6 @@
 """Preparation: a catalogue's labelled products, its two parts, and a report of what every stage found and changed."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from shelfwise.errors import ShelfwiseError, UsageError
 from shelfwise.machine import tell
-from shelfwise.product import Product
+from shelfwise.product import CONTRACT_FIELDS, Product
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer.catalogue import Rejected, read
@@ -121,6 +122,18 @@ def split_apart(
     split = stratified_grouped([several[0] for several in paths], groups, held_back=share, seed=seed)
     split = with_every_label(split, paths, groups)
     return [products[place] for place in split.train], [products[place] for place in split.held_back]
+
+
+def check_fields(products: Sequence[Product], fields: Sequence[str]) -> None:
+    """See that what is to be read is a field of products, filled or not, or an attribute that one of these has.
+
+    :raises UsageError: it is neither; names the closest one.
+    """
+    attributes = {name for product in products for name in product.attributes}
+    for unknown in (name for name in fields if name not in attributes and name not in CONTRACT_FIELDS):
+        closest = difflib.get_close_matches(unknown, [*CONTRACT_FIELDS, *sorted(attributes)], 1)
+        meant = f"did you mean {closest[0]}?" if closest else "name fields or attributes that products have"
+        raise UsageError(f"text field {unknown} is no field of products and no attribute of any of them: {meant}")
 
 
 def groups_of(products: Sequence[Product], fields: Sequence[str]) -> Integers:

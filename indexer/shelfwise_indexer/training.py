@@ -37,6 +37,7 @@ from shelfwise_indexer.preparation import (
     Labelled,
     Prepared,
     TrainingError,
+    check_fields,
     prepare,
     read_labelled,
     warn_unknown,
@@ -213,6 +214,7 @@ def _parts(
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
     fields = field_names(settings.text_fields)
     prepared = prepare(labelled, validation, fields, settings.fit.seed, settings.preparation)
+    check_fields([*prepared.train, *prepared.held_back], fields)
     taxonomy = Taxonomy.of(path for product in prepared.train for path in product.categories)
     if len(taxonomy.leaves) < 2:
         raise TrainingError(
