@@ -49,6 +49,14 @@ def test_smoothing_spreads_a_share_of_the_label():
     assert got.item() == pytest.approx(wanted.item(), abs=1e-6)
 
 
+def test_smoothing_spreads_a_share_of_several_labels_too():
+    logits, labels = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[0.5, 0.5, 0.0]])
+    got = loss(LossSettings(label_smoothing=0.3, level_weight=0, multi_label=True))(logits, labels)
+    shares = torch.tensor([[0.9, 0.9, 0.2]])  # .7 of its own, and .3 of both labels in three parts
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(logits, shares, reduction="sum")
+    assert got.item() == pytest.approx(wanted.item(), abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["cross-entropy", "focal", "class-balanced"])
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_sure_and_wrong_is_finite(kind, multi_label):

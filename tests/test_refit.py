@@ -43,6 +43,24 @@ def test_a_head_is_learnt_again_in_every_view(tmp_path):
     assert all(torch.equal(weight, trunk_before[name]) for name, weight in trunk.state_dict().items())
 
 
+def test_a_penalty_on_the_heads_weights_holds_for_the_head_that_is_learnt_again(tmp_path):
+    torch.manual_seed(0)
+    words = ["steel kettle", "blue mug"]
+    trunk = load_trunk(str(write_tiny_backbone(tmp_path / "tiny", words)), 16, device="cpu")
+    taxonomy = Taxonomy.of([("Kettles",), ("Mugs",)])
+    loss = HierarchicalLoss(taxonomy, LossSettings(), np.ones(2, np.float32))
+    texts = Texts(
+        [trunk.tokenizer(words)["input_ids"]], np.eye(2, dtype=np.float32), [(leaf,) for leaf in taxonomy.leaves]
+    )
+
+    def weight(l1):
+        model = ShelfModel(trunk, taxonomy, loss, l1=l1)
+        refit_head(model, loss, texts, RefitSettings(batch_size=8, least_steps=200), seed=1)
+        return model.head.output.weight.abs().mean().item()
+
+    assert weight(1.0) < weight(0.0) / 10
+
+
 def test_a_memory_keeps_no_more_than_it_may_and_says_almost_the_same(tmp_path):
     torch.manual_seed(0)
     titles = [f"steel kettle {size}" for size in "abcdef"] + [f"blue mug {size}" for size in "abcdef"]

@@ -69,16 +69,19 @@ class HierarchicalLoss(nn.Module):
         return loss
 
     def _leaves(self, logits: Tensor, labels: Tensor) -> Tensor:
-        smoothing = self.settings.label_smoothing
-        share = labels * (1 - smoothing) + smoothing * labels.sum(-1, keepdim=True) / labels.shape[-1]
+        share = self._smoothed(labels)
         logs = logits.log_softmax(-1)
         if self.settings.kind == "focal":
             logs = logs * (1 - logs.exp()) ** self.settings.focal_gamma
         return -(share * cast(Tensor, self.weight) * logs).sum(-1).mean()
 
+    def _smoothed(self, labels: Tensor) -> Tensor:
+        smoothing = self.settings.label_smoothing
+        return labels * (1 - smoothing) + smoothing * labels.sum(-1, keepdim=True) / labels.shape[-1]
+
     def _several(self, logits: Tensor, wanted: Tensor) -> Tensor:
         weight = cast(Tensor, self.weight)
-        each = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        each = nn.functional.binary_cross_entropy_with_logits(logits, self._smoothed(wanted), reduction="none")
         if self.settings.kind == "focal":
             right = torch.where(wanted > 0, logits.sigmoid(), 1 - logits.sigmoid())
             each = each * (1 - right) ** self.settings.focal_gamma

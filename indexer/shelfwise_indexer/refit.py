@@ -89,7 +89,10 @@ def refit_head(
         seen = torch.multinomial(views, settings.batch_size, replacement=True, generator=generator)
         logits = head(pooled[seen, rows].to(device), None, None)
         optimiser.zero_grad()
-        loss(logits, labels[rows].to(device)).backward()
+        found = loss(logits, labels[rows].to(device))
+        if model.l1 > 0:
+            found = found + model.l1 * head.output.weight.abs().sum()
+        found.backward()
         optimiser.step()
         schedule.step()
     head.eval()
