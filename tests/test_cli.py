@@ -439,6 +439,10 @@ class TestUsage:
         assert (ran.status, ran.out) == (2, "")
         assert ran.err
 
+    def test_a_backbone_beside_a_bundle_to_go_on_from_is_refused(self, shelfwise):
+        ran = shelfwise("train", "catalogue.jsonl", "--out", "b", "--from", "t", "--backbone", "english")
+        assert refused_in_one_line(ran, "--backbone goes without --from")
+
     def test_without_a_command_there_is_help_and_status_2(self, shelfwise):
         ran = shelfwise()
         assert ran.status == 2

@@ -78,6 +78,8 @@ def train(
         raise UsageError(
             "--distil goes without --from, --backbone and --encoder: a student starts from its teacher's own layers"
         )
+    if start and backbone:
+        raise UsageError("--backbone goes without --from: a bundle that is gone on from is the backbone itself")
     if layers and not distil:
         raise UsageError("--layers is of a student: give --distil BUNDLE with it")
     if not show_config and (catalogue is None or out is None):
