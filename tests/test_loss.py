@@ -57,6 +57,14 @@ def test_smoothing_spreads_a_share_of_several_labels_too():
     assert got.item() == pytest.approx(wanted.item(), abs=1e-6)
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_focal_loss_of_any_power_has_a_gradient_where_a_product_is_right_for_sure(multi_label):
+    logits = torch.tensor([[200.0, -200.0, -200.0]], requires_grad=True)
+    settings = LossSettings(kind="focal", focal_gamma=0.5, multi_label=multi_label)
+    loss(settings)(logits, torch.tensor([[1.0, 0.0, 0.0]])).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
 @pytest.mark.parametrize("kind", ["cross-entropy", "focal", "class-balanced"])
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_sure_and_wrong_is_finite(kind, multi_label):

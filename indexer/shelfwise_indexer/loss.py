@@ -13,6 +13,7 @@ from shelfwise.taxonomy import Taxonomy
 
 LossKind = Literal["cross-entropy", "focal", "class-balanced"]
 BALANCE = 0.999  # beta of Cui et al.: how much of a further product of a class is news
+LEAST = 1e-7  # of what a logarithm is taken of, or a power below 1, whose gradient at 0 is infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class HierarchicalLoss(nn.Module):
         probabilities = logits.softmax(-1)
         for level in range(1, self.levels):
             below = cast(Tensor, getattr(self, f"level_{level}"))
-            above = (probabilities @ below).clamp_min(1e-7).log()
+            above = (probabilities @ below).clamp_min(LEAST).log()
             loss = loss - self.settings.level_weight * ((labels @ below) * above).sum(-1).mean()
         return loss
 
@@ -72,7 +73,7 @@ class HierarchicalLoss(nn.Module):
         share = self._smoothed(labels)
         logs = logits.log_softmax(-1)
         if self.settings.kind == "focal":
-            logs = logs * (1 - logs.exp()) ** self.settings.focal_gamma
+            logs = logs * (1 - logs.exp()).clamp_min(LEAST) ** self.settings.focal_gamma
         return -(share * cast(Tensor, self.weight) * logs).sum(-1).mean()
 
     def _smoothed(self, labels: Tensor) -> Tensor:
@@ -84,13 +85,13 @@ class HierarchicalLoss(nn.Module):
         each = nn.functional.binary_cross_entropy_with_logits(logits, self._smoothed(wanted), reduction="none")
         if self.settings.kind == "focal":
             right = torch.where(wanted > 0, logits.sigmoid(), 1 - logits.sigmoid())
-            each = each * (1 - right) ** self.settings.focal_gamma
+            each = each * (1 - right).clamp_min(LEAST) ** self.settings.focal_gamma
         loss = (each * weight).sum(-1).mean()
         none_of = nn.functional.logsigmoid(-logits)
         for level in range(1, self.levels):
             below = cast(Tensor, getattr(self, f"level_{level}"))
             none = none_of @ below  # log probability that none of a node's leaves fits
-            some = (-torch.expm1(none)).clamp_min(1e-7).log()
+            some = (-torch.expm1(none)).clamp_min(LEAST).log()
             inside = (wanted @ below).clamp(max=1.0)
             loss = loss - self.settings.level_weight * (inside * some + (1 - inside) * none).sum(-1).mean()
         return loss
