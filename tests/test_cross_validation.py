@@ -53,6 +53,19 @@ def test_every_product_is_held_back_once_and_a_second_call_trains_nothing(catalo
     assert "training on" not in capsys.readouterr().err
 
 
+def test_a_folder_of_another_catalogue_or_other_settings_is_refused(catalogue, settings, tmp_path):
+    cross_validate(catalogue, tmp_path, settings, k=2)
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(catalogue.read_bytes().replace(b"cheap", b"dear"))
+    for given, asked, k in (
+        (other, settings, 2),
+        (catalogue, replace(settings, max_tokens=12), 2),
+        (catalogue, settings, 3),
+    ):
+        with pytest.raises(UsageError, match="another catalogue, other settings or another number of folds"):
+            cross_validate(given, tmp_path, asked, k)
+
+
 def test_products_of_one_title_are_never_on_both_sides_of_a_fold(settings, tmp_path, monkeypatch):
     lines = [
         {
@@ -103,7 +116,7 @@ def test_a_search_starts_from_what_it_must_beat_and_goes_on_where_it_was(catalog
 
 @pytest.fixture
 def draws(monkeypatch):
-    """What each trial is to train with; a trial without an outcome left scores 0.5, and errors among them are raised."""
+    """What each trial is to train with; a trial scores 0.5, or raises the next of the outcomes."""
     drawn = SimpleNamespace(settings=[], outcomes=[])
 
     def score(catalogue, out, validation, settings, on_epoch):
@@ -134,8 +147,26 @@ def test_a_trial_that_did_not_end_is_made_again_and_said_once(error, catalogue, 
     assert len(draws.settings) == 3
 
 
+def test_a_search_for_another_catalogue_or_other_settings_needs_a_folder_of_its_own(
+    catalogue, settings, draws, tmp_path
+):
+    tune(catalogue, tmp_path / "trials", settings=settings, trials=1)
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(catalogue.read_bytes().replace(b"cheap", b"dear"))
+    for given, asked in ((other, settings), (catalogue, replace(settings, max_tokens=12))):
+        with pytest.raises(UsageError, match="another catalogue or other settings"):
+            tune(given, tmp_path / "trials", settings=asked, trials=2)
+
+
+def test_a_search_of_which_nothing_counts_is_no_hindrance(catalogue, settings, draws, tmp_path):
+    draws.outcomes = [TrainingError("all products are in Mugs")]
+    with pytest.raises(TrainingError):
+        tune(catalogue, tmp_path, settings=settings, trials=1)
+    assert tune(catalogue, tmp_path, settings=replace(settings, max_tokens=12), trials=1).trials == 1
+
+
 def test_a_search_of_which_nothing_ran_to_its_end_chooses_nothing(catalogue, settings, draws, tmp_path):
-    with pytest.raises(UsageError, match="no trial in .* ran to its end"):
+    with pytest.raises(UsageError, match=r"no trial in .* ran to its end"):
         tune(catalogue, tmp_path, settings=settings, trials=0)
 
 

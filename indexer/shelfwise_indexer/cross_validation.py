@@ -9,9 +9,10 @@ import numpy as np
 import orjson
 
 from shelfwise.bundle import Bundle
-from shelfwise.errors import InvalidBundle
+from shelfwise.errors import InvalidBundle, UsageError
 from shelfwise.text import field_names
-from shelfwise_indexer.catalogue import Row, read
+from shelfwise_indexer.catalogue import Row, file_hash, read
+from shelfwise_indexer.config import settings_of
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, groups_of
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
@@ -56,7 +57,8 @@ def cross_validate(
     Folds that `work` already holds are not trained again, so that an interrupted call goes on when it is repeated.
 
     :param work: folder for the parts and the k bundles; of another catalogue or other settings, another folder.
-    :raises TrainingError: no product carries a category. :raises UsageError: k is less than 2.
+    :raises TrainingError: no product carries a category.
+    :raises UsageError: k is less than 2, or `work` holds bundles of another catalogue, other settings or another k.
     """
     settings = settings or TrainSettings()
     rows = [row for row in read(catalogue) if isinstance(row, Row) and row.product.categories]
@@ -78,10 +80,16 @@ def cross_validate(
 
 
 def _scores(learn: Path, hold: Path, out: Path, settings: TrainSettings) -> Scores:
+    settings = classifier_only(uncompressed(settings))
     try:
-        return Scores.from_json(Bundle.load(out).info["metrics"])
+        done = Bundle.load(out)
     except InvalidBundle:
-        return train(learn, out, hold, classifier_only(uncompressed(settings))).scores
+        return train(learn, out, hold, settings).scores
+    if done.info["data"]["sha256"] != file_hash(learn) or settings_of(done) != settings:
+        raise UsageError(
+            f"{out} is of another catalogue, other settings or another number of folds: give --work a new folder"
+        )
+    return Scores.from_json(done.info["metrics"])
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -1,17 +1,20 @@
 """Tuning: a search for the settings that serve a catalogue best, cut short where a trial has no prospect."""
 
+import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+import orjson
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from shelfwise.errors import UsageError
+from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.training import train
 
@@ -48,15 +51,20 @@ def tune(
     A trial that failed or was interrupted does not count, and a later one is made for it.
 
     :param settings: what is not searched for stays as it is here.
-    :raises UsageError: no trial ran to its end.
+    :raises UsageError: no trial ran to its end, or `work` holds those of another catalogue or other settings.
     """
     base = settings or TrainSettings()
     folder = Path(work)
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what ends a trial is raised, and said once
+    storage = JournalStorage(JournalFileBackend(str(folder / "trials.log")))
+    inputs = [file_hash(catalogue), file_hash(validation) if validation else None, asdict(base)]
+    name = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+    if any(one.get_trials(states=COUNTED) for one in _others(storage, name)):
+        raise UsageError(f"{folder} holds a search for another catalogue or other settings: give --work a new folder")
     study = optuna.create_study(
-        study_name="shelfwise",
-        storage=JournalStorage(JournalFileBackend(str(folder / "trials.log"))),
+        study_name=name,
+        storage=storage,
         load_if_exists=True,
         direction="maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
@@ -90,6 +98,11 @@ def tried(base: TrainSettings, drawn: Mapping[str, Any]) -> TrainSettings:
     rest = {name: drawn[name] for name in ("dropout", "retention", "field_dropout")}
     loss = replace(base.loss, level_weight=drawn["level_weight"], label_smoothing=drawn["label_smoothing"])
     return replace(base, fit=replace(base.fit, **rates), loss=loss, **rest)
+
+
+def _others(storage: JournalStorage, name: str) -> list[optuna.Study]:
+    names = optuna.get_all_study_names(storage)
+    return [optuna.load_study(study_name=other, storage=storage) for other in names if other != name]
 
 
 def _was_tried(study: optuna.Study, wanted: Mapping[str, float]) -> bool:
