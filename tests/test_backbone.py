@@ -8,8 +8,12 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from shelfwise.errors import UsageError
+from shelfwise.product import Product
+from shelfwise_indexer import backbone, starting_point
 from shelfwise_indexer.backbone import resolve, write_backbone
-from shelfwise_indexer.model import load_trunk
+from shelfwise_indexer.model import BackboneError, load_trunk
+from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.starting_point import StartingPoint
 
 pytestmark = pytest.mark.model
 
@@ -57,6 +61,33 @@ def test_its_folder_is_a_backbone_to_train_on(name, request):
     assert all(weight.requires_grad for weight in trunk.parameters())
     assert [path.name for path in written.folder.rglob("*.safetensors")] == ["model.safetensors"]
     assert not list(written.folder.rglob("*.bin"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "name"),
+    [
+        (["steel kettle"] * 5000 + ["不锈钢水壶"] * 5000, "multilingual-e5-small"),
+        (["steel kettle"] * 90 + ["чайник"] * 10, "multilingual-e5-small"),
+        (["steel kettle"] * 90 + ["resistor of 5 Ω"] * 10, "all-MiniLM-L6-v2"),
+    ],
+)
+def test_what_is_read_tells_which_one_is_taken(texts, name, monkeypatch):
+    monkeypatch.setattr(backbone.e5, "convert", lambda folder: folder)
+    assert resolve("auto", texts).name == name
+
+
+def test_of_a_catalogue_whole_texts_are_looked_at_from_its_beginning_to_its_end(monkeypatch):
+    products = [Product(str(n), "kettle", description=f"number {n}") for n in range(20_000)]
+    seen = []
+
+    def look(name, texts):
+        seen.extend(texts)
+        raise BackboneError("that was all")
+
+    monkeypatch.setattr(starting_point, "resolve", look)
+    with pytest.raises(BackboneError):
+        StartingPoint.load(TrainSettings(), None, None, products, "cpu")
+    assert (len(seen), seen[0], seen[-1]) == (5000, "kettle number 0", "kettle number 19999")
 
 
 def test_what_is_there_already_is_left(tmp_path):

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from shelfwise_indexer import e5
 BUILT_IN = ("auto", "english", "multilingual")
 SAMPLE = 5000
 FOREIGN_SHARE = 0.02  # of the sampled texts; above it the English backbone would read too much as [UNK]
-_NOT_LATIN = re.compile(r"[\u0370-\u1aff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]")
+_NOT_LATIN = re.compile(r"[\u0370-\u1aff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class Backbone:
         return cls(f"{was['name'].split('@')[0]}@{bundle.version}", str(bundle.path / folder), was["licence"])
 
 
-def resolve(name: str, texts: Iterable[str] = ()) -> Backbone:
+def resolve(name: str, texts: Sequence[str] = ()) -> Backbone:
     """The backbone of a name.
 
     `english` is all-MiniLM-L6-v2, `multilingual` multilingual-e5-small, both out of installed packages; `auto` takes
-    the multilingual one when more than 2 % of the first 5,000 texts hold letters that are not Latin. Anything else is a
-    folder or a hub name.
+    the multilingual one when more than 2 % of some 5,000 texts, evenly spread, hold letters that are not Latin: two in
+    a row, so that Ω is none. Anything else is a folder or a hub name.
     """
     if name == "auto":
         name = "multilingual" if _share_not_latin(texts) > FOREIGN_SHARE else "english"
@@ -93,13 +93,9 @@ def write_backbone(name: str, out: Path) -> Written:
     return Written(out, backbone.name, backbone.licence, settings.get("prompts", {}))
 
 
-def _share_not_latin(texts: Iterable[str]) -> float:
-    seen = foreign = 0
-    for seen, text in enumerate(texts, start=1):
-        foreign += bool(_NOT_LATIN.search(text))
-        if seen == SAMPLE:
-            break
-    return foreign / max(seen, 1)
+def _share_not_latin(texts: Sequence[str]) -> float:
+    some = texts[:: max(len(texts) // SAMPLE, 1)]
+    return sum(bool(_NOT_LATIN.search(text)) for text in some) / max(len(some), 1)
 
 
 def licence_of(folder: Path) -> str:

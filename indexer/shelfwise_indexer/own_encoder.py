@@ -64,13 +64,13 @@ def going_on(settings: TrainSettings, start: Bundle | None) -> TrainSettings:
     return settings
 
 
-def source_of(settings: TrainSettings, start: Bundle | None, products: Sequence[Product]) -> Backbone | None:
+def source_of(settings: TrainSettings, start: Bundle | None, texts: Sequence[str]) -> Backbone | None:
     """Where the second model comes from: the bundle that is gone on from, if it has the same, or as `--backbone`."""
     if settings.encoder is None:
         return None
     if start and start.info.get(ENCODER) and start.info["settings"]["encoder"] == settings.encoder:
         return Backbone.of_bundle(start, ENCODER, f"checkpoint/{ENCODER}")
-    return resolve(settings.encoder, (product.title for product in products))
+    return resolve(settings.encoder, texts)
 
 
 def load_encoder(

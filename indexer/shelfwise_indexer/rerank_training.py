@@ -79,7 +79,7 @@ def train_reranker(
     check_target(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    backbone = resolve(settings.backbone, (query.text for query in judgements.queries))
+    backbone = resolve(settings.backbone, [query.text for query in judgements.queries])
     set_seed(settings.fit.seed)
     model = begin_cross_encoder(backbone.source, settings.max_tokens)
     tokenizer = model.tokenizer.backend_tokenizer

@@ -10,9 +10,10 @@ from sentence_transformers import SentenceTransformer
 from shelfwise.bundle import Bundle
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
+from shelfwise.text import field_names
 from shelfwise_indexer import own_encoder
-from shelfwise_indexer.backbone import Backbone, resolve
-from shelfwise_indexer.cut import check_dimension
+from shelfwise_indexer.backbone import SAMPLE, Backbone, resolve
+from shelfwise_indexer.cut import check_dimension, evenly
 from shelfwise_indexer.model import load_trunk
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.student import Thinned, check_words, layers_of, thin
@@ -39,21 +40,20 @@ class StartingPoint:
         device: str,
     ) -> "StartingPoint":
         """Load what the settings name, or what is gone on from."""
-        titles = [product.title for product in train_part]
+        fields = field_names(settings.text_fields)
+        texts = [train_part[row].text(fields) for row in evenly(len(train_part), SAMPLE)]
         before = start or teacher
-        backbone = (
-            Backbone.of_bundle(before, "backbone", "checkpoint") if before else resolve(settings.backbone, titles)
-        )
+        backbone = Backbone.of_bundle(before, "backbone", "checkpoint") if before else resolve(settings.backbone, texts)
         trunk = load_trunk(backbone.source, settings.max_tokens, device=device)
         thinned: Thinned | None = None
         if teacher:
             check_words(teacher, trunk)
             thinned = thin(trunk, layers_of(trunk, settings.distil.layers))
             backbone = replace(backbone, name=f"{backbone.name}, {len(thinned.kept)} layers")
-        second = own_encoder.source_of(settings, start, train_part)
+        second = own_encoder.source_of(settings, start, texts)
         encoder: SentenceTransformer | None = None
         if second:
-            encoder = own_encoder.load_encoder(second, backbone, trunk, titles, settings.max_tokens)
+            encoder = own_encoder.load_encoder(second, backbone, trunk, texts, settings.max_tokens)
         models = cls(backbone, trunk, thinned, second, encoder)
         of = f"encoder {second.name}" if second else f"backbone {backbone.name}"
         check_dimension(settings.dimension, models.dimension, of)
