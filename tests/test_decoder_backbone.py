@@ -15,6 +15,7 @@ from as_trained import assert_exported_as_trained
 from shelfwise.bundle import Bundle
 from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.fit import FitSettings
+from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.training import train
 
@@ -88,3 +89,24 @@ def test_a_text_of_no_token_is_answered_as_any_other(bundle):
     np.testing.assert_allclose(encoded.probabilities.sum(axis=1), 1, atol=1e-4)
     np.testing.assert_allclose(encoded.vectors[1], bundle.encoder.encode_documents(["old tent"]).vectors[0], atol=1e-5)
     np.testing.assert_allclose(bundle.encoder.encode_queries([""]).vectors[0], encoded.vectors[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("pad", [END, None])
+def test_of_a_bare_decoder_the_last_token_stands_for_the_text(pad, tmp_path):
+    """A folder of transformers' own, with a token for padding and, as GPT-2 comes, without."""
+    write_tiny_decoder(tmp_path / "gpt2", TEXTS)
+    bare = tmp_path / "gpt2-gpt2"
+    told = orjson.loads((bare / "tokenizer_config.json").read_bytes())
+    (bare / "tokenizer_config.json").write_bytes(orjson.dumps(told | {"pad_token": pad}))
+    trunk = load_trunk(str(bare), 16, "cpu")
+    assert (trunk[1].pooling_mode, trunk.tokenizer.pad_token) == ("lasttoken", END)
+    whole = load_trunk(str(tmp_path / "gpt2"), 16, "cpu")
+    np.testing.assert_allclose(trunk.encode(TEXTS, normalize_embeddings=True), whole.encode(TEXTS), atol=1e-6)
+
+
+def test_a_backbone_without_a_token_for_padding_or_for_the_end_is_refused(tmp_path):
+    write_tiny_decoder(tmp_path / "gpt2", TEXTS)
+    config = tmp_path / "gpt2-gpt2" / "tokenizer_config.json"
+    config.write_bytes(orjson.dumps(orjson.loads(config.read_bytes()) | {"pad_token": None, "eos_token": None}))
+    with pytest.raises(BackboneError, match="without pad_token and eos_token"):
+        load_trunk(str(config.parent), 16, "cpu")

@@ -9,7 +9,9 @@ from typing import Any, cast
 from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.util import is_sentence_transformer_model
 from torch import Tensor, nn
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
@@ -140,10 +142,14 @@ class ShelfModel(nn.Module):
 def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> SentenceTransformer:
     """A backbone by name or folder, cut to `max_tokens`.
 
+    Of a bare decoder, which does not say how its tokens become one vector, the last token stands for the text: it is
+    the only one that has seen all the others.
+
     :raises BackboneError: it is not there, the hub is not reached, or it cannot make an embedding of a text.
     """
     try:
         trunk = SentenceTransformer(backbone, device=device, trust_remote_code=False)
+        bare = not is_sentence_transformer_model(backbone)
     except (OSError, ValueError, SafetensorError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise BackboneError(
@@ -152,16 +158,39 @@ def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> Sen
         ) from error
     if trunk.tokenizer is None or not getattr(trunk.tokenizer, "is_fast", False):
         raise BackboneError(f"backbone {backbone} has no fast tokenizer (tokenizer.json): choose one that has")
+    if trunk.tokenizer.pad_token is None:
+        if trunk.tokenizer.eos_token is None:
+            raise BackboneError(f"backbone {backbone} has a tokenizer without pad_token and eos_token: give it one")
+        trunk.tokenizer.pad_token = trunk.tokenizer.eos_token
+    if bare and _is_decoder(cast(Any, trunk[0]).model.config):
+        trunk[1] = Pooling(_width(trunk), pooling_mode="lasttoken")
     pooling = [module for module in trunk if isinstance(module, Pooling)]
     if not pooling or not pooling[0].include_prompt:
         raise BackboneError(f"backbone {backbone} pools in a way that the runtime cannot follow: choose another")
-    limit = int(trunk.max_seq_length or max_tokens)
+    limit = _positions(trunk) or int(trunk.max_seq_length or max_tokens)
     if max_tokens > limit:
         raise BackboneError(
             f"backbone {backbone} reads at most {limit} tokens, asked for {max_tokens}: lower --max-tokens"
         )
     trunk.max_seq_length = max_tokens
     return trunk
+
+
+def _is_decoder(config: Any) -> bool:
+    """Whether each token of such a model sees only those before it."""
+    kind = config.model_type
+    causal = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return causal and bool(getattr(config, "is_causal", True))
+
+
+def _positions(trunk: SentenceTransformer) -> int:
+    """How many tokens the model itself can read, whatever an earlier training cut texts to; 0: it does not say."""
+    model = cast(Any, trunk[0]).model
+    positions = int(getattr(model.config, "max_position_embeddings", None) or 0)
+    for name, table in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(table, "padding_idx", None) is not None:
+            positions -= table.padding_idx + 1  # RoBERTa's kind count from behind the padding's
+    return max(positions, 0)
 
 
 def _width(trunk: SentenceTransformer) -> int:
