@@ -238,6 +238,28 @@ def test_a_catalogue_of_which_nothing_is_left_does_not_move_the_alias(client, al
     assert live(client, alias).name == name
 
 
+def test_where_the_server_forbids_writing_the_run_ends_and_the_alias_stays(client, alias, bundle, tmp_path):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    name = live(client, alias).name
+    blocked = {"settings": {"index.blocks.write": True}}
+    client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=blocked)
+    try:
+        with pytest.raises(ServerError, match=r"forbids it \(403: .*run the same command again"):
+            index(write(tmp_path / "other.jsonl", *many(4)), bundle, alias, client=client)
+    finally:
+        client.indices.delete_index_template(name=alias)
+    assert live(client, alias).name == name
+    assert not (tmp_path / "other.dead-letters.jsonl").exists()
+
+
+def test_a_catalogue_of_which_the_server_takes_nothing_does_not_move_the_alias(client, alias, bundle, tmp_path):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    name = live(client, alias).name
+    with pytest.raises(CatalogueError, match="all 1 lines were rejected"):
+        index(write(tmp_path / "bad.jsonl", BAD[-1]), bundle, alias, client=client)
+    assert live(client, alias).name == name
+
+
 def test_an_alias_that_is_a_plain_index_is_refused_and_left_alone(client, alias, bundle, tmp_path):
     client.index(index=alias, id="1", document={"a": 1}, refresh=True)
     with pytest.raises(IncompatibleIndex, match="plain index"):

@@ -24,6 +24,7 @@ CHUNK_DOCUMENTS = 512  # a segment's quarter
 CHUNK_BYTES = 8 << 20
 RETRIES = 6  # of a document that the server was too busy for (429); waits 1, 2, 4 … seconds
 NOT_THERE, CONFLICT, BUSY = 404, 409, 429
+FORBIDDEN = (401, 403)  # says nothing of the document: the login lacks a privilege, or the index takes no writes
 PAGE = 1000
 IDS_PAGE = 10_000
 TIE = 1e-3  # of a score: what two vectors whose squared lengths the server takes for 1 (within 1e-3) can differ by
@@ -120,6 +121,11 @@ def _refused(client: Elasticsearch, doing: str, actions: Iterable[dict[str, Any]
             if answer["status"] == BUSY or answer["status"] >= 500:
                 raise ServerError(
                     f"{doing}: the server is too busy ({reason_of(answer)}): run the same command again to go on"
+                )
+            if answer["status"] in FORBIDDEN:
+                raise ServerError(
+                    f"{doing}: the server forbids it ({answer['status']}: {reason_of(answer)}): see to the login's "
+                    "privileges and the index's blocks, then run the same command again to go on"
                 )
             yield answer
 

@@ -114,11 +114,7 @@ def index(
             lines = KeptLines.load(kept, carried.kept, bulk.written(server, live.name) if live else None)
             read_lines = encode(catalogue, encoder, carried, lines, spool, letters, SEGMENT)
             lines.close()
-            if not spool.segments():
-                raise CatalogueError(
-                    f"{catalogue}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
-                    f"see {letters.path}"
-                )
+            _some_left(read_lines, letters, alias)
             products = Spooled.of(spool, bundle)
             changes = delta(server, live, bundle, products)
             wanted = None if changes is None else ~products.carried
@@ -126,6 +122,7 @@ def index(
             name = _target(server, alias, bundle, digest, live, changes)
             refused = send(server, name, spool, similar, changes)
             _write_refused(catalogue, refused, letters)
+            _some_left(read_lines, letters, alias)
             _finish(server, name, merge)
             check(server, name, spool, read_lines - letters.count, refused)
             if gate is not None:
@@ -147,6 +144,15 @@ def index(
             index=name,
             seconds=time.monotonic() - started,
             dead_letters=letters.path if letters.count else None,
+        )
+
+
+def _some_left(read_lines: int, letters: DeadLetters, alias: str) -> None:
+    """:raises CatalogueError: every line was rejected, so that there would be nothing to search."""
+    if letters.count == read_lines:
+        raise CatalogueError(
+            f"{letters.source}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
+            f"see {letters.path}"
         )
 
 
