@@ -118,6 +118,7 @@ def test_a_gzip_file_that_is_cut_off_gives_its_rows_and_one_rejection(tmp_path):
     assert isinstance(last, Rejected)
     assert last.line == len(rows) + 1
     assert "cut off" in last.reason
+    assert last.cut_off
 
 
 def test_a_gzip_file_with_a_flipped_byte_does_not_raise(tmp_path):
@@ -307,6 +308,19 @@ class TestFormats:
         assert (row.product.id, row.product.price, row.product.popularity) == ("7", 9.5, None)
         assert row.product.created_at == "2024-05-01T00:00:00+00:00"
         assert row.product.attributes == {"size": {"cm": 3}, "raw": "x"}
+
+    def test_a_parquet_file_that_is_damaged_gives_its_rows_and_one_rejection(self, tmp_path):
+        path = tmp_path / "shop.parquet"
+        rows = pa.table({"id": [str(n) for n in range(4_000)], "title": [f"Kettle {n}" for n in range(4_000)]})
+        parquet.write_table(rows, path, row_group_size=2_000, use_dictionary=False, compression="gzip")
+        packed = bytearray(path.read_bytes())
+        start = parquet.ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+        packed[start : start + 200] = bytes(200)
+        path.write_bytes(bytes(packed))
+        *good, last = read(path)
+        assert good
+        assert all(isinstance(row, Row) for row in good)
+        assert (last.line, last.cut_off) == (len(good) + 1, True)
 
     def test_text_of_parquet_that_is_not_utf8_costs_one_row(self, tmp_path):
         titles = pa.array([b"Kettle", b"caf\xe9", b"Mug"], pa.binary()).view(pa.binary())

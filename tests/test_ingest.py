@@ -1,5 +1,6 @@
 """Indexing against the real server: every line is accounted for, whatever happens on the way."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,23 @@ def test_a_catalogue_of_which_nothing_is_left_does_not_move_the_alias(client, al
     with pytest.raises(CatalogueError, match="rejected"):
         index(write(tmp_path / "bad.jsonl", *BAD[:3]), bundle, alias, client=client)
     assert live(client, alias).name == name
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_of_a_file_that_is_cut_off_nothing_goes_live(client, alias, bundle, tmp_path, kind):
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    name = live(client, alias).name
+    if kind == "jsonl":
+        text = "".join(orjson.dumps(product).decode() + "\n" for product in many(3000))
+    else:
+        text = "id,title\n" + "".join(f"{product['id']},{product['title']}\n" for product in many(3000))
+    packed = gzip.compress(text.encode())
+    half = tmp_path / f"half.{kind}.gz"
+    half.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(CatalogueError, match=rf"half\.{kind}\.gz, line \d+: the file is cut off.* get it anew"):
+        index(half, bundle, alias, client=client)
+    assert live(client, alias).name == name
+    assert len(client.indices.get(index=f"{alias}-*")) == 1
 
 
 def test_where_the_server_forbids_writing_the_run_ends_and_the_alias_stays(client, alias, bundle, tmp_path):

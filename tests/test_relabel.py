@@ -1,5 +1,7 @@
 """A catalogue after changes of a taxonomy: categories follow, everything else stays."""
 
+import gzip
+
 import orjson
 import pytest
 
@@ -84,6 +86,15 @@ def test_a_second_time_changes_nothing(migrated, tmp_path):
 def test_a_csv_comes_out_as_json_lines(migrated):
     _, records = migrated("id,title,category", "1,a,Home > Cups", name="catalogue.csv")
     assert records == [{"id": "1", "title": "a", "category": "Home > Bowls"}]
+
+
+def test_a_file_that_is_cut_off_is_refused_and_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    packed = gzip.compress(b"".join(orjson.dumps({"id": str(n), "title": f"Mug {n}"}) + b"\n" for n in range(5000)))
+    (tmp_path / "shop.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(CatalogueError, match=r"shop\.jsonl\.gz, line \d+: the file is cut off"):
+        relabel(tmp_path / "shop.jsonl.gz", Changes(()), tmp_path / "new.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.jsonl.gz"]
 
 
 def test_a_file_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path, monkeypatch):

@@ -97,6 +97,7 @@ class Source:
             if not isinstance(row, Rejected):
                 yield row
                 continue
+            row.check_not_cut_off(letters.source)
             letters.write(row)
             if letters.count <= SAID:
                 say(f"{self._catalogue}, line {row.line}: {row.reason}")

@@ -32,6 +32,13 @@ class Rejected:
     reason: str
     record_text: str
     id: str | None = None
+    cut_off: bool = False
+    """Whether nothing from here on could be read, so that nobody knows how much there was."""
+
+    def check_not_cut_off(self, name: str) -> None:
+        """:raises CatalogueError: what is made of this file would lack what could not be read."""
+        if self.cut_off:
+            raise CatalogueError(f"{name}, line {self.line}: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,8 @@ class Line:
     number: int
     content: bytes
     fault: str | None = None
+    cut_off: bool = False
+    """See `Rejected`."""
 
     @property
     def blank(self) -> bool:
@@ -80,7 +89,7 @@ def lines(stream: BinaryIO, max_line_bytes: int) -> Iterator[Line]:
             reason = (
                 f"the file is cut off or damaged at this line ({error}): nothing from here on was read, get it anew"
             )
-            yield Line(number, b"", reason)
+            yield Line(number, b"", reason, cut_off=True)
             return
         if not content:
             return
@@ -101,7 +110,7 @@ def json_records(its_lines: Iterator[Line], expected: str = PRODUCT_EXPECTED) ->
         if line.blank:
             continue
         if line.fault:
-            yield Rejected(line.number, line.fault, text_of(line.content))
+            yield Rejected(line.number, line.fault, text_of(line.content), cut_off=line.cut_off)
             continue
         try:
             content = orjson.loads(line.content.decode("utf-8"))

@@ -68,6 +68,7 @@ def relabel(
         with letters, partial.open("wb") as file:
             for row in read(catalogue):
                 if isinstance(row, Rejected):
+                    row.check_not_cut_off(letters.source)
                     letters.write(row)
                     _say(letters.count, f"{catalogue}, line {row.line}: {row.reason}")
                     continue
@@ -79,8 +80,9 @@ def relabel(
                 file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         partial.replace(out)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CatalogueError(f"{out}: cannot be written ({error.strerror}): make room or name another folder") from None
+    finally:
+        partial.unlink(missing_ok=True)
     rejected = letters.count
     return Relabelled(
         out, written + rejected, written, changed, undecided, rejected, letters.path if rejected else None

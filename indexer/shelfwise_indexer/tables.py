@@ -37,7 +37,8 @@ def csv_records(lines: Iterator[Line], name: str) -> Iterator[Record | Rejected]
             cells = next(csv.reader(_read_on(taken, source), delimiter=delimiter, strict=True))
         except csv.Error as error:
             source.put_back(taken[1:])
-            yield Rejected(line.number, line.fault or f"not CSV: {error}", text_of(line.content))
+            reason = line.fault or f"not CSV: {error}"
+            yield Rejected(line.number, reason, text_of(line.content), cut_off=line.cut_off)
         else:
             yield _csv_record(columns, cells, taken)
 
@@ -147,7 +148,7 @@ def parquet_records(name: str) -> Iterator[Record | Rejected]:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError) as error:
                 reason = f"the file is damaged at this row ({_first_line(error)}): nothing from here on was read"
-                yield Rejected(row + 1, f"{reason}, get it anew", "")
+                yield Rejected(row + 1, f"{reason}, get it anew", "", cut_off=True)
                 return
             if batch is None:
                 return
