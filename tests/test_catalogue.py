@@ -21,6 +21,7 @@ from shelfwise_indexer.catalogue import (
     Row,
     dead_letters_path,
     file_hash,
+    holds_dead_letters,
     read,
 )
 
@@ -420,6 +421,27 @@ class TestDeadLetters:
     )
     def test_they_are_named_after_the_catalogue(self, name, letters):
         assert dead_letters_path(name, "out") == Path("out") / f"{letters}.dead-letters.jsonl"
+
+
+LETTER = {"file": "a", "line": 1, "id": None, "reason": "not JSON", "record": "{"}
+
+
+class TestHoldsDeadLetters:
+    @pytest.mark.parametrize(
+        ("records", "so"),
+        [([LETTER, b"", b"[", LETTER], True), ([KETTLE, LETTER], False), ([b"{"], False), ([LETTER | {"x": 1}], False)],
+    )
+    def test_the_first_record_tells(self, tmp_path, records, so):
+        assert holds_dead_letters(lines_file(tmp_path / "shop.jsonl", *records)) is so
+
+    def test_a_table_holds_none(self, tmp_path):
+        (tmp_path / "shop.csv").write_text("file,line,id,reason,record\n")
+        assert not holds_dead_letters(tmp_path / "shop.csv")
+
+    def test_products_among_letters_are_refused(self, tmp_path):
+        path = lines_file(tmp_path / "shop.jsonl", LETTER, KETTLE)
+        with pytest.raises(CatalogueError, match="line 2: is no dead letter"):
+            holds_dead_letters(path)
 
 
 def test_the_hash_of_a_file_is_its_sha256(tmp_path):

@@ -123,19 +123,51 @@ def test_what_is_read_is_indexed_unchanged_or_rejected_and_rejects_name_line_and
     assert int(client.count(index=alias)["count"]) == 7
 
 
-def test_rejected_lines_that_were_mended_can_be_indexed_from_the_dead_letter_file(client, alias, bundle, tmp_path):
-    first = index(
-        write(tmp_path / "c.jsonl", PRODUCTS[0], '{"id": "x2", "title": "mug", "price": "cheap"}'),
-        bundle,
-        alias,
-        client=client,
-    )
-    assert first.dead_letters is not None
-    mended = first.dead_letters.read_text().replace('"cheap"', "5").replace('\\"cheap\\"', "5")
-    again = write(tmp_path / "mended.jsonl", *mended.splitlines())
-    done = index(again, bundle, alias, client=client)
-    assert (done.read, done.indexed, done.rejected) == (1, 1, 0)
+CHEAP = '{"id": "x2", "title": "mug", "price": "cheap"}'
+
+
+def mended(done, to: Path) -> Path:
+    to.write_text(done.dead_letters.read_text().replace('"cheap"', "5"))
+    return to
+
+
+def test_rejected_lines_that_were_mended_join_what_is_live(client, alias, bundle, tmp_path, capsys):
+    second = {"id": "k1", "title": "a second k1"}
+    first = index(write(tmp_path / "c.jsonl", *PRODUCTS, CHEAP, second, BAD[-1]), bundle, alias, client=client)
+    letters = mended(first, tmp_path / "c.dead-letters.jsonl")
+    done = index(letters, bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected, done.written) == (3, 1, 0, 2, 1)
+    assert "join the products of index" in capsys.readouterr().err
     assert source(client, alias, "x2")["price"] == 5
+    assert source(client, alias, "k1")["title"] == "steel kettle"
+    assert int(client.count(index=alias)["count"]) == 8
+    assert {hit.id for hit in SimilarProducts(client, alias).similar("x2", 1)} <= {"m1", "m2"}
+    again = index(letters, bundle, alias, client=client)
+    assert (again.read, again.unchanged, again.rejected, again.written) == (3, 1, 2, 0)
+    whole = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    assert (whole.read, whole.unchanged, int(client.count(index=alias)["count"])) == (7, 7, 7)
+
+
+def test_a_mended_product_that_the_server_refuses_stays_as_it_is_live(client, alias, bundle, tmp_path):
+    first = index(write(tmp_path / "c.jsonl", *PRODUCTS, BAD[-1], CHEAP), bundle, alias, client=client)
+    letters = mended(first, tmp_path / "mended.jsonl")
+    letters.write_text(letters.read_text().replace('"x4"', '"k3"'))
+    done = index(letters, bundle, alias, client=client)
+    assert (done.read, done.indexed, done.rejected) == (2, 1, 1)
+    assert source(client, alias, "k3")["title"] == "kettle"
+    assert int(client.count(index=alias)["count"]) == 8
+
+
+def test_dead_letters_are_indexed_where_nothing_is_live_and_not_into_an_index_of_another_bundle(
+    client, alias, bundle, tmp_path
+):
+    first = index(write(tmp_path / "c.jsonl", *PRODUCTS, CHEAP), bundle, alias, client=client)
+    letters = mended(first, tmp_path / "mended.jsonl")
+    other = write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
+    with pytest.raises(IncompatibleIndex, match="was written with"):
+        index(letters, other, alias, client=client)
+    assert live(client, alias).name == first.index
+    assert index(letters, other, f"{alias}-new", client=client).indexed == 1
 
 
 def test_a_second_run_encodes_only_what_changed(client, alias, bundle, tmp_path):

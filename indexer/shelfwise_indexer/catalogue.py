@@ -16,7 +16,20 @@ from shelfwise.errors import InvalidProduct
 from shelfwise.product import Product, parse_product
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.dead_letters import DeadLetters
-from shelfwise_indexer.records import CatalogueError, Line, Record, Rejected, json_records, json_text, lines, opened
+from shelfwise_indexer.records import (
+    DUPLICATE,
+    LETTER_FIELDS,
+    CatalogueError,
+    Line,
+    Record,
+    Rejected,
+    json_records,
+    json_text,
+    lines,
+    object_or_text,
+    opened,
+    text_of,
+)
 from shelfwise_indexer.seen import Seen
 from shelfwise_indexer.tables import csv_records, parquet_records
 
@@ -119,6 +132,29 @@ def has_json_lines(name: str) -> bool:
     return (_extension(name) or "").removesuffix(".gz").endswith(JSON_LINES)
 
 
+def holds_dead_letters(path: str | os.PathLike[str]) -> bool:
+    """Whether the records of a file are dead letters, as `DeadLetters` writes them; its first record tells.
+
+    :raises CatalogueError: others follow on dead letters, so that it is neither these nor a catalogue.
+    """
+    name, found = os.fspath(path), False
+    if not has_json_lines(name):
+        return False
+    for line in json_lines(name, MAX_LINE_BYTES):
+        content = object_or_text(text_of(line.content))
+        if not isinstance(content, dict):
+            continue
+        if content.keys() != LETTER_FIELDS:
+            if found:
+                raise CatalogueError(
+                    f"{name}: line {line.number}: is no dead letter, as those before it are: mend only `record` of a "
+                    "letter, and keep other products in a file of their own, which replaces what is live"
+                )
+            return False
+        found = True
+    return found
+
+
 def json_lines(name: str, max_line_bytes: int) -> Iterator[Line]:
     """The lines of a file of JSON lines."""
     extension = _extension(name) or ""
@@ -153,7 +189,7 @@ def row_of(record: Record, seen: Seen, source: str = "") -> Row | Rejected:
     except InvalidProduct as error:
         return Rejected(line, str(error), json_text(content), _id_of(content))
     if not seen.add(product.id):
-        reason = f"product {product.id}: duplicate id: an earlier line has it, and the first one is kept"
+        reason = f"product {product.id}: {DUPLICATE}: an earlier line has it, and the first one is kept"
         return Rejected(line, reason, json_text(content), product.id)
     return Row(line, product, content, source)
 

@@ -135,11 +135,13 @@ def index(
 ) -> None:
     """Enrich CATALOGUE, fill a new index, check it, and move ALIAS to it.
 
-    Rejected lines go to a dead-letter file; mend them there and index that file's products again. With --gate, ALIAS
-    is not moved when searches of the judged queries got significantly worse; status 1 then, and the index is kept.
+    CATALOGUE replaces what is live. Rejected lines go to a dead-letter file: mend `record` there and index that file,
+    and its products join those that are live. With --gate, ALIAS is not moved when searches of the judged queries got
+    significantly worse; status 1 then, and the index is kept.
 
     \b
     shelfwise index catalogue.jsonl --bundle bundle --alias products
+    shelfwise index catalogue.dead-letters.jsonl --bundle bundle --alias products
     shelfwise index catalogue.jsonl --bundle new-bundle --alias products --gate proof/figures.json
     """
     from shelfwise_indexer.gate import Gate, GateFailed

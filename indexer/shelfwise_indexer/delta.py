@@ -12,7 +12,8 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.clone import neighbours_at
-from shelfwise.live_index import LiveIndex
+from shelfwise.errors import IncompatibleIndex
+from shelfwise.live_index import LiveIndex, check_compatible
 from shelfwise.mapping import mapping_hash
 from shelfwise.query import VECTOR, enriched_after
 from shelfwise.server import one_line
@@ -31,6 +32,8 @@ class Delta:
     rewritten: int
     gone: tuple[str, ...]
     """Ids that the index has and the catalogue has not, sorted."""
+    kept: int | None = None
+    """Where nothing is deleted, of a run that only adds: how many such there are."""
 
     @property
     def written(self) -> int:
@@ -60,6 +63,23 @@ def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, product
     if len(gone) > MOST_CHANGED * held:
         return None
     return Delta(encoded, rewritten, tuple(gone))
+
+
+def addition(server: Elasticsearch, live: LiveIndex, products: Spooled) -> Delta:
+    """What a run changes that adds to the live index and deletes nothing; see `check_takes`."""
+    encoded = int((~products.carried).sum())
+    rewritten = int((products.carried & ~products.same).sum())
+    return Delta(encoded, rewritten, (), kept=len(products.lacks(bulk.ids(server, live.name))))
+
+
+def check_takes(live: LiveIndex, bundle: Bundle) -> None:
+    """:raises IncompatibleIndex: products cannot be added to the live index, but only replace it."""
+    check_compatible(live, bundle)
+    if live.meta.get("mapping") != mapping_hash():
+        raise IncompatibleIndex(
+            f"index {live.name} has the mapping of another version of shelfwise: index the whole catalogue with this "
+            "one, then add to it"
+        )
 
 
 def _counts(server: Elasticsearch, live: LiveIndex) -> tuple[int, int, int]:

@@ -20,8 +20,16 @@ from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise_indexer import bulk
 from shelfwise_indexer.carried import Carried
-from shelfwise_indexer.catalogue import CatalogueError, DeadLetters, Row, dead_letters_path, file_hash, read
-from shelfwise_indexer.delta import Delta, delta
+from shelfwise_indexer.catalogue import (
+    CatalogueError,
+    DeadLetters,
+    Row,
+    dead_letters_path,
+    file_hash,
+    holds_dead_letters,
+    read,
+)
+from shelfwise_indexer.delta import Delta, addition, check_takes, delta
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import encode, say
 from shelfwise_indexer.enrich import text_hash
@@ -86,6 +94,9 @@ def index(
     (counted as unchanged). What a person confirmed or corrected stays. A run that was killed goes on where it was when
     it is called again with the same catalogue, bundle and alias. Until the last step, searches see the old index.
 
+    What the live index has and the catalogue lacks is gone afterwards, unless the catalogue is a file of dead letters:
+    what was mended there is added to the live index.
+
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
     :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
     :param device: where the model runs; `auto`: the GPUs that torch can use, else the processor.
@@ -103,6 +114,10 @@ def index(
         live = find(server, alias)
         if live is not None:
             release(server, live)
+        grown = live if live is not None and holds_dead_letters(catalogue) else None
+        if grown is not None:
+            check_takes(grown, bundle)
+            say(f"{catalogue} holds dead letters: they join the products of index {grown.name}, none is deleted")
         before = gate.opponent(partial(ProductSearch, server, alias), live, bundle) if gate and live else None
         digest = file_hash(catalogue)
         target = Path(dead_letters) if dead_letters else dead_letters_path(catalogue)
@@ -116,21 +131,23 @@ def index(
             lines.close()
             _some_left(read_lines, letters, alias)
             products = Spooled.of(spool, bundle)
-            changes = delta(server, live, bundle, products)
-            wanted = None if changes is None else ~products.carried
+            changes = addition(server, grown, products) if grown else delta(server, live, bundle, products)
+            # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
+            wanted = None if changes is None else ~products.carried & (grown is None)
             similar = SimilarLists.of(spool, products, bundle.dimension, wanted)
             name = _target(server, alias, bundle, digest, live, changes)
             refused = send(server, name, spool, similar, changes)
             _write_refused(catalogue, refused, letters)
             _some_left(read_lines, letters, alias)
             _finish(server, name, merge)
-            check(server, name, spool, read_lines - letters.count, refused)
+            check(server, name, spool, read_lines - letters.count + _beside(server, grown, changes, refused), refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
             written = bulk.written(server, name)  # before anybody knows of it
             swap(server, alias, name)
-            keep(kept, products.text_hashes, spool.vectors_path)
-            keep_lines(kept, spool, refused, written)
+            if grown is None:
+                keep(kept, products.text_hashes, spool.vectors_path)
+                keep_lines(kept, spool, refused, written)
             unchanged = int(products.carried.sum()) - _carried_among(spool, refused)
             spool.remove()
         if old := superseded(server, alias):
@@ -168,6 +185,13 @@ def _target(
         return create_index(server, alias, bundle, digest)
     say(f"only what changed: {changes}; the rest is taken from index {original.name}")
     return clone_index(server, original, alias, bundle, digest)
+
+
+def _beside(server: Elasticsearch, grown: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:
+    """How many products an index has that was added to, beside those that were; of the refused what was there stays."""
+    if grown is None or changes is None:
+        return 0
+    return (changes.kept or 0) + len(bulk.enrichments(server, grown.name, list(refused), vectors=False))
 
 
 def _finish(server: Elasticsearch, name: str, merge: int | None) -> None:

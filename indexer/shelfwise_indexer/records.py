@@ -12,6 +12,7 @@ import orjson
 from shelfwise.errors import ShelfwiseError
 
 LETTER_FIELDS = frozenset(("file", "line", "id", "reason", "record"))
+DUPLICATE = "duplicate id"  # begins the reason, after the product
 PRODUCT_EXPECTED = "expected an object with at least id and title"
 
 _BOM = b"\xef\xbb\xbf"
@@ -124,11 +125,13 @@ def json_records(its_lines: Iterator[Line], expected: str = PRODUCT_EXPECTED) ->
 
 def _json_record(line: int, content: object, expected: str) -> Record | Rejected:
     if isinstance(content, dict) and content.keys() == LETTER_FIELDS:
-        inner = content["record"]
+        letter, inner = content, content["record"]
         content = object_or_text(inner) if isinstance(inner, str) else inner
         if isinstance(content, str):
-            why = "the record of this dead letter is still not an object: mend `record`, or write the product itself"
-            return Rejected(line, why, content)
+            return Rejected(line, "the record of this dead letter is still not an object: mend `record`", content)
+        if DUPLICATE in str(letter["reason"]) and isinstance(content, dict) and str(content.get("id")) == letter["id"]:
+            why = f"product {letter['id']}: {DUPLICATE} still: give it one of its own, or take the line out"
+            return Rejected(line, why, json_text(content), letter["id"])
     if isinstance(content, dict):
         return line, content
     shown = json_text(content)

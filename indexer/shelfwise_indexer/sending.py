@@ -77,7 +77,7 @@ def send(
             spool.mark_sent(name, part.numbers)
             bar.update(part.products)
     all_refused = spool.refused(name)
-    if changes is not None:
+    if changes is not None and changes.kept is None:
         bulk.delete(server, name, [*changes.gone, *all_refused])
     return all_refused
 
