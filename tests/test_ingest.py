@@ -310,6 +310,28 @@ def test_a_catalogue_of_which_the_server_takes_nothing_does_not_move_the_alias(c
     assert live(client, alias).name == name
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_slower_run_does_not_replace_what_another_made_live_meanwhile(
+    client, alias, bundle, tmp_path, monkeypatch, first
+):
+    if not first:
+        index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    newer, own = write(tmp_path / "newer.jsonl", *PRODUCTS[:3]), ingest.check
+
+    def overtaken(*given):
+        monkeypatch.setattr(ingest, "check", own)
+        index(newer, bundle, alias, client=client)
+        return own(*given)
+
+    monkeypatch.setattr(ingest, "check", overtaken)
+    older = write(tmp_path / "older.jsonl", *PRODUCTS[:5])
+    with pytest.raises(ServerError, match=f"somebody else moved alias {alias} .*nothing was changed: .*run the same"):
+        index(older, bundle, alias, client=client)
+    assert int(client.count(index=alias)["count"]) == 3
+    assert index(older, bundle, alias, client=client).read == 5
+    assert int(client.count(index=alias)["count"]) == 5
+
+
 def test_an_alias_that_is_a_plain_index_is_refused_and_left_alone(client, alias, bundle, tmp_path):
     client.index(index=alias, id="1", document={"a": 1}, refresh=True)
     with pytest.raises(IncompatibleIndex, match="plain index"):

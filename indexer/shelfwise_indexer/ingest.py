@@ -144,7 +144,7 @@ def index(
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
             written = bulk.written(server, name)  # before anybody knows of it
-            swap(server, alias, name)
+            swap(server, alias, name, expected=live.name if live else None)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
                 keep_lines(kept, spool, refused, written)

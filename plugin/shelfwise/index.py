@@ -18,6 +18,7 @@ from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, ma
 from shelfwise.server import one_line, server_version
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
+ANY = "*"  # whichever index is live
 FINISH_TIMEOUT = 1800.0  # seconds
 MERGE_TIMEOUT = 3600.0  # seconds that merging is waited for
 
@@ -98,27 +99,34 @@ def finish(client: Elasticsearch, name: str, segments: int | None = None) -> boo
     return True
 
 
-def swap(client: Elasticsearch, alias: str, new: str) -> None:
+def swap(client: Elasticsearch, alias: str, new: str, expected: str | None = ANY) -> None:
     """Let the alias stand for another index, in one atomic call; the one before stays, for `rollback`.
 
+    :param expected: the index that the new one was made to replace; None: there was none.
     :raises IncompatibleIndex: `new` is not an index of this alias, or the alias is a plain index.
     :raises ServerError: somebody else moved the alias meanwhile; nothing was changed.
     """
     check_alias(alias)
     current = find(client, alias)
-    if current is not None and current.name == new:
+    name = current.name if current else None
+    if expected not in (ANY, name):
+        raise ServerError(
+            f"somebody else moved alias {alias} from {expected or 'no index'} to {name or 'no index'} meanwhile; "
+            "nothing was changed: if what is live now is older than yours, run the same command again"
+        )
+    if name == new:
         raise UsageError(f"alias {alias} already stands for index {new}")
     meta = dict(described(client, new).meta)
     if meta.get("alias") != alias:
         raise IncompatibleIndex(f"index {new} was made for alias {meta.get('alias')}, not for {alias}")
     meta |= {
         "state": "complete",
-        "previous": current.name if current else None,
+        "previous": name,
         "completed_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     with one_line(f"writing _meta of index {new}"):
         client.indices.put_mapping(index=new, meta={"shelfwise": meta})
-    _move(client, alias, current.name if current else None, new)
+    _move(client, alias, name, new)
 
 
 def rewrite_meta(client: Elasticsearch, name: str, changes: Mapping[str, Any]) -> None:
