@@ -251,6 +251,31 @@ def test_what_a_person_decided_survives_the_next_run(client, alias, bundle, tmp_
     assert {name: source(client, alias, "t1")["shelfwise"][name] for name in decided} == decided
 
 
+@pytest.mark.parametrize("same_bundle", [True, False])
+def test_what_a_person_decides_while_a_run_is_on_survives_it_and_the_next_one(
+    client, alias, bundle, tmp_path, monkeypatch, capsys, same_bundle
+):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    index(catalogue, bundle, alias, client=client)
+    decided = {"status": "corrected", "category": ["Home > Mugs"], "ancestors": ["Home", "Home > Mugs"]}
+    own, before = ingest.check, live(client, alias).name
+
+    def late(*given):
+        client.update(index=before, id="t1", doc={"shelfwise": decided})
+        own(*given)
+
+    following = bundle if same_bundle else write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
+    monkeypatch.setattr(ingest, "check", late)
+    index(write(catalogue, *PRODUCTS[1:]), following, alias, client=client)
+    assert "1 products that a person decided on meanwhile" in capsys.readouterr().err
+    assert source(client, alias, "t1")["shelfwise"].items() >= decided.items()
+    assert vector(client, alias, "t1") == [0, 0, 1]
+    monkeypatch.setattr(ingest, "check", own)
+    dearer = [product | {"price": 99} if product["id"] != "t1" else product for product in PRODUCTS[1:]]
+    index(write(catalogue, *dearer), following, alias, client=client)
+    assert source(client, alias, "t1")["shelfwise"].items() >= decided.items()
+
+
 def test_a_category_that_the_bundle_has_not_learnt_is_said_by_line_and_the_product_is_found_under_it(
     client, alias, bundle, tmp_path, capsys
 ):

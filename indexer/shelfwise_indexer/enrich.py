@@ -16,6 +16,7 @@ from shelfwise_indexer.reliability import certainty
 
 CANDIDATES = 5
 BY_A_PERSON = ("confirmed", "corrected")
+DECISION = ("status", "category", "ancestors")  # the fields that say what a person decided
 REMEMBERED = 1 << 16  # paths whose texts are not put together again
 MOST = 1 - 1e-6  # a probability whose complement has a logarithm
 Document = dict[str, Any]
@@ -152,7 +153,7 @@ def keep_decision(enrichment: dict[str, Any], before: Mapping[str, Any] | None) 
     old = before["shelfwise"] if before else {}
     if old.get("status") not in BY_A_PERSON:
         return enrichment
-    return enrichment | {name: old[name] for name in ("status", "category", "ancestors") if name in old}
+    return enrichment | {name: old[name] for name in DECISION if name in old}
 
 
 def text_hash(text: str) -> str:

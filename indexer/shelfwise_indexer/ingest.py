@@ -29,6 +29,7 @@ from shelfwise_indexer.catalogue import (
     holds_dead_letters,
     read,
 )
+from shelfwise_indexer.decisions import carry_decisions
 from shelfwise_indexer.delta import Delta, addition, check_takes, delta
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import encode, say
@@ -143,6 +144,8 @@ def index(
             check(server, name, spool, read_lines - letters.count + _beside(server, grown, changes, refused), refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
+            if live is not None and (decided := carry_decisions(server, live.name, name)):
+                say(f"{decided} products that a person decided on meanwhile keep that")
             written = bulk.written(server, name)  # before anybody knows of it
             swap(server, alias, name, expected=live.name if live else None)
             if grown is None:

@@ -1,0 +1,59 @@
+"""Decisions: what people confirm or correct in the live index while the next one is made goes live with that."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from elasticsearch import Elasticsearch
+from elasticsearch.helpers import scan
+
+from shelfwise.errors import ServerError
+from shelfwise.server import one_line
+from shelfwise_indexer import bulk
+from shelfwise_indexer.enrich import BY_A_PERSON, DECISION
+
+PAGE = 1000
+FIELDS = [f"shelfwise.{name}" for name in DECISION]
+
+
+def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
+    """Write the decisions that the live index holds into one that is not live yet, where they differ.
+
+    Products that the new index does not have are passed over.
+
+    :returns: how many differed.
+    :raises ServerError: the server did not answer, or somebody else writes into the new index.
+    """
+    differing = 0
+    decided = _decided(server, live)
+    for page in iter(lambda: dict(islice(decided, PAGE)), {}):
+        with one_line(f"comparing the decisions of index {new}"):
+            found = server.search(
+                index=new,
+                size=PAGE,
+                query={"ids": {"values": list(page)}},
+                source_includes=FIELDS,
+                seq_no_primary_term=True,
+                track_total_hits=False,
+            )["hits"]["hits"]
+        updates = [
+            bulk.Update(hit["_id"], hit["_seq_no"], hit["_primary_term"], {"shelfwise": decision})
+            for hit in found
+            if not (decision := page[hit["_id"]]).items() <= hit["_source"].get("shelfwise", {}).items()
+        ]
+        if bulk.update(server, new, updates):
+            raise ServerError(f"somebody else writes into index {new}: the alias was not moved; run the same again")
+        differing += len(updates)
+    if differing:
+        with one_line(f"refreshing index {new}"):
+            server.indices.refresh(index=new)
+    return differing
+
+
+def _decided(server: Elasticsearch, index: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What people decided of the products of an index, by id."""
+    with one_line(f"reading the decisions of index {index}"):
+        server.indices.refresh(index=index)
+        query = {"query": {"terms": {"shelfwise.status": list(BY_A_PERSON)}}, "_source": FIELDS}
+        for hit in scan(server, index=index, query=query, size=PAGE):
+            yield hit["_id"], hit["_source"]["shelfwise"]
