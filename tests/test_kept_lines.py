@@ -6,6 +6,8 @@ import orjson
 import pytest
 from elasticsearch import NotFoundError
 
+from shelfwise.clone import clone_index
+from shelfwise.errors import ServerError
 from shelfwise.index import rollback
 from shelfwise.live_index import live
 from shelfwise_indexer import bulk, catalogue, ingest, kept_lines
@@ -88,6 +90,45 @@ def test_a_product_that_was_deleted_in_the_index_comes_back(client, alias, bundl
     client.delete(index=live(client, alias).name, id="p001")
     assert index(file, bundle, alias, client=client).indexed == 1
     assert len(held(client, alias)) == 40
+
+
+@on_a_server
+def test_what_was_written_between_reading_and_cloning_is_put_right_by_the_next_run(
+    client, alias, bundle, tmp_path, monkeypatch
+):
+    file = write(tmp_path / "c.jsonl", products())
+    index(file, bundle, alias, client=client)
+
+    def late(client, original, *rest):
+        client.update(index=original.name, id="p005", doc={"price": 1234})
+        return clone_index(client, original, *rest)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(ingest, "clone_index", late)
+        index(write(file, changed(products())), bundle, alias, client=client)
+    assert held(client, alias)["p005"]["price"] == 1234
+    assert index(file, bundle, alias, client=client).written == 1
+    assert held(client, alias)["p005"]["price"] == 5
+
+
+@on_a_server
+def test_the_lines_of_a_run_that_went_on_are_not_believed(client, alias, bundle, tmp_path, monkeypatch):
+    """What it compared before it was cut short was compared with an index that may have been another since."""
+    file = write(tmp_path / "c.jsonl", products())
+    index(file, bundle, alias, client=client)
+
+    def cut_short(*given):
+        raise ServerError("gone")
+
+    with monkeypatch.context() as while_cut:
+        while_cut.setattr(ingest, "clone_index", cut_short)
+        with pytest.raises(ServerError, match="gone"):
+            index(write(file, changed(products())), bundle, alias, client=client)
+    client.update(index=live(client, alias).name, id="p005", doc={"price": 1234})
+    index(file, bundle, alias, client=client)
+    assert held(client, alias)["p005"]["price"] == 1234
+    assert index(file, bundle, alias, client=client).written == 1
+    assert held(client, alias)["p005"]["price"] == 5
 
 
 @on_a_server

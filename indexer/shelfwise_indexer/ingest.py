@@ -126,8 +126,9 @@ def index(
         kept = cache / "vectors" / text_hash(f"{alias}\0{bundle.version}")
         run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
         with run as spool, DeadLetters(target, catalogue) as letters:
+            as_read, goes_on = bulk.written(server, live.name) if live else None, spool.segments() > 0
             carried = Carried.of(server, live, bundle, kept)
-            lines = KeptLines.load(kept, carried.kept, bulk.written(server, live.name) if live else None)
+            lines = KeptLines.load(kept, carried.kept, as_read)
             read_lines = encode(catalogue, encoder, carried, lines, spool, letters, SEGMENT)
             lines.close()
             _some_left(read_lines, letters, alias)
@@ -144,9 +145,12 @@ def index(
             check(server, name, spool, read_lines - letters.count + _beside(server, grown, changes, refused), refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
-            if live is not None and (decided := carry_decisions(server, live.name, name)):
+            decided = carry_decisions(server, live.name, name) if live else 0
+            if decided:
                 say(f"{decided} products that a person decided on meanwhile keep that")
-            written = bulk.written(server, name)  # before anybody knows of it
+            # A clone may hold what was written after its original was read, and then no line tells of that.
+            stands = changes is None or (live and not goes_on and bulk.written(server, live.name) == as_read)
+            written = bulk.written(server, name) if stands and not decided else None  # before anybody knows of it
             swap(server, alias, name, expected=live.name if live else None)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
