@@ -330,6 +330,25 @@ class TestFormats:
         rows = list(read(tmp_path / "shop.parquet"))
         assert [(row.line, type(row)) for row in rows] == [(1, Row), (2, Rejected), (3, Row)]
         assert "not UTF-8: byte 0xe9" in rows[1].reason
+        assert rows[1].id == "b"
+
+    @pytest.mark.parametrize(
+        ("kind", "value", "shown"),
+        [
+            (pa.timestamp("us"), 2**62, "out of range"),
+            (pa.timestamp("us", "UTC"), 2**62, "17036-07-06"),
+            (pa.date32(), 3_000_000, "10183-09-21"),
+        ],
+    )
+    def test_a_moment_of_parquet_that_no_calendar_has_costs_one_row(self, tmp_path, kind, value, shown):
+        moments = pa.array([0, value, 0], kind)
+        table = pa.table({"id": ["a", "b", "c"], "title": ["Kettle", "Mug", "Pan"], "created_at": moments})
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        rows = list(read(tmp_path / "shop.parquet"))
+        assert [(row.line, row.id, type(row)) for row in rows] == [(1, "a", Row), (2, "b", Rejected), (3, "c", Row)]
+        assert "created_at cannot be read" in rows[1].reason
+        record = json.loads(rows[1].record_text)
+        assert (record["title"], shown in record["created_at"]) == ("Mug", True)
 
 
 class TestDeadLetters:

@@ -4,12 +4,22 @@ import csv
 import itertools
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
 from shelfwise.product import CONTRACT_FIELDS
-from shelfwise_indexer.records import CatalogueError, Line, Record, Rejected, not_utf8, object_or_text, opened, text_of
+from shelfwise_indexer.records import (
+    CatalogueError,
+    Line,
+    Record,
+    Rejected,
+    json_text,
+    not_utf8,
+    object_or_text,
+    opened,
+    text_of,
+)
 
 NEEDED = ("id", "title")
 
@@ -154,24 +164,35 @@ def parquet_records(name: str) -> Iterator[Record | Rejected]:
                 return
             try:
                 records = batch.to_pylist()
-            except UnicodeDecodeError:
-                records = [_decoded(batch.slice(at, 1)) for at in range(batch.num_rows)]
+            except (OverflowError, ValueError):  # the same row by row, to find what cannot be read
+                records = [_read_alone(row + at + 1, batch.slice(at, 1)) for at in range(batch.num_rows)]
             for record in records:
                 row += 1
-                yield _parquet_record(row, record)
+                yield record if isinstance(record, Rejected) else _parquet_record(row, record)
 
 
-def _decoded(batch: Any) -> dict[str, Any] | UnicodeDecodeError:
-    try:
-        (record,) = batch.to_pylist()
-    except UnicodeDecodeError as error:
-        return error
-    return cast(dict[str, Any], record)
+def _read_alone(row: int, batch: Any) -> dict[str, Any] | Rejected:
+    import pyarrow as pa
+
+    record: dict[str, Any] = {}
+    reason = text = ""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            record[name] = column[0].as_py()
+        except UnicodeDecodeError as error:
+            reason, text = f"{name} is {not_utf8(error.object, error.start)}", text_of(error.object)
+        except (OverflowError, ValueError) as error:
+            reason = f"{name} cannot be read ({_first_line(error)}): expected a moment of the years 1 to 9999"
+            record[name] = column.cast(pa.string())[0].as_py() if pa.types.is_temporal(column.type) else None
+    if not reason:
+        return record
+    if not text:
+        others = _parquet_record(row, record)
+        text = others.record_text if isinstance(others, Rejected) else json_text(others[1])
+    return Rejected(row, reason, text, str(record["id"]) if record.get("id") is not None else None)
 
 
-def _parquet_record(row: int, record: dict[str, Any] | UnicodeDecodeError) -> Record | Rejected:
-    if isinstance(record, UnicodeDecodeError):
-        return Rejected(row, not_utf8(record.object, record.start), text_of(record.object))
+def _parquet_record(row: int, record: dict[str, Any]) -> Record | Rejected:
     try:
         # one way through JSON makes dates text and NaN null, as the other formats would have them
         return row, orjson.loads(orjson.dumps(record, default=_as_json))
