@@ -350,6 +350,29 @@ class TestFormats:
         record = json.loads(rows[1].record_text)
         assert (record["title"], shown in record["created_at"]) == ("Mug", True)
 
+    def test_whole_numbers_that_a_gap_in_their_column_made_floats_are_whole_again(self, tmp_path):
+        columns = {"id": [1.0, 2.0], "title": ["Kettle", "Mug"], "variant_of": [None, 1.0], "in_stock": [1.0, None]}
+        parquet.write_table(pa.table(columns), tmp_path / "shop.parquet")
+        kettle, mug = (row.product for row in rows_of(tmp_path / "shop.parquet"))
+        assert (kettle.id, kettle.variant_of, kettle.in_stock) == ("1", None, True)
+        assert (mug.id, mug.variant_of, mug.in_stock) == ("2", "1", None)
+
+    @pytest.mark.parametrize(
+        ("column", "value", "reason"),
+        [
+            ("price", float("inf"), "price must be a finite number"),
+            ("popularity", float("-inf"), "popularity must be a finite number"),
+            ("variant_of", 1.5, "variant_of must be a string or a whole number"),
+            ("id", 2.0**53, "id must be a string or a whole number"),
+            ("in_stock", 2.0, "in_stock must be true or false"),
+        ],
+    )
+    def test_a_float_of_parquet_that_its_field_cannot_hold_is_rejected(self, tmp_path, column, value, reason):
+        columns = {"id": [7.0], "title": ["Kettle"], column: [value]}
+        parquet.write_table(pa.table(columns), tmp_path / "shop.parquet")
+        (rejected,) = rejected_of(tmp_path / "shop.parquet")
+        assert reason in rejected.reason
+
 
 class TestDeadLetters:
     def test_they_hold_file_line_id_reason_and_record(self, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,8 @@ from shelfwise_indexer.records import (
 NEEDED = ("id", "title")
 
 _PARQUET_BATCH = 1_024
+_WHOLE = ("id", "variant_of", "in_stock")  # pandas makes a column of whole numbers floats where a value is missing
+_EXACT_BELOW = 2**53  # a float from here on may stand for another whole number
 
 
 def csv_records(lines: Iterator[Line], name: str) -> Iterator[Record | Rejected]:
@@ -193,11 +196,19 @@ def _read_alone(row: int, batch: Any) -> dict[str, Any] | Rejected:
 
 
 def _parquet_record(row: int, record: dict[str, Any]) -> Record | Rejected:
+    plain = {name: _number(name, value) if isinstance(value, float) else value for name, value in record.items()}
     try:
         # one way through JSON makes dates text and NaN null, as the other formats would have them
-        return row, orjson.loads(orjson.dumps(record, default=_as_json))
+        return row, orjson.loads(orjson.dumps(plain, default=_as_json))
     except (orjson.JSONEncodeError, ValueError) as error:
         return Rejected(row, f"a value that JSON cannot hold: {error}", str(record))
+
+
+def _number(name: str, value: float) -> object:
+    """A float as the other formats would have it: infinity is text, which is no price; an id is a whole number."""
+    if math.isinf(value):
+        return str(value)
+    return int(value) if name in _WHOLE and value.is_integer() and abs(value) < _EXACT_BELOW else value
 
 
 def _as_json(value: object) -> object:
