@@ -1,8 +1,11 @@
 """Bulk: what is sent fast is what would be sent slowly."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import orjson
 import pytest
+from elastic_transport import ApiResponseMeta, HttpHeaders, Urllib3HttpNode
 from elasticsearch.serializer import JsonSerializer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +34,18 @@ def test_the_fast_json_says_what_the_standard_one_says(content):
     fast, slow = Json(), JsonSerializer()
     assert slow.loads(fast.dumps({"x": content})) == slow.loads(slow.dumps({"x": content}))
     assert fast.loads(fast.dumps({"x": content})) == slow.loads(slow.dumps({"x": content}))
+
+
+class Narrow(Urllib3HttpNode):
+    """The way to a server past a proxy that takes no request of more than `most` bytes."""
+
+    most = 1000
+
+    def perform_request(self, method, target, body=None, **given):
+        if len(body or b"") <= self.most:
+            return super().perform_request(method, target, body=body, **given)
+        meta = ApiResponseMeta(413, "1.1", HttpHeaders({"content-type": "text/html"}), 0.0, self.config)
+        return SimpleNamespace(meta=meta, body=b"<html><h1>413 Request Entity Too Large</h1></html>")
 
 
 @pytest.mark.es
@@ -72,6 +87,21 @@ class TestOnAServer:
         assert bulk.found_by_vector(client, index, "0", (lengths[0] * row).astype(np.float32))
         assert not bulk.found_by_vector(client, index, "other", row.astype(np.float32))
         assert not bulk.found_by_vector(client, index, "none", row.astype(np.float32))
+
+    def test_what_is_too_big_for_a_proxy_is_sent_in_halves_and_only_what_is_too_big_alone_is_refused(
+        self, client, index, elasticsearch_url
+    ):
+        narrow = type(client)(elasticsearch_url, node_class=Narrow)
+        documents = [{"id": f"{n:0>100}"} for n in range(100)] + [{"id": "long", "shelfwise": {"text": "x" * 1000}}]
+        refused = bulk.send(narrow, index, documents)
+        assert refused.keys() == {"long"}
+        assert "413" in refused["long"]
+        assert "client_max_body_size" in refused["long"]
+        client.indices.refresh(index=index)
+        assert sorted(bulk.ids(client, index)) == [document["id"] for document in documents[:-1]]
+        bulk.delete(narrow, index, [document["id"] for document in documents])
+        client.indices.refresh(index=index)
+        assert list(bulk.ids(client, index)) == []
 
     def test_a_server_that_goes_away_is_one_error(self, client, index, monkeypatch):
         monkeypatch.setattr(bulk, "RETRIES", 0)

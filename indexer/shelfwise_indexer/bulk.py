@@ -23,8 +23,12 @@ IN_FLIGHT = 4  # requests: on two cores with the server a sixth faster than two
 CHUNK_DOCUMENTS = 512  # a segment's quarter
 CHUNK_BYTES = 8 << 20
 RETRIES = 6  # of a document that the server was too busy for (429); waits 1, 2, 4 … seconds
-NOT_THERE, CONFLICT, BUSY = 404, 409, 429
+NOT_THERE, CONFLICT, TOO_BIG, BUSY = 404, 409, 413, 429
 FORBIDDEN = (401, 403)  # says nothing of the document: the login lacks a privilege, or the index takes no writes
+TOO_BIG_ALONE = (
+    "it is too big for a request (413): shorten it, or raise the limit of the server or of the proxy before it "
+    "(nginx: client_max_body_size)"
+)
 PAGE = 1000
 IDS_PAGE = 10_000
 TIE = 1e-3  # of a score: what two vectors whose squared lengths the server takes for 1 (within 1e-3) can differ by
@@ -102,7 +106,12 @@ def update(client: Elasticsearch, index: str, updates: Sequence[Update]) -> int:
 
 
 def _refused(client: Elasticsearch, doing: str, actions: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Send actions; the server's answer to each that it refused for good."""
+    """Send actions; the server's answer to each that it refused for good.
+
+    What was too big a request, for the server or a proxy before it, is sent again in halves.
+    """
+    actions = list(actions)
+    too_big = set()
     with one_line(f"{doing} (run the same command again to go on)"):
         for accepted, item in streaming_bulk(
             client.options(request_timeout=120),
@@ -114,10 +123,14 @@ def _refused(client: Elasticsearch, doing: str, actions: Iterable[dict[str, Any]
             max_backoff=30,
             # Without it 429 is not retried; see the docstring of streaming_bulk.
             raise_on_error=False,
+            ignore_status=TOO_BIG,
         ):
             if accepted:
                 continue
             [answer] = item.values()
+            if answer["status"] == TOO_BIG:
+                too_big.add(answer["_id"])
+                continue
             if answer["status"] == BUSY or answer["status"] >= 500:
                 raise ServerError(
                     f"{doing}: the server is too busy ({reason_of(answer)}): run the same command again to go on"
@@ -128,6 +141,13 @@ def _refused(client: Elasticsearch, doing: str, actions: Iterable[dict[str, Any]
                     "privileges and the index's blocks, then run the same command again to go on"
                 )
             yield answer
+    again = [action for action in actions if action["_id"] in too_big]
+    if len(actions) == 1 and again:
+        yield {"_id": again[0]["_id"], "status": TOO_BIG, "error": TOO_BIG_ALONE}
+        return
+    for half in (again[: len(again) // 2], again[len(again) // 2 :]):
+        if half:
+            yield from _refused(client, doing, half)
 
 
 def rewrite(
