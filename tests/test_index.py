@@ -324,6 +324,14 @@ def test_a_killed_run_finds_its_index_again_and_only_its_own(client, alias):
 
 
 @pytest.mark.es
+def test_an_index_that_a_killed_run_left_with_another_mapping_is_not_gone_on_with(client, alias, monkeypatch):
+    left = create_index(client, alias, BUNDLE, CATALOGUE)
+    assert unfinished(client, alias, BUNDLE, CATALOGUE) == left
+    monkeypatch.setattr("shelfwise.index.mapping_hash", lambda: "edited")
+    assert unfinished(client, alias, BUNDLE, CATALOGUE) is None
+
+
+@pytest.mark.es
 def test_superseded_indices_are_those_older_than_the_one_before_the_live(client, alias):
     first, second, third = (made_live(client, alias) for _ in range(3))
     assert superseded(client, alias) == [first]

@@ -199,9 +199,15 @@ def status(client: Elasticsearch, alias: str) -> dict[str, Any]:
 
 
 def unfinished(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str | None:
-    """The newest index that a killed run of the same bundle and catalogue left, to be filled further."""
+    """The newest index that a killed run of the same bundle, catalogue and mapping left, to be filled further."""
     check_alias(alias)
-    wanted = {"state": "filling", "bundle": bundle.version, "catalogue": catalogue_hash, "schema": SCHEMA}
+    wanted = {
+        "state": "filling",
+        "bundle": bundle.version,
+        "catalogue": catalogue_hash,
+        "mapping": mapping_hash(),
+        "schema": SCHEMA,
+    }
     left = [index.name for index in _indices_of(client, alias) if wanted.items() <= index.meta.items()]
     return left[-1] if left else None
 
