@@ -11,6 +11,7 @@ from shelfwise import SimilarProducts
 from shelfwise.clone import clone_index
 from shelfwise.index import rewrite_meta, rollback
 from shelfwise.live_index import live
+from shelfwise.mapping import template
 from shelfwise_indexer import bulk, ingest, sending
 from shelfwise_indexer.ingest import index
 from small_shop import held, products, small_bundle
@@ -125,6 +126,29 @@ def test_what_somebody_wrote_into_the_live_index_is_put_right(client, alias, bun
     client.update(index=live(client, alias).name, id="p001", doc={"price": 1234, "brand": "Tarn"}, refresh=True)
     assert index(catalogue, bundle, alias, client=client).written == 1
     assert held(client, alias) == before
+
+
+def test_a_field_that_the_shop_added_to_the_mapping_and_wrote_itself_stays(
+    client, alias, bundle, tmp_path, monkeypatch
+):
+    def with_shelf(name):
+        body = template(name)
+        body["mappings"]["properties"]["shelf"] = {"type": "keyword"}
+        return body
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shelfwise.mapping.template", with_shelf)
+        catalogue = write(tmp_path / "c.jsonl", products())
+        name = index(catalogue, bundle, alias, client=client).index
+        for id_ in ("p000", "p001", "p010"):  # of which one gets another text and one another price
+            client.update(index=name, id=id_, doc={"shelf": id_})
+        assert index(catalogue, bundle, alias, client=client).written == 0
+        for records in (changed(products()), [record | {"price": 7} for record in products()]):
+            index(write(catalogue, records), bundle, alias, client=client)
+            shelves = {id_: document["shelf"] for id_, document in held(client, alias).items() if "shelf" in document}
+            assert shelves == {"p000": "p000", "p001": "p001", "p010": "p010"}
+    assert index(catalogue, bundle, alias, client=client).rejected == 0
+    assert not any("shelf" in document for document in held(client, alias).values())
 
 
 def test_where_much_has_changed_a_new_index_is_filled(client, alias, bundle, tmp_path):

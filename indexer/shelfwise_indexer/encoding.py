@@ -14,6 +14,7 @@ from tqdm import tqdm
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded, Floats
 from shelfwise.machine import SAID
+from shelfwise.mapping import fields_of_the_shop
 from shelfwise_indexer.carried import Carried, is_same
 from shelfwise_indexer.catalogue import DeadLetters, Rejected, Row
 from shelfwise_indexer.document_encoder import DocumentEncoder
@@ -186,6 +187,7 @@ def write(spool: Spool, enricher: Enricher, segment: Segment, encoded: Encoded) 
         for place, vector, probabilities in zip(segment.changed, encoded.vectors, encoded.probabilities, strict=True)
         if isinstance(row := rows[place], Row)
     }
+    added = fields_of_the_shop()
     entries, vectors = [], np.empty((len(rows), encoded.vectors.shape[1]), dtype=np.float32)
     for place, row in enumerate(rows):
         if isinstance(row, Known):
@@ -196,7 +198,7 @@ def write(spool: Spool, enricher: Enricher, segment: Segment, encoded: Encoded) 
         enrichment = fresh.get(place) or dict(old["shelfwise"] if old else {})
         vectors[place] = enrichment.pop("vector")
         enrichment = keep_decision(enrichment, old) | {"group": row.product.variant_of or row.id}
-        content = document(row.product, enrichment)
+        content = document(row.product, enrichment) | {name: old[name] for name in added if old and name in old}
         entries.append(Entry(row.line, content, place not in fresh, is_same(old, content), row.source))
     spool.write(segment.number, entries, vectors)
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import orjson
 
 import shelfwise
+from shelfwise.mapping import mapping_hash
 from shelfwise_indexer.kept_vectors import KeptVectors
 from shelfwise_indexer.spool import Spool
 
@@ -116,7 +117,7 @@ def keep_lines(folder: Path, spool: Spool, refused: Mapping[str, str], written: 
 
 
 def _state(written: Mapping[str, Any]) -> dict[str, Any]:
-    return {"written": dict(written), "program": _program()}
+    return {"written": dict(written), "program": _program(), "mapping": mapping_hash()}
 
 
 @functools.cache

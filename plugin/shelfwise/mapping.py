@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from shelfwise.errors import UsageError
+from shelfwise.product import CONTRACT_FIELDS
 
 SCHEMA = 1
 SIMILARITY = "dot_product"
@@ -32,6 +33,11 @@ def index_settings() -> dict[str, Any]:
     """The settings of an index that serves."""
     settings: dict[str, Any] = template("products.json")["settings"]["index"]
     return settings
+
+
+def fields_of_the_shop() -> frozenset[str]:
+    """The fields that the shop added to the file; it writes them itself."""
+    return frozenset(template("products.json")["mappings"]["properties"]) - {*CONTRACT_FIELDS, "shelfwise"}
 
 
 def mapping_hash() -> str:
