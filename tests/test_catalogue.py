@@ -463,6 +463,7 @@ class TestDeadLetters:
     )
     def test_they_are_named_after_the_catalogue(self, name, letters):
         assert dead_letters_path(name, "out") == Path("out") / f"{letters}.dead-letters.jsonl"
+        assert dead_letters_path(name, "out", "shoes") == Path("out") / f"{letters}.shoes.dead-letters.jsonl"
 
 
 LETTER = {"file": "a", "line": 1, "id": None, "reason": "not JSON", "record": "{"}

@@ -114,7 +114,7 @@ def test_what_is_read_is_indexed_unchanged_or_rejected_and_rejects_name_line_and
     done = index(write(tmp_path / "c.jsonl", *PRODUCTS, *BAD), bundle, alias, client=client)
     assert (done.read, done.indexed, done.unchanged, done.rejected) == (14, 7, 0, 7)
     assert done.read == done.indexed + done.unchanged + done.rejected
-    letters = [orjson.loads(line) for line in (tmp_path / "c.dead-letters.jsonl").read_bytes().splitlines()]
+    letters = [orjson.loads(line) for line in (tmp_path / f"c.{alias}.dead-letters.jsonl").read_bytes().splitlines()]
     assert sorted(letter["line"] for letter in letters) == [8, 9, 10, 11, 12, 13, 14]
     by_line = {letter["line"]: letter["reason"] for letter in letters}
     assert "id is missing" in by_line[10]

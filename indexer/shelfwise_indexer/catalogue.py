@@ -101,12 +101,14 @@ def file_hash(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest()
 
 
-def dead_letters_path(catalogue: str | os.PathLike[str], folder: str | os.PathLike[str] = ".") -> FilePath:
-    """Where the rejected lines of a catalogue go: `<catalogue stem>.dead-letters.jsonl` in the folder."""
+def dead_letters_path(
+    catalogue: str | os.PathLike[str], folder: str | os.PathLike[str] = ".", alias: str | None = None
+) -> FilePath:
+    """Where the rejected lines of a catalogue go: `<catalogue stem>.<alias>.dead-letters.jsonl` in the folder."""
     name = FilePath(catalogue).name
     extension = _extension(name)
     stem = "stdin" if name == "-" else name[: len(name) - len(extension)] if extension else name
-    return FilePath(folder) / f"{stem}.dead-letters.jsonl"
+    return FilePath(folder) / f"{stem if alias is None else f'{stem}.{alias}'}.dead-letters.jsonl"
 
 
 def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:

@@ -96,7 +96,9 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
 @bundle_option
 @alias_option
 @url_option
-@click.option("--dead-letters", type=click.Path(path_type=Path), help="Default: CATALOGUE.dead-letters.jsonl, here.")
+@click.option(
+    "--dead-letters", type=click.Path(path_type=Path), help="Default: CATALOGUE.ALIAS.dead-letters.jsonl, here."
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "f32", "bf16", "int8"]),

@@ -98,7 +98,7 @@ def index(
     What the live index has and the catalogue lacks is gone afterwards, unless the catalogue is a file of dead letters:
     what was mended there is added to the live index.
 
-    :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
+    :param dead_letters: file for rejected lines; default `<catalogue stem>.<alias>.dead-letters.jsonl`, here.
     :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
     :param device: where the model runs; `auto`: the GPUs that torch can use, else the processor.
     :param merge: segments that each shard is merged down to before it is live; default: the server merges as it likes.
@@ -121,7 +121,7 @@ def index(
             say(f"{catalogue} holds dead letters: they join the products of index {grown.name}, none is deleted")
         before = gate.opponent(partial(ProductSearch, server, alias), live, bundle) if gate and live else None
         digest = file_hash(catalogue)
-        target = Path(dead_letters) if dead_letters else dead_letters_path(catalogue)
+        target = Path(dead_letters) if dead_letters else dead_letters_path(catalogue, alias=alias)
         cache = cache_folder(os.environ, None)
         kept = cache / "vectors" / text_hash(f"{alias}\0{bundle.version}")
         run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
