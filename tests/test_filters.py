@@ -33,6 +33,20 @@ def test_a_filter_is_one_literal_condition(text, body):
 
 
 @pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("brand=Sony", "brand"),
+        ("status=review", "status"),
+        ("price=10..", "price"),
+        ("color=red", "color"),
+        ("attributes.color=red", "color"),
+    ],
+)
+def test_a_filter_is_named_as_callers_name_it(text, name):
+    assert Filter.parse(text).name == name
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("brand", "expected FIELD=VALUE"),

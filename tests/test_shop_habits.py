@@ -174,6 +174,8 @@ def test_filters_that_leave_nothing_are_only_left_out_when_asked_and_said(shop):
     page = shop.page("kettle", relax=True, **options)
     assert ids(page.hits) == ["k1"]
     assert page.relaxed == ("nothing was left: the filter on color was left out",)
+    page = shop.page("kettle", relax=True, filters=["color=red", "brand=Nobody"])
+    assert page.relaxed[0] == "nothing was left: the filter on brand was left out"
 
 
 @pytest.mark.parametrize("query", ["the of and", "💧🫖", "the", "?!", "x" * 10_000, "kettle " * 1400])

@@ -14,6 +14,7 @@ Body = dict[str, Any]
 STATUSES = ("accepted", "review", "confirmed", "corrected")
 _EXACT = {"id": "id", "brand": "brand.folded", "language": "language", "variant_of": "variant_of"}
 _NUMBERS = ("price", "popularity")
+_STATUS = "shelfwise.status"
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = "attributes."
 FIELDS = (*_EXACT, *_NUMBERS, "in_stock", "status")
@@ -55,12 +56,18 @@ class Filter:
         if name == "status":
             if value not in STATUSES:
                 raise UsageError(f"filter status={_shown(value)}: expected one of {', '.join(STATUSES)}")
-            return cls("shelfwise.status", value)
+            return cls(_STATUS, value)
         if name in ("category", "categories"):
             raise UsageError("a category is not a filter field: pass it as --category, which finds all below it too")
         if name in CONTRACT_FIELDS:
             raise UsageError(f"{name} cannot be filtered by: there are {', '.join(FIELDS)}, and any attribute")
         return cls(_ATTRIBUTE + name.removeprefix(_ATTRIBUTE), value)
+
+    @property
+    def name(self) -> str:
+        """The field as callers name it."""
+        names = {field: name for name, field in _EXACT.items()} | {_STATUS: "status"}
+        return names.get(self.field, self.field.removeprefix(_ATTRIBUTE))
 
     @property
     def attribute(self) -> str | None:

@@ -54,8 +54,8 @@ class Wanted:
         """The same without the last condition, and what that was."""
         if self.conditions:
             *kept, last = self.conditions
-            dropped = f"the filter on {last.field.removeprefix('attributes.')}"
-            return replace(self, conditions=tuple(c for c in kept if c.field != last.field)), dropped
+            others = tuple(c for c in kept if c.field != last.field)
+            return replace(self, conditions=others), f"the filter on {last.name}"
         return replace(self, category=None), f"the category {path_text(self.category or ())!r}"
 
 
