@@ -63,6 +63,20 @@ def test_the_newest_and_the_most_popular_come_first():
     assert ids(order) == ["b", "a"]
 
 
+def test_moments_of_several_time_zones_are_sorted_as_moments_and_what_is_none_is_last():
+    moments = {
+        "first": "2026-03-01T12:00:00+08:00",  # 04:00 in UTC
+        "second": "2026-03-01T09:00:00",
+        "third": "2026-03-01T10:00:00Z",
+        "fourth": "2026-02-28T22:00:00-14:00",  # 12:00 in UTC
+        "fifth": "2026-03-02",
+    }
+    given = [candidate(name, created_at=moment) for name, moment in moments.items()]
+    order = Order(sort="created_at")
+    order.extend([candidate("odd", created_at="1 March"), candidate("none"), *given], True)
+    assert ids(order) == ["fifth", "fourth", "third", "second", "first", "odd", "none"]
+
+
 def test_what_is_hardly_to_the_point_does_not_come_first_for_being_cheap():
     close = [candidate(f"kettle{n:02}", score=1.0, price=30 + n) for n in range(30)]
     far = [candidate("sticker", score=0.1, price=1)]

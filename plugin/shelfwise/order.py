@@ -6,6 +6,8 @@ how many hits were asked for nor on where a page begins. Deeper windows only add
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 from shelfwise.facets import Facets
 from shelfwise.ranking import Candidate, one_of_each_group
@@ -84,6 +86,19 @@ def _sorted(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
 
 def _by_field(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
     name, ascending = sort.removeprefix("-"), sort == "price"
-    having = [c for c in candidates if c.found["_source"].get(name) is not None]
-    having.sort(key=lambda c: c.found["_source"][name], reverse=not ascending)
-    return [*having, *(c for c in candidates if c.found["_source"].get(name) is None)]
+    values = [_value(candidate.found["_source"].get(name), name) for candidate in candidates]
+    having = [(value, c) for value, c in zip(values, candidates, strict=True) if value is not None]
+    having.sort(key=lambda pair: pair[0], reverse=not ascending)
+    lacking = (c for value, c in zip(values, candidates, strict=True) if value is None)
+    return [*(c for _, c in having), *lacking]
+
+
+def _value(given: Any, name: str) -> Any:
+    """What a field is sorted by: of `created_at` the moment, in UTC where it names no zone; None: there is none."""
+    if given is None or name != "created_at":
+        return given
+    try:
+        moment = datetime.fromisoformat(str(given))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
