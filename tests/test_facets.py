@@ -9,7 +9,7 @@ ANSWER = {
             {"key": "Out", "doc_count": 7},
         ]
     },
-    "brands": {"buckets": [{"key": "Sony", "doc_count": 2}]},
+    "brands": {"buckets": [{"key": "sony", "doc_count": 2, "written": {"buckets": [{"key": "Sony", "doc_count": 1}]}}]},
     "prices": {
         "buckets": [
             {"from": 0.0, "to": 5.0, "doc_count": 3},

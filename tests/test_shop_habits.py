@@ -168,6 +168,17 @@ def test_an_explanation_adds_up(shop):
     assert first.explanation["category_boost"] > 0.5
 
 
+def test_a_brand_is_one_facet_whatever_its_capitals_and_counts_what_its_filter_finds(client, bundle, alias):
+    brands = ["SONY", "Sony", "sony", "Sony", "Bäro", "BARO", "LG"]
+    records = [{"id": str(n), "title": "kettle", "brand": brand} for n, brand in enumerate(brands)]
+    fill(client, f"{alias}-brands", bundle, [document(bundle, record) for record in records])
+    shop = ProductSearch(client, f"{alias}-brands", bundle)
+    facets = {facet.brand: facet.count for facet in shop.page("kettle", facets=True).facets.brands}
+    assert (len(facets), facets["Sony"], facets["LG"]) == (3, 4, 1)
+    for brand, count in facets.items():
+        assert shop.page("kettle", filters=[f"brand={brand}"]).total == count
+
+
 def test_filters_that_leave_nothing_are_only_left_out_when_asked_and_said(shop):
     options = {"category": "Home", "filters": ["brand=Sony", "color=red"]}
     assert shop.page("kettle", **options).hits == ()

@@ -24,7 +24,7 @@ class CategoryFacet:
 
 @dataclass(frozen=True, slots=True)
 class BrandFacet:
-    """A brand, written as most of its products write it."""
+    """A brand whatever its capitals and accents, as its filter has it; written as most of its products write it."""
 
     brand: str
     count: int
@@ -52,7 +52,7 @@ class Facets:
     def of(cls, aggregations: Mapping[str, Any]) -> "Facets":
         """Read what the server answered to `facet_bodies`."""
         counts = {parse_path(part["key"]): int(part["doc_count"]) for part in aggregations["categories"]["buckets"]}
-        brands = (BrandFacet(str(part["key"]), int(part["doc_count"])) for part in aggregations["brands"]["buckets"])
+        brands = (BrandFacet(_written(part), int(part["doc_count"])) for part in aggregations["brands"]["buckets"])
         prices = (
             PriceFacet(part["from"], part.get("to"), int(part["doc_count"]))
             for part in aggregations["prices"]["buckets"]
@@ -71,9 +71,17 @@ def facet_bodies() -> Body:
     ranges = [{"from": least} if most is None else {"from": least, "to": most} for least, most in ends]
     return {
         "categories": {"terms": {"field": "shelfwise.ancestors", "size": MAX_NODES}},
-        "brands": {"terms": {"field": "brand", "size": MAX_BRANDS}},
+        "brands": {
+            "terms": {"field": "brand.folded", "size": MAX_BRANDS},
+            "aggs": {"written": {"terms": {"field": "brand", "size": 1}}},
+        },
         "prices": {"range": {"field": "price", "ranges": ranges}},
     }
+
+
+def _written(brand: Mapping[str, Any]) -> str:
+    [most, *_] = brand["written"]["buckets"]
+    return str(most["key"])
 
 
 def _tree(counts: Mapping[Path, int]) -> tuple[CategoryFacet, ...]:
