@@ -143,7 +143,7 @@ def index(
 
     \b
     shelfwise index catalogue.jsonl --bundle bundle --alias products
-    shelfwise index catalogue.dead-letters.jsonl --bundle bundle --alias products
+    shelfwise index catalogue.products.dead-letters.jsonl --bundle bundle --alias products
     shelfwise index catalogue.jsonl --bundle new-bundle --alias products --gate proof/figures.json
     """
     from shelfwise_indexer.gate import Gate, GateFailed
