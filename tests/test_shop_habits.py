@@ -145,6 +145,15 @@ def test_facets_count_what_holds_the_words_within_the_filters(shop):
     assert shop.page("kettle").facets is None
 
 
+@pytest.mark.parametrize("mode", ["hybrid", "lexical"])
+def test_facets_count_what_holds_a_misspelt_word_in_its_nearest_spelling(client, alias, bundle, mode):
+    shop = ProductSearch(client, alias, bundle)
+    right = shop.page("kettle", mode=mode, facets=True)
+    for _ in range(2):  # met for the first time, and remembered
+        page = shop.page("kettel", mode=mode, facets=True)
+        assert (page.total, page.facets) == (right.total, right.facets)
+
+
 def test_words_are_marked_and_what_the_shop_wrote_is_escaped(shop):
     [hit] = shop.search("leather cases", k=1, highlight=True, filters=["color=red"])
     assert hit.highlight["title"].startswith("<em>Leather</em> &lt;b&gt;<em>case")

@@ -35,6 +35,8 @@ class Mended:
 
     answer: Answer
     corrections: tuple[Correction, ...]
+    reading: str | None
+    """The query with its misspelt words replaced, which was searched for too; None: it has none."""
 
 
 def mend(
@@ -71,7 +73,7 @@ def mend(
     for one, of_one in zip(sent, mended, strict=True):
         if "suggest" in one.answer:
             misspelt.learn_right(one.words[:MAX_WORDS_LENGTH], of_one)
-    return [Mended(answers[place][texts[place]], mended[place]) for place in range(len(sent))]
+    return [Mended(answers[place][text], mended[place], text) for place, text in enumerate(texts)]
 
 
 def _texts(

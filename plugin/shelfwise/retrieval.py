@@ -91,6 +91,11 @@ def retrieve(
         )
         for of_one, one in zip(answers, mended, strict=True):
             of_one["lexical"] = one.answer
+        if request.count:
+            places = [place for place, guess in enumerate(guesses) if mended[place].reading != guess]
+            bodies = [_counted(asked[place], mended[place].reading, request) for place in places]
+            for place, answer in zip(places, alias.ask(index, bodies), strict=True):
+                answers[place]["counted"] = answer
     found: list[Found_] = [{name: answer["hits"]["hits"] for name, answer in of_one.items()} for of_one in answers]
     _complete(alias, index, asked, found, depth, enough, request)
     return [
@@ -125,15 +130,23 @@ def _bodies(asked: Asked, mended: str | None, depth: int, request: Request) -> d
             filters = [*request.filters, in_any_of(asked.belief.likely)]
             bodies["added"] = with_fields(semantic(asked.vector, ADDED, filters), request.fields)
     if request.count:
-        words = None if request.mode == "semantic" else asked.words
-        bodies["counted"] = counted(request.filters, words, asked.others)
+        bodies["counted"] = _counted(asked, mended, request)
     return bodies
 
 
+def _counted(asked: Asked, mended: str | None, request: Request) -> Body:
+    words = None if request.mode == "semantic" else asked.words
+    return counted(request.filters, words, _others(asked, mended))
+
+
 def _lexical(asked: Asked, mended: str | None, depth: int, request: Request) -> Body:
-    others = asked.others if mended is None else [*asked.others, mended]
-    body = with_fields(lexical(asked.words, depth, request.filters, others), request.fields)
+    body = with_fields(lexical(asked.words, depth, request.filters, _others(asked, mended)), request.fields)
     return with_highlights(body) if request.highlight else body
+
+
+def _others(asked: Asked, mended: str | None) -> Sequence[str]:
+    """What a query may be read as beside its words. :param mended: with its misspelt words replaced; None: as it is."""
+    return asked.others if mended is None else [*asked.others, mended]
 
 
 def _complete(
