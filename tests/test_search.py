@@ -9,6 +9,7 @@ from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import CATALOGUE, add, document, fill
 from shelfwise.errors import IncompatibleIndex, ServerError, UnknownCategory, UnknownRetriever, UsageError
+from shelfwise.filters import Filter
 from shelfwise.index import create_index, finish, rollback, swap
 from shelfwise.search import ProductSearch
 from shelfwise.search_settings import SearchSettings
@@ -81,6 +82,15 @@ def test_a_hit_shows_the_product_and_what_each_retriever_gave(shop):
         "status": "accepted",
         "shares": {"lexical": pytest.approx(1 / 61), "semantic": pytest.approx(1 / 62)},
     }
+
+
+def test_filters_that_are_none_are_refused_or_leave_all(shop):
+    assert ids(shop.search("kettle", filters=None)) == ids(shop.search("kettle"))
+    assert ids(shop.search("kettle", filters=Filter.parse("brand=LG"))) == ["k2"]
+    with pytest.raises(UsageError, match="such as brand=Sony, got 5"):
+        shop.search("kettle", filters=[5])
+    with pytest.raises(UsageError, match="expected conditions such as brand=Sony, got 5"):
+        shop.search("kettle", filters=5)
 
 
 def test_meaning_finds_what_words_do_not(shop):

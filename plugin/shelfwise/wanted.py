@@ -30,7 +30,7 @@ class Wanted:
         cls,
         k: int,
         category: str | Sequence[str] | None,
-        filters: Iterable[Filter | str],
+        filters: Iterable[Filter | str] | None,
         mode: Mode,
         offset: int,
         sort: Sort | None,
@@ -46,9 +46,7 @@ class Wanted:
         _check_one_of("mode", mode, get_args(Mode))
         if sort is not None:
             _check_one_of("sort", sort, get_args(Sort))
-        filters = (filters,) if isinstance(filters, str) else filters
-        conditions = tuple(Filter.parse(given) if isinstance(given, str) else given for given in filters)
-        return cls(k, _path(category), conditions, mode, offset, sort, highlight, explain, count)
+        return cls(k, _path(category), _conditions(filters), mode, offset, sort, highlight, explain, count)
 
     def less(self) -> "tuple[Wanted, str]":
         """The same without the last condition, and what that was."""
@@ -73,6 +71,26 @@ def _check_page(k: int, offset: int) -> None:
 def _check_one_of(name: str, given: str, known: Sequence[str]) -> None:
     if given not in known:
         raise UsageError(f"{name} {given!r}: expected one of {', '.join(known)}")
+
+
+def _conditions(filters: Iterable[Filter | str] | None) -> tuple[Filter, ...]:
+    """:param filters: one may stand alone; None: none."""
+    given = (filters,) if isinstance(filters, str | Filter) else filters or ()
+    if not isinstance(given, Iterable):
+        raise UsageError(f"filters: expected conditions such as brand=Sony, got {_shown(given)}")
+    return tuple(_condition(one) for one in given)
+
+
+def _condition(given: Filter | str) -> Filter:
+    if isinstance(given, Filter):
+        return given
+    if not isinstance(given, str):
+        raise UsageError(f"a filter must be a Filter or its text, such as brand=Sony, got {_shown(given)}")
+    return Filter.parse(given)
+
+
+def _shown(given: object) -> str:
+    return repr(given)[:60]
 
 
 def _path(category: str | Sequence[str] | None) -> Path | None:
