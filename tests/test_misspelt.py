@@ -9,6 +9,7 @@ def test_a_remembered_word_is_mended_where_it_stands_whatever_its_capitals():
     words.learn({"ketel": "kettle", "glas": "glass"})
     assert words.guess("Red KETEL, glas") == "Red kettle, glass"
     assert words.guess("red kettle") is None
+    assert words.guess("Ketel glas", right={"ketel"}) == "Ketel glass"
 
 
 def test_a_word_that_another_field_has_stays_and_is_remembered_too():

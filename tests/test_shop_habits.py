@@ -109,6 +109,17 @@ def test_synonyms_count_at_the_next_query(client, alias, bundle, tmp_path):
         search.search("pouch")
 
 
+def test_a_word_of_the_synonyms_is_not_mended(client, alias, bundle, tmp_path):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("coser, case")  # a title has `cover`
+    search = ProductSearch(client, alias, bundle, SearchSettings(synonyms=Synonyms(file)))
+    for _ in range(2):
+        page = search.page("Coser", mode="lexical")
+        assert page.relaxed == ()
+        assert {hit.title for hit in page.hits} <= {"Leather case black", "Leather <b>case</b>"}
+    assert search.page("kettel").relaxed
+
+
 @pytest.mark.parametrize("sort", [None, "price"])
 @pytest.mark.parametrize("size", [1, 3])
 def test_pages_of_any_size_are_the_whole_list_cut(shop, sort, size):

@@ -22,6 +22,10 @@ def test_a_model_number_is_no_misspelt_word():
     assert corrections("vx20k", {"suggest": {"spelling": [number]}}) == ()
 
 
+def test_a_word_that_is_known_to_be_right_is_no_misspelt_word():
+    assert corrections("red KETEL", {"suggest": {"spelling": [KETEL]}}, right={"ketel"}) == ()
+
+
 def test_words_are_replaced_where_they_stand():
     mended = [Correction("ketel", "kettle", 4, 5), Correction("glas", "glass", 10, 4)]
     assert corrected("Red KETEL glas", mended) == "Red kettle glass"

@@ -63,6 +63,12 @@ def test_a_changed_file_counts_at_the_next_query(tmp_path):
         synonyms.readings("tv")
 
 
+def test_the_words_of_a_file_are_those_of_both_sides(tmp_path):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("TV, telly\nT-shirt => cotton top")
+    assert Synonyms(file).words() == {"tv", "telly", "t", "shirt", "cotton", "top"}
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InvalidSynonyms, match=r"none.txt cannot be read \(No such file"):
         Synonyms(tmp_path / "none.txt")

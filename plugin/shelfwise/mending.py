@@ -6,7 +6,7 @@ from the start, on a guess: the answer decides, and a wrong guess costs a reques
 were all found right a while ago is sent without the question: looking words up is a quarter of the server's work.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ class Sent:
     """The further reading that it was sent with; None: none."""
     answer: Answer
     """Without `suggest` where the server was not asked which words no title has: all were found right before."""
+    right: Collection[str] = ()
+    """Words that are not misspelt, case-folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def mend(
 
     :param search: the body of the query at a place, with a further reading.
     """
-    doubtful = [corrections(one.words, one.answer) for one in sent]
+    doubtful = [corrections(one.words, one.answer, one.right) for one in sent]
     met = {one.word: one for of_one in doubtful for one in of_one}
     known = misspelt.judged(met)
     new = sorted(met.keys() - known.keys())

@@ -25,13 +25,16 @@ class Misspelt:
         self._nearest: dict[str, tuple[str | None, float]] = {}  # its nearest spelling, and until when that holds
         self._right: dict[str, float] = {}  # what stood between two spaces, and until when that holds
 
-    def guess(self, words: str) -> str | None:
-        """A query as the server will probably have it mended; None: no word is remembered as misspelt."""
+    def guess(self, words: str, right: Collection[str] = ()) -> str | None:
+        """A query as the server will probably have it mended; None: no word is remembered as misspelt.
+
+        :param right: words that stay, case-folded.
+        """
         known = self._known({word.lower() for word in _WORD.findall(words)})
         found = [
             Correction(word[0], nearest, word.start(), word.end() - word.start())
             for word in _WORD.finditer(words)
-            if (nearest := known.get(word[0].lower())) is not None
+            if (nearest := known.get(word[0].lower())) is not None and word[0].casefold() not in right
         ]
         return corrected(words, found) if found else None
 

@@ -1,6 +1,6 @@
 """The retrieval: the queries of a search become requests, and the answers each query's lists of products."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -43,6 +43,8 @@ class Asked:
     exact: Exact | None
     known: bool = True
     """Whether the model knows any of the words; if not, the vector says nothing."""
+    right: Collection[str] = ()
+    """Words that are not misspelt, as the synonyms have them; case-folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def retrieve(
     :raises ServerError: the server did not answer, or refused any part.
     """
     misspelt = request.misspelt
-    guesses = [None if misspelt is None else misspelt.guess(one.words) for one in asked]
+    guesses = [None if misspelt is None else misspelt.guess(one.words, one.right) for one in asked]
     bodies = [_bodies(one, guess, depth, request) for one, guess in zip(asked, guesses, strict=True)]
     # All bodies of a query side by side, so that they travel in one request.
     there = [how_many(request.filters, depth)] if request.filters and request.mode != "lexical" else []
@@ -80,7 +82,7 @@ def retrieve(
     mended: Sequence[Mended] = ()
     if misspelt is not None and request.mode != "semantic":
         sent = [
-            Sent(one.words, guess, of_one["lexical"])
+            Sent(one.words, guess, of_one["lexical"], one.right)
             for one, guess, of_one in zip(asked, guesses, answers, strict=True)
         ]
         mended = mend(

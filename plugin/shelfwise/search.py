@@ -195,7 +195,8 @@ class ProductSearch:
                 else:
                     rows = zip(known, encoded.probabilities, strict=True)
                     beliefs = [believe(taxonomy, row) if its else None for its, row in rows]
-        return [Asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, known, strict=True)]
+        right = [frozenset[str]() if synonyms is None else synonyms.words()] * len(words)
+        return [Asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, known, right, strict=True)]
 
     def _weights(self, asked: Asked) -> Mapping[str, float] | None:
         """Of the retrievers; of words that the model does not know, what holds them comes before what is nearest."""

@@ -4,7 +4,7 @@ The server's term suggester names them in the same request as the search (edit d
 equal, words of four letters on); a word of the index is never touched, and what was typed is searched for as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +20,19 @@ class Correction:
     length: int
 
 
-def corrections(words: str, answer: Mapping[str, Any]) -> tuple[Correction, ...]:
-    """What a search for words with `query.with_corrections` was answered; numbers and measures are not misspelt."""
+def corrections(words: str, answer: Mapping[str, Any], right: Collection[str] = ()) -> tuple[Correction, ...]:
+    """What a search for words with `query.with_corrections` was answered; numbers and measures are not misspelt.
+
+    :param right: words that are not misspelt, case-folded.
+    """
     entries = [one for one in answer.get("suggest", {}).get("spelling", []) if one["options"]]
     units = words.encode("utf-16-le") if entries else b""  # the server counts in these: two for an emoji
     nearest = []
     for one in entries:
         start = _characters(units, int(one["offset"]))
         end = _characters(units, int(one["offset"]) + int(one["length"]))
-        nearest.append(Correction(str(one["text"]), str(one["options"][0]["text"]), start, end - start))
+        if words[start:end].casefold() not in right:
+            nearest.append(Correction(str(one["text"]), str(one["options"][0]["text"]), start, end - start))
     return tuple(one for one in nearest if not any(map(str.isdigit, one.word + one.nearest)))
 
 

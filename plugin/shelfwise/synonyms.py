@@ -20,6 +20,7 @@ MAX_READINGS = 8  # of one query; each is a few more clauses
 # An ideograph is a word of its own: nothing stands between words in Chinese.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:[-'’.][^\W_{_HAN}]+)*")
+_PART = re.compile(r"\w+")
 Phrase = tuple[str, ...]
 
 
@@ -42,11 +43,17 @@ class Synonyms:
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._rules: dict[Phrase, Rule] = {}
+        self._words: frozenset[str] = frozenset()
         self._current()
 
     def readings(self, query: str) -> list[str]:
         """The query as it may be read, at most MAX_READINGS, the first of which is what the words stand for."""
         return read(query, self._current())
+
+    def words(self) -> frozenset[str]:
+        """Every word of the file, case-folded: somebody wrote it on purpose, so that it is not misspelt."""
+        self._current()
+        return self._words
 
     def _current(self) -> dict[Phrase, Rule]:
         with self._lock:
@@ -55,6 +62,7 @@ class Synonyms:
                 # Two writes within one tick of the clock differ in size, or nearly always do.
                 if self._stamp != (stamp := (status.st_mtime_ns, status.st_size)):
                     self._rules = parse(self._path.read_text("utf-8-sig"), str(self._path))
+                    self._words = words_of(self._rules)
                     self._stamp = stamp
             except OSError as error:
                 raise InvalidSynonyms(f"synonyms {self._path} cannot be read ({error.strerror})") from None
@@ -108,6 +116,12 @@ def read(query: str, rules: dict[Phrase, Rule]) -> list[str]:
         if len(readings) == MAX_READINGS:
             break
     return list(readings)
+
+
+def words_of(rules: dict[Phrase, Rule]) -> frozenset[str]:
+    """The words of phrases and readings, case-folded; parted at what is no letter or digit, as the server does."""
+    texts = [text for rule in rules.values() for text in (*rule.phrase, *rule.readings)]
+    return frozenset(part.casefold() for text in texts for part in _PART.findall(text))
 
 
 def _phrases(text: str) -> list[str]:
