@@ -131,7 +131,7 @@ def test_the_server_looks_up_the_words_of_a_query_once(shop, asked):
     assert not any("suggest" in body for body, _ in asked)
     asked.clear()
     shop.search("kettle 8")
-    assert asked[0][0]["suggest"]["spelling"]["text"] == "kettle 8"
+    assert asked[0][0]["suggest"]["text"] == "kettle 8"
 
 
 def test_a_misspelt_word_is_looked_up_each_time(shop, asked):
@@ -152,6 +152,21 @@ def test_a_word_of_a_brand_is_asked_for_once_and_not_mended(shop, sent):
     assert len(sent) == 2  # the search for `turnholt`, which went along on suspicion, is not the one that counts
     assert shop.page("tarnholt").relaxed == ()
     assert len(sent) == 3
+
+
+def test_a_misspelt_brand_that_no_title_repeats_is_mended_and_a_title_word_near_a_brand_is_not(
+    client, bundle, alias, sent
+):
+    cream = {"id": "n", "title": "Soft cream", "brand": "Nivea", "category": KETTLES}
+    near = {"id": "e", "title": "Gift", "brand": "Cases", "category": KETTLES}
+    fill(client, alias, bundle, [document(bundle, record) for record in (*PRODUCTS, cream, near)])
+    shop = ProductSearch(client, alias, bundle, SETTINGS, recheck=600)
+    sent.clear()
+    assert shop.page("case").relaxed == ()
+    assert len(sent) == 1
+    page = shop.page("nivia", mode="lexical")
+    assert page.relaxed == ("no product has 'nivia': 'nivea' was looked for as well",)
+    assert [hit.id for hit in page.hits] == ["n"]
 
 
 def test_words_of_both_kinds_in_one_query(shop, client, bundle, shop_alias):

@@ -13,7 +13,7 @@ from shelfwise.query import (
     counted,
     enriched_after,
     exact,
-    holds_outside_title,
+    holds,
     how_many,
     in_any_of,
     lexical,
@@ -98,10 +98,9 @@ def test_spelling_and_highlights_are_asked_for_beside_the_same_search():
     plain = lexical("ketel", 3)
     assert with_corrections(plain, "ketel") == plain | {
         "suggest": {
-            "spelling": {
-                "text": "ketel",
-                "term": {"field": "title", "suggest_mode": "missing", "prefix_length": 1, "size": 1},
-            }
+            "text": "ketel",
+            "spelling": {"term": {"field": "title", "suggest_mode": "missing", "prefix_length": 1, "size": 1}},
+            "brands": {"term": {"field": "brand.cjk", "suggest_mode": "missing", "prefix_length": 1, "size": 1}},
         }
     }
     highlight = with_highlights(plain)["highlight"]
@@ -113,7 +112,7 @@ def test_what_is_counted_holds_the_words_or_passes_the_filters():
     assert counted([STOCKED], "kettle")["query"] == lexical("kettle", 0, [STOCKED])["query"]
     assert counted([STOCKED])["query"] == {"bool": {"filter": [STOCKED]}}
     assert counted([])["size"] == 0
-    assert holds_outside_title("sony")["multi_match"]["query"] == "sony"
+    assert holds("sony")["multi_match"]["query"] == "sony"
 
 
 def test_words_beyond_the_bound_are_not_sent():

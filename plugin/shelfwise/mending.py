@@ -1,7 +1,7 @@
 """The mending: a query with misspelt words is searched for in their nearest spelling too, asking as seldom as can be.
 
-Which words no title has, and what is nearest to each, the server says in its answer to the search. Whether brands and
-descriptions lack a word as well is asked once and remembered (`Misspelt`). A query of remembered words is sent mended
+Which words titles or brands lack, and what is nearest to each, the server says in its answer to the search. Whether
+no product has a word is asked once and remembered (`Misspelt`), unless a title of the answer has it. A query of remembered words is sent mended
 from the start, on a guess: the answer decides, and a wrong guess costs a request, never a hit. A query of words that
 were all found right a while ago is sent without the question: looking words up is a quarter of the server's work.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from shelfwise.filters import Body
 from shelfwise.misspelt import Misspelt
-from shelfwise.query import MAX_WORDS_LENGTH, any_of, holds_outside_title
+from shelfwise.query import MAX_WORDS_LENGTH, any_of, holds
 from shelfwise.spelling import Correction, corrected, corrections
 
 Answer = Mapping[str, Any]
@@ -66,7 +66,7 @@ def mend(
 
     # Most new words turn out to be misspelt: the search for that case travels with the question.
     supposed = dict.fromkeys(new, True) | known
-    checked = ask_for(_texts(sent, doubtful, supposed), [any_of(holds_outside_title(word)) for word in new])
+    checked = ask_for(_texts(sent, doubtful, supposed), [any_of(holds(word)) for word in new])
     judged = known | {word: not answer["hits"]["total"]["value"] for word, answer in zip(new, checked, strict=True)}
     misspelt.learn({word: met[word].nearest if judged[word] else None for word in new})
     texts = _texts(sent, doubtful, judged)

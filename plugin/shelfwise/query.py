@@ -210,14 +210,16 @@ def nodes() -> Body:
 
 
 def with_corrections(body: Body, words: str) -> Body:
-    """The same search, and for each word that no title has the nearest that one has; see `spelling`."""
-    term = {"field": "title", "suggest_mode": "missing", "prefix_length": 1, "size": 1}
-    return {**body, "suggest": {"spelling": {"text": words[:MAX_WORDS_LENGTH], "term": term}}}
+    """The same search, and the nearest that titles and brands have to each word that they lack; see `spelling`."""
+    term = {"suggest_mode": "missing", "prefix_length": 1, "size": 1}
+    fields = {"spelling": "title", "brands": "brand.cjk"}  # neither holds stems
+    suggest = {name: {"term": {"field": field, **term}} for name, field in fields.items()}
+    return {**body, "suggest": {"text": words[:MAX_WORDS_LENGTH], **suggest}}
 
 
-def holds_outside_title(word: str) -> Body:
-    """Products whose brand or description has the word."""
-    fields = ["brand.cjk", "brand.english", "description", "description.english"]
+def holds(word: str) -> Body:
+    """Products whose title, brand or description has the word."""
+    fields = ["title", "brand.cjk", "brand.english", "description", "description.english"]
     return {"multi_match": {"query": word, "fields": fields}}
 
 
