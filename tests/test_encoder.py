@@ -327,3 +327,16 @@ def test_to_a_model_that_remembers_nothing_nothing_is_alike(bundle):
     assert encoded.alike.tolist() == [[0, 0, 0]] * 2
     np.testing.assert_array_equal(encoded.expanded(0.2), encoded.vectors)
     assert bundle.encoder.encode_documents(["kettle"]).alike is None
+
+
+def test_texts_taken_together_are_their_mean_and_one_alone_stays():
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1]], dtype=np.float32)
+    probabilities = np.array([[1, 0], [0.3, 0.7], [0.5, 0.5]], dtype=np.float32)
+    encoded = Encoded(vectors, probabilities, np.zeros_like(vectors))
+    assert encoded.together([1, 1, 1]) is encoded
+    together = encoded.together([1, 2])
+    assert (together.vectors[0] == vectors[0]).all()
+    assert together.vectors[1] == pytest.approx(np.array([0.6, 1.8]) / np.hypot(0.6, 1.8))
+    assert together.probabilities[1] == pytest.approx([0.4, 0.6])
+    assert together.alike is not None
+    assert not together.alike.any()

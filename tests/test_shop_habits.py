@@ -109,6 +109,20 @@ def test_synonyms_count_at_the_next_query(client, alias, bundle, tmp_path):
         search.search("pouch")
 
 
+def test_either_word_of_a_synonym_finds_what_the_other_finds_by_meaning_too(client, alias, bundle, tmp_path):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("gift, boiler\npouch, case")
+    plain = ProductSearch(client, alias, bundle)
+    search = ProductSearch(client, alias, bundle, SearchSettings(synonyms=Synonyms(file)))
+    # The model does not know `pouch`: the other word alone says what is near.
+    assert ids(search.search("pouch", mode="semantic")) == ids(plain.search("case", mode="semantic"))
+    # A gift lies between both meanings, a boiler is nearly a kettle: together they are nearer to kettles.
+    between = {hit.id: hit.score for hit in search.search("gift", mode="semantic")}
+    assert between["k3"] > between["c3"]
+    unconcerned = [(hit.id, hit.score) for hit in plain.search("steel kettle")]
+    assert [(hit.id, hit.score) for hit in search.search_many(["gift", "steel kettle"])[1]] == unconcerned
+
+
 def test_a_word_of_the_synonyms_is_not_mended(client, alias, bundle, tmp_path):
     file = tmp_path / "synonyms.txt"
     file.write_text("coser, case")  # a title has `cover`

@@ -44,6 +44,26 @@ class Encoded:
     """float32 [n, dimension], of queries: the embedding of what each is most like among the products that the model
     remembers, L2-normalised; zeros where it remembers none."""
 
+    def together(self, counts: Sequence[int]) -> "Encoded":
+        """Texts that follow one another as one text each: the mean of what they have. One alone stays as it is.
+
+        :param counts: of texts in each group, in order; at least 1.
+        """
+        if all(count == 1 for count in counts):
+            return self
+        starts = np.cumsum([0, *counts[:-1]])
+        shares = 1 / np.asarray(counts, dtype=np.float32)[:, None]
+
+        def mean(rows: Floats) -> Floats:
+            return np.asarray(np.add.reduceat(rows, starts, axis=0) * shares, dtype=np.float32)
+
+        def unit(rows: Floats) -> Floats:
+            norms = np.linalg.norm(rows, axis=1, keepdims=True)
+            return np.where(shares == 1, rows, rows / np.where(norms == 0, 1, norms))
+
+        alike = None if self.alike is None else unit(mean(self.alike))
+        return Encoded(unit(mean(self.vectors)), mean(self.probabilities), alike)
+
     def expanded(self, share: float) -> Floats:
         """The vectors, moved towards what they are most like: float32 [n, dimension], L2-normalised.
 

@@ -185,9 +185,13 @@ class ProductSearch:
         vectors: list[Sequence[float] | None] = [None] * len(words)
         beliefs: list[Belief | None] = [None] * len(words)
         if mode != "lexical":
-            encoded = self._bundle.encoder.encode_queries(first)
+            encoder = self._bundle.encoder
+            # Of a query that may be read in several ways the mean: what either means is near.
+            understood = [[one for one in given if encoder.knows(one)] or given for given in readings]
+            encoded = encoder.encode_queries([one for given in understood for one in given])
+            encoded = encoded.together([len(given) for given in understood])
             vectors = [*shortest(encoded.expanded(self._settings.expansion))]
-            known = [self._bundle.encoder.knows(text) for text in first]
+            known = [encoder.knows(given[0]) for given in understood]
             taxonomy = self._bundle.taxonomy
             if mode == "hybrid" and self._settings.category_boost:
                 if probabilities:

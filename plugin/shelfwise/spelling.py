@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 _WORD = re.compile(r"\w+")
 Entry = Mapping[str, Any]
 
