@@ -1,9 +1,10 @@
 """The mending: a query with misspelt words is searched for in their nearest spelling too, asking as seldom as can be.
 
-Which words titles or brands lack, and what is nearest to each, the server says in its answer to the search. Whether
-no product has a word is asked once and remembered (`Misspelt`), unless a title of the answer has it. A query of remembered words is sent mended
-from the start, on a guess: the answer decides, and a wrong guess costs a request, never a hit. A query of words that
-were all found right a while ago is sent without the question: looking words up is a quarter of the server's work.
+Which words titles or brands lack, and what is nearest to each, the server says in its answer to the search. Whether no
+product has a word is asked once and remembered (`Misspelt`), unless a title of the answer has it. A query of remembered
+words is sent mended from the start, on a guess: the answer decides, and a wrong guess costs a request, never a hit. A
+query of words that were all found right a while ago is sent without the question: looking words up is a quarter of the
+server's work.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
