@@ -39,6 +39,8 @@ def test_a_model_number_is_letters_with_digits_and_no_measure(query, codes):
         ("tk-1700", found("Tarnholt TK1700 kettle"), True),
         ("tk1700", found("Tarnholt TK-1700 kettle"), True),
         ("CS-7731", found("Silicone cover", id_="CS7731"), True),
+        ("40075201", found("Silicone cover", id_="40075201"), True),
+        ("40075201 cover", found("Silicone cover", id_="40075201"), False),
         ("sony", found("Headphones", "Sony"), True),
         ("sony headphones", found("Wireless Headphones", "SONY"), True),
         ("sony kettle", found("Headphones", "Sony"), False),

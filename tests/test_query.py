@@ -69,6 +69,7 @@ def test_a_lexical_search_looks_for_english_and_chinese_words_and_filters():
                                     }
                                 },
                                 {"match": {"title": {"query": "red kettle", "operator": "and"}}},
+                                {"terms": {"id": ["red kettle", "RED KETTLE"], "boost": 50.0}},
                             ],
                         }
                     }
@@ -82,8 +83,8 @@ def test_a_lexical_search_looks_for_english_and_chinese_words_and_filters():
 
 def test_other_readings_of_the_words_are_further_ways_to_match_that_weigh_less():
     ways = lexical("tv", 3, others=["television"])["query"]["bool"]["must"][0]["dis_max"]["queries"]
-    assert len(ways) == 6
-    assert ways[:3] == lexical("tv", 3)["query"]["bool"]["must"][0]["dis_max"]["queries"]
+    assert len(ways) == 7
+    assert ways[:3] == lexical("tv", 3)["query"]["bool"]["must"][0]["dis_max"]["queries"][:3]
     assert ways[3] == {
         "combined_fields": {
             "query": "television",
@@ -92,6 +93,11 @@ def test_other_readings_of_the_words_are_further_ways_to_match_that_weigh_less()
         }
     }
     assert ways[5] == {"match": {"title": {"query": "television", "operator": "and", "boost": 0.8}}}
+
+
+def test_an_id_is_looked_for_as_typed_and_in_other_letters():
+    *_, way = lexical("kettle zsu-04 2m", 3)["query"]["bool"]["must"][0]["dis_max"]["queries"]
+    assert way["terms"]["id"] == ["kettle zsu-04 2m", "KETTLE ZSU-04 2M", "zsu-04", "ZSU-04"]
 
 
 def test_spelling_and_highlights_are_asked_for_beside_the_same_search():

@@ -173,6 +173,14 @@ def test_a_category_finds_everything_below_it_and_nothing_else(shop, mode, categ
     assert set(ids(shop.search("kettle", category=category, mode=mode))) == expected
 
 
+@pytest.mark.parametrize("query", ["ZX-90B", "zx-90b", "kettle zx-90b", "40075201"])
+def test_a_product_whose_id_was_typed_comes_first(client, alias, bundle, query):
+    named = ({"id": id_, "title": "Plain cover", "category": PHONES} for id_ in ("ZX-90B", "40075201"))
+    fill(client, alias, bundle, [document(bundle, record) for record in (*PRODUCTS, *named)])
+    first = ProductSearch(client, alias, bundle, EVERYTHING).search(query, k=1)
+    assert ids(first) == ["40075201" if query.isdigit() else "ZX-90B"]
+
+
 def test_a_category_that_only_the_index_has_is_known(shop):
     assert ids(shop.search("kettle", category="Electronics > Audio")) == ["e1"]
 

@@ -29,18 +29,15 @@ class Exact:
     codes: tuple[str, ...]
     """Model numbers: words with letters and digits that are no measure; `TK-1700` is `tk1700`."""
 
+    text: str
+    """The whole query, folded: perhaps a product's own id."""
+
     @classmethod
     def of(cls, query: str) -> "Exact":
         """Read a query."""
         text = folded(query)
-        codes = []
-        for token in _TOKEN.findall(text):
-            joined = "".join(_WORD.findall(token))
-            letters, digits = (any(map(kind, joined)) for kind in (str.isalpha, str.isdigit))
-            measure = _MEASURE.fullmatch(token) or _COUNTED.fullmatch(token)
-            if letters and digits and joined.isascii() and len(joined) >= _LEAST and not measure:
-                codes.append(joined)
-        return cls(frozenset(_WORD.findall(text)), tuple(codes))
+        codes = (_code(token) for token in _TOKEN.findall(text))
+        return cls(frozenset(_WORD.findall(text)), tuple(code for code in codes if code), text.strip())
 
     def among(self, found: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         """The ids that come before others: those that hold it, or the few whose titles are mostly the query's words.
@@ -58,10 +55,12 @@ class Exact:
     def held_by(self, found: Mapping[str, Any]) -> bool:
         """Whether title and brand hold every model number; without one, all words, a whole brand among them.
 
-        A query that names neither a model number nor a brand asks for no product before others.
+        A query that names neither a model number nor a brand asks for no product before others, unless it is an id.
 
         :param found: an entry of the server's `hits.hits`.
         """
+        if folded(found["_id"]) == self.text:
+            return True
         source = found["_source"]
         brand, own = _read(str(source.get("brand") or ""))
         if not self.codes and not (own and own <= self.words):
@@ -80,6 +79,20 @@ class Exact:
             return None  # most products: their words need not be told apart
         own = set(_WORD.findall(text))
         return own if self.words <= own else None
+
+
+def ids_in(query: str) -> list[str]:
+    """The ids that a query may name: all of it, or its model numbers, as typed, in capitals and in small letters."""
+    tokens = (token for token in (*query.split(), *_TOKEN.findall(query)) if _code(folded(token)))
+    return list(dict.fromkeys(form for text in (query, *tokens) for form in (text, text.upper(), text.lower())))
+
+
+def _code(token: str) -> str | None:
+    """The model number that a folded token is: letters with digits that are no measure."""
+    joined = "".join(_WORD.findall(token))
+    letters, digits = (any(map(kind, joined)) for kind in (str.isalpha, str.isdigit))
+    measure = _MEASURE.fullmatch(token) or _COUNTED.fullmatch(token)
+    return joined if letters and digits and joined.isascii() and len(joined) >= _LEAST and not measure else None
 
 
 @lru_cache(maxsize=10_000)

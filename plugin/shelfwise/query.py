@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from shelfwise.exact import ids_in
 from shelfwise.facets import facet_bodies
 from shelfwise.taxonomy import Path, path_text
 
@@ -38,6 +39,7 @@ CANDIDATES_PER_HIT = 2
 OVERSAMPLE = 3.0
 MAX_WORDS_LENGTH = 512  # characters; every word is a clause per field, and the server bounds clauses
 OTHER_READING = 0.8  # of the score: what a shopper typed counts more than its synonym or its corrected spelling
+ID_SCORE = 50.0  # of a product whose id was typed: more than its words give another, so that it is among those found
 PHRASE_SLOP = 3  # words that may stand between those of the query for its title to count as near
 
 # The words of one language count together over title, brand and description (BM25F); title words matter most.
@@ -56,7 +58,7 @@ def shortest(vectors: npt.NDArray[np.float32]) -> list[list[float]]:
 
 
 def lexical(words: str, k: int, filters: Sequence[Body] = (), others: Sequence[str] = ()) -> Body:
-    """The k best by their words (BM25), English or Chinese; only the first 512 characters are read.
+    """The k best by their words (BM25), English or Chinese, or by their id; only the first 512 characters are read.
 
     :param others: readings of the words, by synonyms or spelling, any of which may be meant as well.
     """
@@ -64,6 +66,7 @@ def lexical(words: str, k: int, filters: Sequence[Body] = (), others: Sequence[s
     ways = _ways(words)
     for other in others:
         ways += [_weaker(way) for way in _ways(other[:MAX_WORDS_LENGTH])]
+    ways.append({"terms": {"id": ids_in(words), "boost": ID_SCORE}})
     return {
         "size": k,
         "_source": SHOWN,
