@@ -23,6 +23,9 @@ def found(title, brand=None, id_="p1"):
         ("2-person tent 3-in-1 30x40cm 400ml 1.5l 65w 2nd 128GB 65-inch", ()),
         ("kettle 1700", ()),
         ("保温杯 500ml", ()),
+        ("保温杯500ml", ()),
+        ("TK1700水壶", ("tk1700",)),
+        ("iphone15手机壳", ("iphone15",)),
     ],
 )
 def test_a_model_number_is_letters_with_digits_and_no_measure(query, codes):
@@ -45,6 +48,12 @@ def test_a_model_number_is_letters_with_digits_and_no_measure(query, codes):
         ("sony headphones", found("Wireless Headphones", "SONY"), True),
         ("sony kettle", found("Headphones", "Sony"), False),
         ("leche cafe", found("Cafe", "Léche"), True),
+        ("WH1000XM4耳机", found("索尼WH-1000XM4头戴式耳机"), True),
+        ("WH1000XM4", found("索尼WH-1000XM4头戴式耳机"), True),
+        ("WH1000XM5耳机", found("索尼WH-1000XM4头戴式耳机"), False),
+        ("索尼耳机", found("头戴式耳机", "索尼"), True),
+        ("索尼水壶", found("头戴式耳机", "索尼"), False),
+        ("头戴式耳机", found("头戴式耳机", "索尼"), False),
         ("wireless mouse", found("Wireless mouse", "Thrumm"), False),
         ("wireless mouse", found("Wireless mouse"), False),
     ],

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-_TOKEN = re.compile(r"[^\W_]+(?:[-./][^\W_]+)*")
+# Chinese is written without spaces: where it meets letters or digits a word ends, as at a space.
+_CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff"
+_OTHER = rf"[^\W_{_CHINESE}]+"
+_WORD = re.compile(rf"[{_CHINESE}]+|{_OTHER}")
+_TOKEN = re.compile(rf"[{_CHINESE}]+|{_OTHER}(?:[-./]{_OTHER})*")
 _COUNTED = re.compile(r"\d+[-./].*")  # 2-person, 3-in-1, 65-inch: how many, not which
-_WORD = re.compile(r"[^\W_]+")
 # Letters with digits that say how much, not which: 2m, 400ml, 65w, 30x40cm, 2nd.
 _MEASURE = re.compile(
     r"\d+(?:[.,]\d+)?(?:x\d+(?:[.,]\d+)?)*"
@@ -63,13 +66,18 @@ class Exact:
             return True
         source = found["_source"]
         brand, own = _read(str(source.get("brand") or ""))
-        if not self.codes and not (own and own <= self.words):
+        if not self.codes and not (own and all(map(self._names, own))):
             return False  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
         if self.codes:
             held = set(_joined(title)) | set(_joined(brand)) | {"".join(_WORD.findall(folded(found["_id"])))}
             return held.issuperset(self.codes)
-        return self.words <= own | set(_WORD.findall(title))
+        known = own | set(_WORD.findall(title))
+        return all(word in known or _within(word, own, title) for word in self.words)
+
+    def _names(self, word: str) -> bool:
+        """Whether the query has a word of a brand; a Chinese one may be glued to others."""
+        return word in self.words or (_chinese(word) and word in self.text)
 
     def _all_in(self, found: Mapping[str, Any]) -> set[str] | None:
         """The words of title and brand, if they hold all of the query's."""
@@ -93,6 +101,18 @@ def _code(token: str) -> str | None:
     letters, digits = (any(map(kind, joined)) for kind in (str.isalpha, str.isdigit))
     measure = _MEASURE.fullmatch(token) or _COUNTED.fullmatch(token)
     return joined if letters and digits and joined.isascii() and len(joined) >= _LEAST and not measure else None
+
+
+def _chinese(word: str) -> bool:
+    return "\u3400" <= word[0] <= "\u9fff"
+
+
+def _within(word: str, brand: Iterable[str], title: str) -> bool:
+    """Whether a title has what a Chinese word holds beside the brand."""
+    rest = word
+    for name in brand:
+        rest = rest.replace(name, " ")
+    return _chinese(word) and all(part in title for part in rest.split())
 
 
 @lru_cache(maxsize=10_000)
