@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.fusion import Fused
-from shelfwise.order import Order
+from shelfwise.order import SORTED_AT_LEAST, Order
 from shelfwise.ranking import Candidate
 
 IDS = st.integers(0, 30)
@@ -84,6 +84,16 @@ def test_what_is_hardly_to_the_point_does_not_come_first_for_being_cheap():
     order.extend([*close, *far], True)
     assert ids(order)[0] == "kettle00"
     assert ids(order)[-1] == "sticker"
+
+
+def test_behind_the_few_that_are_to_the_point_the_next_best_come_before_the_rest():
+    close = [candidate("tent", score=2.0, price=90), candidate("shelter", score=1.5, price=80)]
+    far = [candidate(f"mat{n:02}", score=0.6 - n / 100, price=50 - n) for n in range(30)]
+    order = Order(sort="price")
+    order.extend([candidate("out", score=1.9, price=1, in_stock=False), *close, *far], True)
+    next_best = SORTED_AT_LEAST - 3
+    expected = [*range(next_best - 1, -1, -1), *range(29, next_best - 1, -1)]
+    assert ids(order) == ["shelter", "tent", *(f"mat{n:02}" for n in expected), "out"]
 
 
 @given(

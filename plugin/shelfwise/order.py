@@ -15,7 +15,7 @@ from shelfwise.search_settings import Sort
 from shelfwise.spelling import Correction
 
 WINDOWS = (100, 1000, 10_000)  # hits of each retriever; the last is `max_result_window` of the mapping
-SORTED_AT_LEAST = 24  # products
+SORTED_AT_LEAST = 24  # products: behind fewer to the point the next best up to here come before the rest
 SORTED_SHARE = 0.5  # of the best score: with reciprocal ranks, what both retrievers found
 
 
@@ -73,15 +73,17 @@ def _out_of_stock(candidate: Candidate) -> bool:
 
 
 def _sorted(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
-    """Those that are to the point in the order asked for, then the others so; what lacks the field comes last.
+    """Those that are to the point in the order asked for, then the next best so, then the others; no field, last.
 
     A search by meaning finds everything, more or less. Sorted as a whole, the cheapest thing of the shop would come
     first whatever was asked for.
     """
     best = max((candidate.score for candidate in candidates), default=0.0)
-    close = sum(candidate.score >= SORTED_SHARE * best for candidate in candidates)
-    cut = max(SORTED_AT_LEAST, close)
-    return [*_by_field(candidates[:cut], sort), *_by_field(candidates[cut:], sort)]
+    close = [candidate for candidate in candidates if candidate.exact or candidate.score >= SORTED_SHARE * best]
+    known = {candidate.id for candidate in close}
+    others = [candidate for candidate in candidates if candidate.id not in known]
+    cut = max(0, SORTED_AT_LEAST - len(close))
+    return [*_by_field(close, sort), *_by_field(others[:cut], sort), *_by_field(others[cut:], sort)]
 
 
 def _by_field(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
