@@ -154,6 +154,16 @@ def test_a_reranker_is_a_row_of_its_own_and_leaves_the_others_as_they_were(evalu
     assert refused_in_one_line(evaluated("--rerank", "10"), "needs --reranker FOLDER")
 
 
+def test_what_a_shop_sets_is_what_is_measured(evaluated, tmp_path):
+    (tmp_path / "synonyms.txt").write_text("boiler => glass kettle\n")
+    (tmp_path / "fusion.json").write_text('{"bias": 9.0, "digits": 0.0, "length": 0.0}')
+    plain = evaluated().lines
+    ran = evaluated("--synonyms", "synonyms.txt", "--fusion", "fusion.json", "--all-variants", "--any-stock")
+    assert ran.status == 0, ran.err
+    assert plain[0]["zero_results"] > ran.lines[0]["zero_results"] == 0.0
+    assert refused_in_one_line(evaluated("--fusion", "none.json"), "none.json cannot be read")
+
+
 def test_shuffling_keeps_how_sure_the_classifier_is_and_is_the_same_each_time(model):
     queries = Judgements.from_json(
         [{"id": str(n), "query": "kettle", "category": None, "grades": {"a": 1}} for n in range(20)]

@@ -13,13 +13,12 @@ from typing import Any
 import click
 import orjson
 
+from shelfwise.cli_settings import settings_of, settings_options
 from shelfwise.console import (
     REJECTED,
     alias_option,
     bundle_option,
     emit,
-    rerank_options,
-    reranker_of,
     url_option,
 )
 from shelfwise.errors import UsageError
@@ -37,7 +36,7 @@ from shelfwise.machine import first_of
     "--relevant", default=1, show_default=True, type=click.IntRange(1), help="Least grade that recall and MRR count."
 )
 @click.option("--ablation/--no-ablation", default=True, show_default=True, help="All systems, or BM25 and the search.")
-@rerank_options
+@settings_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for figures.json and the page search.html.")
 @click.option("--gate", metavar="FILE", help="An earlier figures.json: status 1 when the search got worse.")
 @click.option("--table", is_flag=True, help="For people, not programs.")
@@ -50,11 +49,10 @@ def search(
     k: int,
     relevant: int,
     ablation: bool,
-    rerank: int | None,
-    reranker: Path | None,
     out: Path | None,
     gate: str | None,
     table: bool,
+    **options: Any,
 ) -> None:
     """The search on judged queries: each of its parts beside BM25, a line each.
 
@@ -65,11 +63,10 @@ def search(
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.jsonl --out proof
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.qrels --queries queries.jsonl --table
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.jsonl --rerank 50 --reranker reranker
-    shelfwise evaluate search --alias products --bundle bundle --gate proof/figures.json
+    shelfwise evaluate search --alias products --bundle bundle --gate proof/figures.json --fusion fusion.json
     """
     from shelfwise.bundle import Bundle
     from shelfwise.index import status
-    from shelfwise.search_settings import SearchSettings
     from shelfwise.server import connect
     from shelfwise_indexer import ablation as parts
     from shelfwise_indexer.evaluation_page import page
@@ -77,7 +74,7 @@ def search(
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.search_evaluation import evaluate_search
 
-    settings = SearchSettings(rerank=rerank, reranker=reranker_of(rerank, reranker))
+    settings = settings_of(**options)
     saved = read_figures(gate) if gate else None
     if gate and saved is None:
         raise UsageError(f"{gate} holds no figures: expected the figures.json of `shelfwise evaluate search --out`")
@@ -118,7 +115,9 @@ def search(
 def fusion(alias: str, bundle: Path, url: str | None, judgements: str, queries: str | None, out: Path | None) -> None:
     """Learn from judged queries how far each query should follow words, how far meaning.
 
-    Says what that is worth on queries it was not learnt from, beside the default weights, with a 95 % interval.
+    Says what that is worth on queries it was not learnt from, beside the default weights, with a 95 % interval. Every
+    variant is searched for, and what is out of stock keeps its place, as with `evaluate search --all-variants
+    --any-stock --fusion FILE`, which measures what was learnt.
 
     \b
     shelfwise evaluate fusion --alias products --bundle bundle --judgements judged.jsonl --out fusion.json

@@ -3,16 +3,15 @@
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from shelfwise.cli_settings import settings_of, settings_options
 from shelfwise.console import (
     alias_option,
     bundle_option,
     emit,
-    rerank_options,
-    reranker_of,
     show,
     show_for,
     status_of,
@@ -48,21 +47,7 @@ QUERY_LINE = '{"query": "kettle"}'
 @click.option("--highlight", is_flag=True, help="Texts with the query's words marked.")
 @click.option("--explain", is_flag=True, help="Why each hit stands where it stands.")
 @click.option("--relax", is_flag=True, help="Where the filters leave nothing, leave out the last, and say so.")
-@click.option(
-    "--fusion",
-    default="query",
-    show_default=True,
-    metavar="rank|score|query|FILE",
-    help="Reciprocal ranks, min-max scores, scores with weights a query; or learnt weights, a JSON file.",
-)
-@click.option("--category-boost", default=1.0, show_default=True, help="Largest gain by predicted category; 0: off.")
-@click.option("--popularity", default=0.05, show_default=True, help="Largest gain by popularity; 0: off.")
-@click.option(
-    "--synonyms", type=click.Path(path_type=Path), help='Lines such as "tv, television" or "hoover => vacuum".'
-)
-@click.option("--all-variants", is_flag=True, help="Every variant of a product, not only the best.")
-@click.option("--any-stock", is_flag=True, help="What is out of stock keeps its place instead of coming last.")
-@rerank_options
+@settings_options
 @click.option("--table", is_flag=True, help="For people, not programs.")
 def search(
     query: str | None,
@@ -80,15 +65,8 @@ def search(
     highlight: bool,
     explain: bool,
     relax: bool,
-    fusion: str,
-    category_boost: float,
-    popularity: float,
-    synonyms: Path | None,
-    all_variants: bool,
-    any_stock: bool,
-    rerank: int | None,
-    reranker: Path | None,
     table: bool,
+    **settings: Any,
 ) -> None:
     """Products for a query, best first.
 
@@ -109,27 +87,12 @@ def search(
     # The model is read and compiled while the rest is imported: each takes some 0.3 s of a start, on a core of its own.
     ahead = ThreadPoolExecutor(1).submit(_loaded, bundle, with_model=mode != "lexical")
     from shelfwise.answering import Lines
-    from shelfwise.query_weights import QueryWeights
     from shelfwise.search import ProductSearch
-    from shelfwise.search_settings import Fusion, SearchSettings
     from shelfwise.server import connect
-    from shelfwise.synonyms import Synonyms
 
-    learnt = fusion not in get_args(Fusion)
-    settings = SearchSettings(
-        fusion="query" if learnt else cast(Fusion, fusion),
-        query_weights=QueryWeights.load(fusion) if learnt else QueryWeights(),
-        category_boost=category_boost,
-        popularity=popularity,
-        out_of_stock_last=not any_stock,
-        collapse_variants=not all_variants,
-        synonyms=None if synonyms is None else Synonyms(synonyms),
-        rerank=rerank,
-        reranker=reranker_of(rerank, reranker),
-    )
     options = {"offset": offset, "sort": sort, "highlight": highlight, "explain": explain}
     with closing(connect(url)) as client:
-        searcher = ProductSearch(client, alias, ahead.result(), settings)
+        searcher = ProductSearch(client, alias, ahead.result(), settings_of(**settings))
         if query is not None:
             page = searcher.page(query, k, category, filters, mode, facets=facets, relax=relax, **options)
             for line in page.relaxed:
