@@ -154,6 +154,14 @@ def test_a_reranker_is_a_row_of_its_own_and_leaves_the_others_as_they_were(evalu
     assert refused_in_one_line(evaluated("--rerank", "10"), "needs --reranker FOLDER")
 
 
+def test_judged_products_that_the_index_lacks_are_counted(evaluated, tmp_path):
+    (tmp_path / "other.qrels").write_text(QRELS + "q1 0 z1 2\nq2 0 z1 2\nq3 0 z2 2\n")
+    ran = evaluated("--no-ablation", "--out", "proof", judgements="other.qrels")
+    assert "2 of 6 judged products are not in test-" in ran.err
+    assert orjson.loads((tmp_path / "proof" / "figures.json").read_bytes())["judged_not_in_index"] == 2
+    assert "are not in" not in evaluated("--no-ablation").err
+
+
 def test_what_a_shop_sets_is_what_is_measured(evaluated, tmp_path):
     (tmp_path / "synonyms.txt").write_text("boiler => glass kettle\n")
     (tmp_path / "fusion.json").write_text('{"bias": 9.0, "digits": 0.0, "length": 0.0}')

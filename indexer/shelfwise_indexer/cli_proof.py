@@ -71,6 +71,7 @@ def search(
     from shelfwise_indexer import ablation as parts
     from shelfwise_indexer.evaluation_page import page
     from shelfwise_indexer.gate import compare, read_figures
+    from shelfwise_indexer.indexed import count_absent
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.search_evaluation import evaluate_search
 
@@ -87,6 +88,14 @@ def search(
     say_what_was_read(judged)
     with closing(connect(url)) as client:
         live = status(client, alias)
+        ids = {id_ for query in judged.queries for id_ in query.grades}
+        absent = count_absent(client, live["index"], ids)
+        if absent:
+            click.echo(
+                f"{absent} of {len(ids)} judged products are not in {live['index']} and cannot be found: "
+                "were they judged for another catalogue?",
+                err=True,
+            )
         systems = parts.ablation(client, alias, Bundle.load(bundle), settings, judged.queries)
         if not ablation:
             kept = (parts.BM25, parts.SHOWN, parts.RERANK)
@@ -95,7 +104,8 @@ def search(
     if out is not None:
         about = about_run(live)
         write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
-        write(out / "figures.json", orjson.dumps(evaluation.figures() | {"about": about}, option=orjson.OPT_INDENT_2))
+        figures = evaluation.figures() | {"judged_not_in_index": absent, "about": about}
+        write(out / "figures.json", orjson.dumps(figures, option=orjson.OPT_INDENT_2))
     for line in evaluation.to_json():
         click.echo(_row(line, k, parts.BM25)) if table else emit(line)
     verdict = compare(evaluation, saved, parts.SHOWN) if saved else None

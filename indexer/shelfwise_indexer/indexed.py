@@ -1,6 +1,6 @@
 """The indexed catalogue: products with their vectors, read back out of an index."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,18 @@ def read_index(client: Elasticsearch, index: str) -> IndexedCatalogue:
         groups.append(str((found["_source"].get("shelfwise") or {}).get("group") or found["_id"]))
         vectors.append(np.array(found["fields"][VECTOR], dtype=np.float32))
     return IndexedCatalogue(tuple(hits), tuple(groups), np.array(vectors, dtype=np.float32))
+
+
+def count_absent(client: Elasticsearch, index: str, ids: Collection[str]) -> int:
+    """How many of these ids an index does not have.
+
+    :raises ServerError: the server did not answer.
+    """
+    known, wanted = 0, sorted(set(ids))
+    with one_line(f"counting products of index {index}"):
+        for start in range(0, len(wanted), PAGE):
+            known += client.count(index=index, query={"ids": {"values": wanted[start : start + PAGE]}})["count"]
+    return len(wanted) - known
 
 
 def _found(client: Elasticsearch, index: str) -> Iterator[dict[str, Any]]:
