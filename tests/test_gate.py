@@ -54,10 +54,19 @@ def test_a_loss_on_most_queries_does_not_pass_and_one_that_may_be_chance_does():
 
 
 def test_only_queries_judged_alike_are_compared():
-    verdict = compare(measured(judged(1, 2, 1), {"q0"}), saved(judged(1, 1), {"q0", "q1"}), SHOWN)
-    assert (verdict.difference.queries, verdict.passed) == (1, True)
+    both = {f"q{n}" for n in range(7)} - {"q1"}
+    verdict = compare(measured(judged(1, 2, *[1] * 4), both), saved(judged(*[1] * 7), both), SHOWN)
+    assert (verdict.difference.queries, verdict.passed) == (5, True)
     with pytest.raises(JudgementError, match="shares no query"):
         compare(measured(judged(2), set()), saved(judged(1), {"q0"}), SHOWN)
+
+
+def test_so_few_queries_that_any_loss_would_be_significant_are_refused(tmp_path):
+    with pytest.raises(JudgementError, match=r"at least 5 queries .* old\.json gives 4: judge more"):
+        compare(measured(judged(*[1] * 4), set()), saved(judged(*[1] * 4), {"q0"}), SHOWN)
+    (tmp_path / "judged.jsonl").write_text(lines_of([*QUERIES[:4], QUERIES[4] | {"grade": 0}]))
+    with pytest.raises(JudgementError, match=r"judged\.jsonl gives 4"):
+        Gate.read(str(tmp_path / "judged.jsonl"))
 
 
 def test_figures_of_another_depth_or_system_are_refused():

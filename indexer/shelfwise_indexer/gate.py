@@ -17,6 +17,7 @@ from shelfwise_indexer.search_evaluation import SearchEvaluation, evaluate_searc
 from shelfwise_indexer.significance import Difference, paired
 
 DEPTH = 10
+LEAST_QUERIES = 5  # judged in both: of fewer the bootstrap's interval says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,12 @@ class Gate:
     def read(cls, file: str, queries: str | None = None, live_bundle: Bundle | None = None) -> "Gate":
         """The gate in a file: `figures.json` of `evaluate search --out`, or judgements.
 
-        :raises JudgementError: it is neither, or nothing in it could be used.
+        :raises JudgementError: it is neither, or too few queries in it could be used.
         """
         saved = read_figures(file)
-        return cls(saved.judgements if saved else read_judgements(file, queries), saved, live_bundle)
+        judgements = saved.judgements if saved else read_judgements(file, queries)
+        _check_enough(sum(any(query.grades.values()) for query in judgements.queries), file)
+        return cls(judgements, saved, live_bundle)
 
     def opponent(
         self, search: Callable[[Bundle], ProductSearch], live: LiveIndex, bundle: Bundle
@@ -157,7 +160,7 @@ def read_figures(file: str) -> Saved | None:
 def compare(evaluation: SearchEvaluation, saved: Saved, system: str) -> Verdict:
     """One system of this evaluation against the same one in saved figures, on the queries judged alike in both.
 
-    :raises JudgementError: the figures lack the system, measured other depths, or share no query with these.
+    :raises JudgementError: the figures lack the system, measured other depths, or share too few queries with these.
     """
     if system not in saved.ndcg:
         raise JudgementError(f"{saved.file} has no figures of {system}: it has {', '.join(saved.ndcg)}; save them anew")
@@ -171,9 +174,18 @@ def compare(evaluation: SearchEvaluation, saved: Saved, system: str) -> Verdict:
     } & saved.ndcg[system].keys()
     if not alike:
         raise JudgementError(f"{saved.file} shares no query, judged alike, with these judgements: save figures anew")
+    _check_enough(len(alike), saved.file)
     ours, theirs = evaluation.systems[system].ndcg, saved.ndcg[system]
     difference = paired({id_: ours[id_] for id_ in alike}, {id_: theirs[id_] for id_ in alike})
     return Verdict(system, saved.file, saved.k, difference)
+
+
+def _check_enough(queries: int, file: str) -> None:
+    if queries < LEAST_QUERIES:
+        raise JudgementError(
+            f"a gate needs at least {LEAST_QUERIES} queries that are judged alike in both and have a relevant product, "
+            f"{file} gives {queries}: judge more, or leave out --gate"
+        )
 
 
 def _measured(searcher: ProductSearch, judgements: Judgements, k: int) -> SearchEvaluation:
