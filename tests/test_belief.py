@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.belief import Belief, believe, believe_paths, trust
-from shelfwise.errors import UsageError
+from shelfwise.errors import UnknownCategory, UsageError
 from shelfwise.taxonomy import Taxonomy, ancestors, path_text
 
 LAMPS, LIGHTS, MUGS, TENTS = ("Home", "Light", "Lamps"), ("Home", "Light", "Bulbs"), ("Home", "Mugs"), ("Out", "Tents")
@@ -73,6 +73,13 @@ def test_a_node_that_the_caller_names_counts_for_all_below_it():
 def test_what_is_no_distribution_is_refused(given):
     with pytest.raises(UsageError, match="each be from 0 to 1 and add up to at most 1"):
         believe_paths(TAXONOMY, given)
+
+
+def test_a_category_that_is_not_there_is_answered_with_the_closest_and_a_text_with_what_a_path_is():
+    with pytest.raises(UnknownCategory, match="no category .*Mugz.*: the closest are .*Mugs"):
+        believe_paths(TAXONOMY, {(*MUGS[:-1], "Mugz"): 1.0})
+    with pytest.raises(UsageError, match="of paths such as .*, got 'Home > Mugs'"):
+        believe_paths(TAXONOMY, {"Home > Mugs": 1.0})
 
 
 def test_a_belief_that_no_good_hit_shares_is_not_trusted():

@@ -37,8 +37,8 @@ def ablation(
     """The systems, from the least to the most; all with the same settings of the shop.
 
     `shuffled` is the guard against harm: each query's probabilities go to leaves drawn at random (fixed seed). `oracle`
-    is what a perfect classifier would give: only there when queries name their category; a query that does not keeps
-    the predicted one. `rerank` is there when the settings have a reranker.
+    is what a perfect classifier would give: only there when queries name a category of the bundle's; a query that does
+    not keeps the predicted one. `rerank` is there when the settings have a reranker.
 
     :param settings: of the whole search; its category boost and its reranker are left out where a system does without.
     """
@@ -52,7 +52,10 @@ def ablation(
         CATEGORY: in_mode(whole, "hybrid"),
         SHUFFLED: _believing(whole, shuffled(bundle, queries)),
     }
-    known: dict[str, Probabilities] = {query.id: {query.category: 1.0} for query in queries if query.category}
+    nodes = bundle.taxonomy.node_number
+    known: dict[str, Probabilities] = {
+        query.id: {query.category: 1.0} for query in queries if query.category and query.category in nodes
+    }
     systems |= {ORACLE: _believing(whole, known)} if known else {}
     if settings.reranker is not None:
         systems[RERANK] = in_mode(ProductSearch(client, alias, bundle, settings), "hybrid")

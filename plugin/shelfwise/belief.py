@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from shelfwise.errors import UsageError
+from shelfwise.errors import UnknownCategory, UsageError
 from shelfwise.taxonomy import Path, Taxonomy, ancestors, path_text
 
 LIKELY = 0.3  # least probability of a leaf whose products are looked for on purpose: at most three leaves have it
@@ -71,14 +71,25 @@ def believe(taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32]) -> Belie
 def believe_paths(taxonomy: Taxonomy, probabilities: Mapping[Path, float]) -> Belief:
     """A belief that the caller has: paths, leaves or nodes above them, with their probabilities.
 
-    :raises UsageError: a probability is outside 0 to 1, or they add up to more than 1.
+    :raises UsageError: a probability is outside 0 to 1, or they add up to more than 1; a path is not names in a tuple.
+    :raises UnknownCategory: the taxonomy has no such node.
     """
+    for path in probabilities:
+        _check(taxonomy, path)
     values = list(probabilities.values())
     if not all(0.0 <= value <= 1.0 for value in values) or sum(values) > 1.0 + ROUNDING:
         raise UsageError("category probabilities must each be from 0 to 1 and add up to at most 1")
     probability, steps = _sums(probabilities)
     likely = sorted((path for path, p in probabilities.items() if p >= LIKELY), key=lambda p: (-probabilities[p], p))
     return Belief(probability, steps, _guess(taxonomy), tuple(likely))
+
+
+def _check(taxonomy: Taxonomy, path: object) -> None:
+    if not isinstance(path, tuple) or not path or not all(isinstance(name, str) for name in path):
+        raise UsageError(f"category probabilities are of paths such as {taxonomy.leaves[0]!r}, got {str(path)[:60]!r}")
+    if path not in taxonomy.node_number:
+        closest = ", ".join(map(repr, taxonomy.closest(path)))
+        raise UnknownCategory(f"category probabilities: there is no category {path!r}: the closest are {closest}")
 
 
 def trust(shares: Sequence[float], scores: Sequence[float]) -> float:

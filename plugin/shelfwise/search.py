@@ -89,7 +89,8 @@ class ProductSearch:
         :param highlight: give each hit that words found its texts with these words marked.
         :param explain: give each hit its `Explanation`.
         :raises UsageError: an empty query, k outside 1 to 10,000, a filter that cannot be.
-        :raises UnknownCategory: neither the bundle's taxonomy nor the index has the category.
+        :raises UnknownCategory: neither the bundle's taxonomy nor the index has the category, or the taxonomy lacks
+            one of the probabilities'.
         :raises IncompatibleIndex: the alias was moved to an index of another bundle.
         :raises ServerError: the server did not answer, or refused any part.
         """
