@@ -1,6 +1,7 @@
 """Filters: what a caller restricts a search to. They only ever remove products; they never change a score."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ _NUMBERS = ("price", "popularity")
 _STATUS = "shelfwise.status"
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = "attributes."
+_RANGE = re.compile(r"-?[\d.]*\d\s*\.\.\s*(-?\d[\d.]*)?|\.\.\s*-?\d[\d.]*")
 FIELDS = (*_EXACT, *_NUMBERS, "in_stock", "status")
 LONGEST = 1024  # characters; the mapping indexes no longer value
 
@@ -61,6 +63,11 @@ class Filter:
             raise UsageError("a category is not a filter field: pass it as --category, which finds all below it too")
         if name in CONTRACT_FIELDS:
             raise UsageError(f"{name} cannot be filtered by: there are {', '.join(FIELDS)}, and any attribute")
+        if _RANGE.fullmatch(value):
+            raise UsageError(
+                f"filter {_shown(name)}={_shown(value)}: attributes have no ranges, only values such as "
+                f"{name:.60}=2; ranges are of {' and '.join(_NUMBERS)}"
+            )
         return cls(_ATTRIBUTE + name.removeprefix(_ATTRIBUTE), value)
 
     @property
@@ -80,6 +87,9 @@ class Filter:
             least, most = self.value
             ends = {"gte": least, "lte": most}
             return {"range": {self.field: {name: end for name, end in ends.items() if end is not None}}}
+        if self.attribute and str(self.value).lower() in ("true", "false"):
+            # A boolean is stored in small letters, a text as the shop has it.
+            return {"terms": {self.field: list(dict.fromkeys([str(self.value), str(self.value).lower()]))}}
         return {"term": {self.field: {"value": self.value}}}
 
 
