@@ -76,9 +76,9 @@ def test_what_is_no_distribution_is_refused(given):
 
 
 def test_a_category_that_is_not_there_is_answered_with_the_closest_and_a_text_with_what_a_path_is():
-    with pytest.raises(UnknownCategory, match="no category .*Mugz.*: the closest are .*Mugs"):
+    with pytest.raises(UnknownCategory, match=r"no category .*Mugz.*: the closest are .*Mugs"):
         believe_paths(TAXONOMY, {(*MUGS[:-1], "Mugz"): 1.0})
-    with pytest.raises(UsageError, match="of paths such as .*, got 'Home > Mugs'"):
+    with pytest.raises(UsageError, match=r"of paths such as .*, got 'Home > Mugs'"):
         believe_paths(TAXONOMY, {"Home > Mugs": 1.0})
 
 
