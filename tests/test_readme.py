@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory, elasticsearch_url):
-    """A folder with `catalogue.jsonl`: the README's own product and the demo's kitchen, in English."""
+    """A folder with `catalogue.jsonl`, the README's own product and the demo's kitchen in English, and `test.jsonl`."""
     folder = tmp_path_factory.mktemp("shop")
     [example] = blocks("json")
     products = [orjson.loads(example.replace("\n", " "))]
@@ -35,6 +35,7 @@ def shop(tmp_path_factory, elasticsearch_url):
         if path and path[0] == "Kitchen & Home" and product["language"] == "en":
             products.append(product | {"category": ["Kitchen", path[2]]})
     (folder / "catalogue.jsonl").write_bytes(b"\n".join(orjson.dumps(product) for product in products))
+    (folder / "test.jsonl").write_bytes(b"\n".join(orjson.dumps(product) for product in products[:20]))
     return folder
 
 

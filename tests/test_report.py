@@ -1,6 +1,7 @@
 """The report page: what it shows, and that a shop's text can do nothing in it."""
 
 import re
+from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from hand_bundle import write_hand_bundle
 from shelfwise.errors import ShelfwiseError
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.charts import Axis, Curve, axis_around, curve_chart, logarithmic_axis
 from shelfwise_indexer.cli_evaluate import evaluate
 from shelfwise_indexer.evaluate import Epoch
@@ -202,6 +204,21 @@ def test_the_command_measures_a_bundle_on_a_labelled_catalogue(tmp_path):
     assert (printed["products"], printed["levels"][1]["accuracy"]) == (4, 0.75)
     assert printed["report"] == "page/index.html"
     assert "blue mug" in (tmp_path / "page" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.model
+def test_products_that_the_bundle_was_trained_on_are_said_to_prove_nothing(tmp_path):
+    bundle = write_hand_bundle(tmp_path / "bundle", {"mug": (1, 0), "kettle": (0, 1)}, [("Mugs",), ("Kettles",)])
+    catalogue = tmp_path / "seen.jsonl"
+    catalogue.write_bytes(orjson.dumps({"id": "1", "title": "mug", "category": ["Mugs"]}))
+    run = partial(runner_here(tmp_path), "evaluate", "classifier", "seen.jsonl", "--bundle", "bundle", "--out", "page")
+    assert [line["trained_on"] for line in run().lines] == [False]
+    info = {**bundle.info, "data": {"sha256": file_hash(catalogue)}}
+    (tmp_path / "bundle" / "bundle.json").write_bytes(orjson.dumps(info))
+    ran = run()
+    assert [line["trained_on"] for line in ran.lines] == [True]
+    assert f"bundle {bundle.version} was trained on seen.jsonl" in ran.err
+    assert "These products were trained on" in (tmp_path / "page" / "index.html").read_text("utf-8")
 
 
 @pytest.mark.model

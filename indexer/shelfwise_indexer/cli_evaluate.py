@@ -10,6 +10,7 @@ import orjson
 from shelfwise.bundle import Bundle
 from shelfwise.console import REJECTED, bundle_option, emit
 from shelfwise.errors import UsageError
+from shelfwise.machine import tell
 from shelfwise_indexer import cli_proof, cli_proof_recommend
 
 
@@ -97,6 +98,7 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     """
     loaded = Bundle.load(bundle)
     compared = _read_json(baselines) if baselines is not None else {}
+    from shelfwise_indexer.catalogue import file_hash
     from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, read_labelled
     from shelfwise_indexer.report import write_report_page
     from shelfwise_indexer.report_data import ReportData
@@ -104,6 +106,13 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be measured: {CATEGORY_HINT}")
+    learnt = loaded.info.get("data", {}).get("sha256")
+    trained_on = catalogue != "-" and learnt == file_hash(catalogue)
+    if trained_on:
+        tell(
+            f"bundle {loaded.version} was trained on {catalogue}: the figures say nothing about new products, "
+            "give a catalogue that it has not seen"
+        )
     texts = [loaded.text(product) for product in labelled.products]
     data = ReportData(
         title=f"Classifier of bundle {loaded.version}",
@@ -114,6 +123,7 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
         probabilities=loaded.encoder.encode_documents(texts).probabilities,
         thresholds=loaded.threshold if loaded.thresholds is None else loaded.thresholds,
         baselines=compared,
+        trained_on=trained_on,
     )
     try:
         written = write_report_page(out, data)

@@ -17,6 +17,7 @@ from shelfwise_indexer.smaller import figures_of
 
 PAIRS, PAIR_EXAMPLES, ERRORS, SUSPECTS = 30, 3, 100, 100
 CURVE_POINTS = 300
+TRAINED_ON = "These products were trained on: the figures say nothing about new ones."
 LEAST_COVERAGE = 0.05  # from which the risk curve sets its scale
 
 
@@ -34,6 +35,7 @@ def report_page(data: ReportData) -> str:
         return page.page(data.title, page.note("There was no held-back product to measure on."), *_preparation(data))
     return page.page(
         data.title,
+        page.note(TRAINED_ON) if data.trained_on else "",
         _overview(data),
         *_losses(data),
         *_encoder(data),

@@ -26,6 +26,7 @@ class ReportData:
     calibrated. `thresholds` is float32 [leaves], how certain a predicted leaf must be to need no person, or one
     probability. `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines`
     prints, `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of an encoder of its own.
+    `trained_on`: the classifier learnt these very products.
     """
 
     title: str
@@ -40,6 +41,7 @@ class ReportData:
     baselines: Mapping[str, Any] = field(default_factory=dict)
     losses: Mapping[str, Any] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: bool = False
 
     @cached_property
     def scores(self) -> Scores:
@@ -90,6 +92,7 @@ class ReportData:
         """The figures of the page that are no tables: what `shelfwise evaluate classifier` prints."""
         return {
             **self.scores.to_json(),
+            "trained_on": self.trained_on,
             "ece": round(self.calibration_error, 4),
             "accepted": {"coverage": round(self.accepted.coverage, 4), "precision": round(self.accepted.precision, 4)},
             "suspected_label_errors": len(self.suspects),
