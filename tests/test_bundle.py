@@ -111,6 +111,14 @@ def test_a_missing_file_is_named(folder, name):
     assert "train" in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["bundle.json", *MODEL_FILES])
+def test_a_file_that_cannot_be_read_is_named(folder, name):
+    (folder / name).unlink()
+    (folder / name).mkdir()  # what not even the superuser can read
+    with pytest.raises(InvalidBundle, match=rf"{name} cannot be read \(.*\): make it a file that this user may read"):
+        Bundle.load(folder)
+
+
 def test_a_changed_model_file_is_refused_with_both_versions(folder):
     weights = bytearray((folder / "model.bin").read_bytes())
     weights[-1] ^= 1

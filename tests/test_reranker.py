@@ -76,6 +76,14 @@ def test_a_missing_file_is_named(copy, name):
         Reranker(copy)
 
 
+@pytest.mark.parametrize("name", ["reranker.json", "model.bin"])
+def test_a_file_that_cannot_be_read_is_named(copy, name):
+    (copy / name).unlink()
+    (copy / name).mkdir()  # what not even the superuser can read
+    with pytest.raises(InvalidReranker, match=rf"{name} cannot be read \(.*\): make it a file that this user may read"):
+        Reranker(copy)
+
+
 @pytest.mark.parametrize("name", ["model.xml", "model.bin", "tokenizer.json"])
 def test_a_changed_file_is_refused(copy, name):
     with (copy / name).open("ab") as file:

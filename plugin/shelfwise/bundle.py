@@ -56,7 +56,7 @@ class Bundle:
     def load(cls, path: str | os.PathLike[str]) -> "Bundle":
         """Read a bundle folder and check that its files are those that its version was computed from.
 
-        :raises InvalidBundle: not a bundle, a file missing or changed, or written by a newer shelfwise.
+        :raises InvalidBundle: not a bundle, a file missing, unreadable or changed, or written by a newer shelfwise.
         """
         folder = Path(path)
         try:
@@ -69,6 +69,8 @@ class Bundle:
             ) from None
         except NotADirectoryError:
             raise InvalidBundle(f"{folder} is not a bundle: expected a folder") from None
+        except OSError as error:
+            raise InvalidBundle(unreadable(folder, error)) from None
         except (orjson.JSONDecodeError, InvalidTaxonomy) as error:
             raise InvalidBundle(f"{folder} is damaged ({error}): copy it again or train it again") from None
         if not isinstance(info, dict) or (missing_keys := {"version", *VERSIONED_SETTINGS} - info.keys()):
@@ -182,7 +184,7 @@ def _floats(values: Sequence[float] | None) -> "Floats | None":
 def content_version(folder: Path, info: Mapping[str, Any]) -> str:
     """Hash of the files that make vectors and categories, and of the settings that change them; 12 hex digits.
 
-    :raises InvalidBundle: one of the files is missing.
+    :raises InvalidBundle: one of the files is missing or cannot be read.
     """
     settings = {name: info[name] for name in (*VERSIONED_SETTINGS, *OPTIONAL_SETTINGS) if name in info}
     try:
@@ -190,12 +192,20 @@ def content_version(folder: Path, info: Mapping[str, Any]) -> str:
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise InvalidBundle(f"{folder} is incomplete: {missing} is missing; copy it again or train it again") from None
+    except OSError as error:
+        raise InvalidBundle(unreadable(folder, error)) from None
+
+
+def unreadable(folder: Path, error: OSError) -> str:
+    """What to say of a file of a folder that is there and cannot be read."""
+    name = Path(error.filename).name if error.filename else "a file"
+    return f"{folder}: {name} cannot be read ({error.strerror}): make it a file that this user may read"
 
 
 def content_hash(folder: Path, settings: Mapping[str, Any], files: Sequence[str]) -> str:
     """Hash of settings and of files in a folder, 12 hex digits.
 
-    :raises FileNotFoundError: one of the files is missing.
+    :raises OSError: one of the files is missing or cannot be read.
     """
     digest = hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS))
     for name in files:

@@ -32,9 +32,9 @@ def checked_model(bundle: "Bundle") -> str:
     """The name of its file.
 
     :raises UsageError: the bundle has none.
-    :raises InvalidBundle: its files are missing, or are not those that were measured.
+    :raises InvalidBundle: its files are missing, cannot be read, or are not those that were measured.
     """
-    from shelfwise.bundle import content_hash
+    from shelfwise.bundle import content_hash, unreadable
 
     if not has_int8(bundle):
         refused = f": {reason}" if (reason := entry(bundle).get("reason")) else ""
@@ -47,6 +47,8 @@ def checked_model(bundle: "Bundle") -> str:
     except FileNotFoundError as error:
         missing = str(error.filename).rsplit("/", 1)[-1]
         raise InvalidBundle(f"{bundle.path} is incomplete: {missing} is missing; copy it again or use f32") from None
+    except OSError as error:
+        raise InvalidBundle(unreadable(bundle.path, error)) from None
     if found != (expected := entry(bundle).get("hash")):
         raise InvalidBundle(
             f"{bundle.path}: {MODEL} was changed since it was measured (it hashes to {found}, bundle.json says "

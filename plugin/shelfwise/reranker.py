@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from tokenizers import Encoding, Tokenizer
 
-from shelfwise.bundle import content_hash
+from shelfwise.bundle import content_hash, unreadable
 from shelfwise.encoder import Arithmetic, Floats, batches_by_length, compiled, network, padded
 from shelfwise.errors import InvalidReranker
 from shelfwise.product import Product
@@ -103,12 +103,14 @@ class Reranker:
 def content_version(folder: Path, info: Mapping[str, Any]) -> str:
     """Hash of the files and settings that make an order, 12 hex digits.
 
-    :raises InvalidReranker: one of the files is missing.
+    :raises InvalidReranker: one of the files is missing or cannot be read.
     """
     try:
         return content_hash(folder, {name: info[name] for name in VERSIONED_SETTINGS}, MODEL_FILES)
     except FileNotFoundError as error:
         raise InvalidReranker(f"{folder} is incomplete: {Path(error.filename).name} is missing; {_AGAIN}") from None
+    except OSError as error:
+        raise InvalidReranker(unreadable(folder, error)) from None
 
 
 def _read(folder: Path) -> Mapping[str, Any]:
@@ -119,6 +121,8 @@ def _read(folder: Path) -> Mapping[str, Any]:
             f"{folder} is not a reranker: reranker.json is missing; `shelfwise rerank export MODEL --out {folder}` "
             f"or `shelfwise rerank train JUDGEMENTS --catalogue CATALOGUE --out {folder}` makes one"
         ) from None
+    except OSError as error:
+        raise InvalidReranker(unreadable(folder, error)) from None
     except orjson.JSONDecodeError as error:
         raise InvalidReranker(f"{folder} is damaged ({error}): {_AGAIN}") from None
     if not isinstance(info, dict) or (missing := {"version", *VERSIONED_SETTINGS} - info.keys()):
