@@ -281,7 +281,10 @@ def test_an_alias_of_several_indices_is_refused(client, alias):
     ("meta", "message"),
     [
         ({}, "was not made by shelfwise"),
-        ({"shelfwise": {"schema": 2}}, "has schema 2, this shelfwise knows 1: pip install --upgrade shelfwise"),
+        (
+            {"shelfwise": {"schema": 2}},
+            "has schema 2, this shelfwise knows 1: pip install --upgrade shelfwise, or index into another alias",
+        ),
         ({"shelfwise": {}}, "has schema None"),
     ],
 )

@@ -108,7 +108,7 @@ def _checked(name: str, description: Mapping[str, Any]) -> LiveIndex:
     if not isinstance(schema, int) or schema > SCHEMA:
         raise IncompatibleIndex(
             f"index {name} has schema {schema}, this shelfwise knows {SCHEMA}: "
-            "pip install --upgrade shelfwise, or re-index with this one"
+            "pip install --upgrade shelfwise, or index into another alias"
         )
     return LiveIndex(name, meta)
 
