@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from shelfwise.belief import believe_paths
 from shelfwise.exact import Exact
+from shelfwise.explain import explain
 from shelfwise.ranking import Retrieved, rank
 from shelfwise.search_settings import SearchSettings
 from shelfwise.taxonomy import Taxonomy, ancestors, path_text
@@ -80,3 +83,10 @@ def test_a_candidate_says_where_each_retriever_had_it():
     assert first.id == "mug1"
     assert first.ranks == {"lexical": 2, "semantic": 1}
     assert first.scores == {"lexical": 3.0, "semantic": pytest.approx(0.8)}
+
+
+def test_an_explanation_shows_probabilities_as_classify_does():
+    belief = believe_paths(TAXONOMY, {MUGS: 1.0})
+    summed = replace(belief, probability={"Home": 1.0000000000000302, "Home > Mugs": 0.3333333})
+    [mug] = [one for one in rank(TWO_LISTS, SearchSettings(), None, belief, None) if one.id == "mug1"]
+    assert [one.probability for one in explain(mug, "rank", None, summed).categories] == [1.0, 0.3333]

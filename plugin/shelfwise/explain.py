@@ -85,7 +85,7 @@ def explain(
         fusion=fusion,
         fused=candidate.fused.score,
         words=marked_words(candidate.found),
-        categories=tuple(NodeProbability(parse_path(node), probability[node]) for node in nodes),
+        categories=tuple(NodeProbability(parse_path(node), round(min(1.0, probability[node]), 4)) for node in nodes),
         category_share=candidate.category_share,
         category_trust=candidate.category_trust,
         category_boost=candidate.category_boost,
