@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -110,3 +111,13 @@ def test_losses_hang_below_the_line_and_wins_stand_on_it():
     (_, top, tall), (_, _, none), (_, middle, short) = boxes
     assert top + tall == pytest.approx(middle)
     assert (none, short) == (0.0, pytest.approx(tall / 2, abs=0.01))
+
+
+def test_the_picture_and_the_table_show_a_mean_with_the_same_decimals():
+    evaluation = evaluate_search({"BM25": system(q1="a")}, JUDGEMENTS, 10)
+    # A mean of .95747, rounded to four digits and then to three, is .958 and not .957.
+    result = evaluation.systems["BM25"]
+    answers = {id_: replace(answer, ndcg=0.95747) for id_, answer in result.answers.items()}
+    shown = page(replace(evaluation, systems={"BM25": replace(result, answers=answers)}), "BM25", "BM25", {})
+    assert ">0.958</text>" in shown
+    assert ">0.958</td>" in shown

@@ -19,7 +19,9 @@ svg { width: 100%; height: auto; } table { border-collapse: collapse; width: 100
 th, td { padding: .35rem .5rem; border-bottom: 1px solid #e6e8ec; text-align: right; vertical-align: top; }
 th:first-child, td:first-child, td.hits, th.hits { text-align: left; } td.hits { width: 36%; }
 ol { margin: 0; padding-left: 1.3rem; } li.judged { font-weight: 600; } li.unjudged { color: #7a808b; }
+th, td { overflow-wrap: normal; } td:first-child, td.hits { min-width: 9ch; overflow-wrap: anywhere; }
 td.change { white-space: nowrap; }
+@media (max-width: 700px) { table { display: block; overflow-x: auto; } td.hits { min-width: 24ch; } }
 .better { color: #1a7f4b; } .worse { color: #b3372f; } .small { color: #5d6470; font-size: .87rem; }
 """
 
@@ -39,7 +41,8 @@ def page(
     :param steps: pairs of systems, new and old, whose difference is told; those that were measured.
     """
     facts = " · ".join(f"{escape(name)} {escape(value)}" for name, value in about.items())
-    means = {name: system.mean_ndcg for name, system in evaluation.systems.items()}
+    # Rounded as the table has them: rounded in one step, a mean may show another third decimal.
+    means = {name: round(system.mean_ndcg, 4) for name, system in evaluation.systems.items()}
     k = evaluation.k
     sections = [
         f"<h1>Search, measured on {len(evaluation.queries)} queries</h1>",

@@ -13,7 +13,7 @@ from shelfwise_indexer.person_by_person import person_by_person
 from shelfwise_indexer.recommend_evaluation import RecommendEvaluation, SystemResult
 
 _CHARTS = """
-table.measures th, table.measures td { white-space: nowrap; overflow-wrap: normal; }
+table.measures td { white-space: nowrap; }
 svg.curves { max-width: 640px; } svg.curves text { font-size: 12px; } .grid { stroke: #e6e8ec; }
 .dashed { stroke: #c3c7cf; stroke-dasharray: 4 4; }
 """
@@ -35,7 +35,7 @@ def recommend_page(measured: NextItem, baseline: str, shown: str, about: Mapping
         f'<p class="small">{_how(measured)}</p>',
     ]
     for measure in (recall, ndcg):
-        means = {name: system.mean(measure) for name, system in evaluation.systems.items()}
+        means = {name: round(system.mean(measure), 4) for name, system in evaluation.systems.items()}
         against = {name: evaluation.minus(name, baseline, measure) for name in means if name != baseline}
         sections += [
             f"<h2>{evaluation.named[measure]} of each system</h2>",
