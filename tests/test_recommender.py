@@ -334,6 +334,11 @@ class TestCommands:
             ([], None, "give one history"),
             (["--history", "k1", "--histories", "-"], None, "give one history"),
             (["--history", "k1", "--consumable", " > "], None, "category"),
+            (
+                ["--history", "k1", "--consumable", "Home > Kitchen > Cup"],
+                None,
+                "there is no category 'Home > Kitchen > Cup': the closest are 'Home > Kitchen > Cups'",
+            ),
         ],
     )
     def test_what_cannot_be_recommended_is_said_in_one_line(self, shop, bundle, arguments, given, part):

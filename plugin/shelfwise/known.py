@@ -1,6 +1,6 @@
 """What is known: a mistyped category or attribute is an error that names what is there, not an empty result."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from shelfwise.alias import LiveAlias
@@ -16,9 +16,10 @@ from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
 class Known:
     """What searches know of the live index: the categories and attributes they may name, and its misspelt words."""
 
-    def __init__(self, alias: LiveAlias, taxonomy: Taxonomy) -> None:
+    def __init__(self, alias: LiveAlias, taxonomy: Taxonomy | None = None) -> None:
+        """:param taxonomy: of the bundle, where there is one: its categories may be named before a product has them."""
         self._alias = alias
-        self._taxonomy = taxonomy
+        self._learnt: Collection[Path] = taxonomy.node_number if taxonomy is not None else ()
         self._attributes: tuple[str, frozenset[str]] = ("", frozenset())
         self._misspelt = ("", Misspelt())
 
@@ -35,7 +36,7 @@ class Known:
         named = {condition.attribute for condition in conditions if condition.attribute is not None}
         unseen = sorted(named - seen)
         asked = [has_attribute(name) for name in unseen]
-        if category is not None and category not in self._taxonomy.node_number:
+        if category is not None and category not in self._learnt:
             asked.append(in_category(category))
         if not asked:
             return
@@ -56,7 +57,7 @@ class Known:
     def _unknown_category(self, index: LiveIndex, category: Path) -> UnknownCategory:
         [answer] = self._alias.ask(index, [nodes()])
         carried = [parse_path(bucket["key"]) for bucket in answer["aggregations"]["nodes"]["buckets"]]
-        known = Taxonomy.of([*self._taxonomy.leaves, *carried])
+        known = Taxonomy.of([*self._learnt, *carried])
         closest = ", ".join(repr(path_text(path)) for path in known.closest(category))
         return UnknownCategory(f"there is no category {path_text(category)!r}: the closest are {closest}")
 

@@ -16,6 +16,7 @@ from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel
 from shelfwise.history import Event, parse_event
 from shelfwise.hit import Hit, group_of
+from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.profile import Kind, Profile, profile_of
 from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, semantic
@@ -55,6 +56,7 @@ class Recommender:
     :param weights: how much a signal counts, beside the others of `WEIGHTS`; what counts 0 is not looked for.
     :param events: what people of the same products went on to; None: the event model of the alias.
     :raises UsageError: a weight of no signal, or below 0.
+    :raises UnknownCategory: no product of the index is in a category that was said to be consumable.
     :raises IncompatibleIndex: the alias is a plain index, or its index was not made by shelfwise.
     """
 
@@ -70,6 +72,9 @@ class Recommender:
         self._consumable = [_path(text) for text in consumable]
         self._weights = _checked(weights)
         self._alias = LiveAlias(client, alias, None, recheck)
+        known = Known(self._alias)
+        for path in self._consumable:
+            self._alias.over(partial(known.check, category=path, conditions=()))
         self._events = EventModel(client, alias) if events is None else events
         self._name = alias
 
