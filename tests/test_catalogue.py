@@ -490,3 +490,8 @@ class TestHoldsDeadLetters:
 def test_the_hash_of_a_file_is_its_sha256(tmp_path):
     (tmp_path / "shop.jsonl").write_bytes(b"abc")
     assert file_hash(tmp_path / "shop.jsonl") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_standard_input_is_refused_where_a_file_is_read_twice():
+    with pytest.raises(CatalogueError, match="-: a file is needed here, as it is read twice"):
+        file_hash("-")

@@ -4,6 +4,7 @@ A second one may stand beside it, an encoder of its own: then that gives the emb
 """
 
 from itertools import dropwhile
+from pathlib import Path
 from typing import Any, cast
 
 from safetensors import SafetensorError
@@ -152,6 +153,11 @@ def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> Sen
         bare = not is_sentence_transformer_model(backbone)
     except (OSError, ValueError, SafetensorError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
+        if any((parent / "bundle.json").is_file() for parent in list(Path(backbone).parents)[:2]):
+            raise BackboneError(
+                f"{backbone} cannot be loaded ({reason}): the bundle's checkpoint is damaged or incomplete, copy the "
+                "bundle again"
+            ) from error
         raise BackboneError(
             f"backbone {backbone} cannot be loaded ({reason}): give a folder that sentence-transformers can read, a "
             "model name where a hub is reached, or one of the built-in names `english` and `multilingual`"
