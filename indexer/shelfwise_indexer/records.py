@@ -67,7 +67,9 @@ def opened(name: str) -> BinaryIO:
         return FilePath(name).open("rb")
     except FileNotFoundError:
         if name == "-":
-            raise CatalogueError("-: a file is needed here, as it is read twice: write standard input into one") from None
+            raise CatalogueError(
+                "-: a file is needed here, as it is read twice: write standard input into one"
+            ) from None
         raise CatalogueError(f"{name}: there is no such file: check the path") from None
     except IsADirectoryError:
         raise CatalogueError(f"{name}: is a folder: expected a file of products") from None
