@@ -45,6 +45,12 @@ def test_counting_by_steps_gives_what_counting_pair_by_pair_gives():
     assert transitions(log(histories), 9, users).toarray() == pytest.approx(slow, rel=1e-5)
 
 
+def test_a_great_weight_of_one_person_does_not_outvote_two_others():
+    given = log([[A, B], [A, C], [A, C]], weights=[[900, 900], [1, 1], [1, 1]])
+    also = transitions(given, 3, np.ones(3)).toarray()
+    assert also[A].tolist() == [0, 1, 2]
+
+
 def test_the_histories_of_two_people_never_touch():
     assert transitions(log([[A], [B]]), 2, np.ones(2)).nnz == 0
 

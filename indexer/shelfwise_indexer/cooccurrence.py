@@ -56,16 +56,18 @@ def transitions(log: Log, products: int, users: Integers) -> sparse.csr_array:
     """How much people of one product (row) go on to another (column), float32 [n, n].
 
     Two events of one person count the inverse of the steps between them, up to `WINDOW`, and `BACKWARDS` of that
-    against their order; a row is divided by the square root of its users, so that a product of everybody says less.
+    against their order, times the weights of both, each at most 1, so that nobody outvotes the others; a row is divided
+    by the square root of its users, so that a product of everybody says less.
     """
     first = np.ones(len(log.users), dtype=bool)  # of a run of the same product: two in a row are one occasion
     first[1:] = (log.users[1:] != log.users[:-1]) | (log.products[1:] != log.products[:-1])
     log = log.where(first)
+    strength = np.minimum(log.weights, 1)
     rows, columns, weights = [], [], []
     for steps in range(1, WINDOW + 1):
         near = log.users[:-steps] == log.users[steps:]
         before, after = log.products[:-steps][near], log.products[steps:][near]
-        weight = (log.weights[:-steps] * log.weights[steps:])[near] / steps
+        weight = (strength[:-steps] * strength[steps:])[near] / steps
         rows += [before, after]
         columns += [after, before]
         weights += [weight, BACKWARDS * weight]

@@ -155,4 +155,4 @@ def _near(ids: Sequence[str], scores: sparse.csr_array, place: int) -> list[dict
     pairs = sorted(
         zip(scores.data[part].tolist(), scores.indices[part].tolist(), strict=True), key=lambda p: (-p[0], p[1])
     )
-    return [{"id": ids[other], "score": float(f"{score:.4g}")} for score, other in pairs if score > 0]
+    return [{"id": ids[other], "score": float(f"{score:.4g}")} for score, other in pairs if 0 < score < np.inf]

@@ -13,6 +13,7 @@ KIND_WEIGHTS: Mapping[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
 DECAY = 0.7  # each product further back counts so much of the one after it
 HALF_LIFE = 30.0  # days after which an event counts half, beside DECAY, where times are known
 DAY = 86_400.0  # seconds
+MOST_WEIGHT = 1000.0  # of the shop's own factor: what is greater is an order's value, or a slip
 FIELDS = ("product", "time", "kind", "weight")
 
 
@@ -26,7 +27,7 @@ class Event:
     kind: Kind | None = None
     """None where the shop does not say: it counts as a purchase, as most logs without kinds are of purchases."""
     weight: float = 1.0
-    """The shop's own factor, at least 0."""
+    """The shop's own factor, 0 to `MOST_WEIGHT`."""
 
     @property
     def bought(self) -> bool:
@@ -128,8 +129,11 @@ def _kind(value: Any) -> Kind | None:
 def _weight(value: object) -> float:
     if value is None:
         return 1.0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-        raise UsageError(f"weight must be a finite number of at least 0, got {_shown(value)}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_WEIGHT:
+        raise UsageError(
+            f"weight must be a number from 0 to {MOST_WEIGHT:,.0f} (how much the event counts, 1 as others do), "
+            f"got {_shown(value)}"
+        )
     return float(value)
 
 
