@@ -51,6 +51,11 @@ def test_a_great_weight_of_one_person_does_not_outvote_two_others():
     assert also[A].tolist() == [0, 1, 2]
 
 
+def test_what_was_looked_at_and_then_bought_counts_as_bought():
+    looked_first = log([[A, A, B]], weights=[[0.25, 1, 1]])
+    assert transitions(looked_first, 2, np.ones(2))[A, B] == transitions(log([[A, B]]), 2, np.ones(2))[A, B] == 1
+
+
 def test_the_histories_of_two_people_never_touch():
     assert transitions(log([[A], [B]]), 2, np.ones(2)).nnz == 0
 

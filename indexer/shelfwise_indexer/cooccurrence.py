@@ -61,8 +61,8 @@ def transitions(log: Log, products: int, users: Integers) -> sparse.csr_array:
     """
     first = np.ones(len(log.users), dtype=bool)  # of a run of the same product: two in a row are one occasion
     first[1:] = (log.users[1:] != log.users[:-1]) | (log.products[1:] != log.products[:-1])
+    strength = np.minimum(np.maximum.reduceat(log.weights, np.flatnonzero(first)), 1)  # the strongest event of a run
     log = log.where(first)
-    strength = np.minimum(log.weights, 1)
     rows, columns, weights = [], [], []
     for steps in range(1, WINDOW + 1):
         near = log.users[:-steps] == log.users[steps:]
