@@ -55,6 +55,10 @@ def test_an_event_is_an_id_or_an_object():
         ({"product": "a", "time": "yesterday"}, "time must be a moment as ISO 8601 has it"),
         ({"product": "a", "time": True}, "time"),
         ({"product": "a", "time": float("inf")}, "time"),
+        (
+            {"product": "a", "time": 1_767_225_600_000},
+            "milliseconds[?] seconds since 1970 are expected, got 1767225600000",
+        ),
         ({"product": "a", "kind": "stolen"}, "kind must be one of view, cart, purchase"),
         ({"product": ""}, "product must be an id"),
         ({}, "product must be an id"),

@@ -13,6 +13,7 @@ KIND_WEIGHTS: Mapping[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
 DECAY = 0.7  # each product further back counts so much of the one after it
 HALF_LIFE = 30.0  # days after which an event counts half, beside DECAY, where times are known
 DAY = 86_400.0  # seconds
+LATEST = 7_258_118_400.0  # seconds: the year 2200, beyond which a time is in another unit
 MOST_WEIGHT = 1000.0  # of the shop's own factor: what is greater is an order's value, or a slip
 FIELDS = ("product", "time", "kind", "weight")
 
@@ -116,6 +117,10 @@ def _time(value: object) -> float | None:
         raise UsageError(
             f"time must be a moment as ISO 8601 has it, or seconds since 1970, got {_shown(value)}"
         ) from None
+    if seconds >= LATEST:
+        raise UsageError(
+            f"time is after the year 2200: milliseconds? seconds since 1970 are expected, got {_shown(value)}"
+        )
     return seconds
 
 
