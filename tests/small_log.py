@@ -13,7 +13,8 @@ def log(histories, times=None, weights=None, bought=True):
     products = np.array([product for history in histories for product in history], dtype=np.int64)
     known = np.full(len(users), np.nan) if times is None else DAY * np.concatenate(times)
     given = np.full(len(users), 1.0 if bought else 0.25) if weights is None else np.concatenate(weights)
-    return Log(users, products, known, given.astype(np.float32), np.full(len(users), bought))
+    mask = np.full(len(users), bought)
+    return Log(users, products, known, given.astype(np.float32), mask, mask)
 
 
 def unlike(n):

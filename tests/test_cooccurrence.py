@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from shelfwise.history import Event
 from shelfwise_indexer.cooccurrence import (
     BACKWARDS,
     BORROWED,
@@ -15,7 +16,7 @@ from shelfwise_indexer.cooccurrence import (
     transitions,
 )
 from shelfwise_indexer.item_weights import item_weights
-from shelfwise_indexer.learn_events import content_of
+from shelfwise_indexer.learn_events import content_of, log_of
 from small_log import log, unlike
 
 A, B, C, D = range(4)
@@ -104,6 +105,15 @@ def test_a_day_without_an_event_ends_a_basket():
 
 def test_what_was_only_looked_at_is_in_no_basket():
     assert baskets_in_common(log([[A, B]], bought=False), 2).nnz == 0
+    assert baskets_in_common(log([[A, B]], weights=[[3, 3]], bought=False), 2).nnz == 0
+
+
+def test_what_was_bought_is_in_a_basket_however_little_it_counts():
+    little = log([[A, B], [C, D]], weights=[[0.1, 0.1], [1, 1]])
+    assert baskets_in_common(little, 4)[A, B] > 0
+    histories = [[Event("A", kind=kind, weight=0.1) for kind in ("view", "cart", "purchase", None)]]
+    events, _ = log_of(histories, {"A": 0})
+    assert events.chosen.tolist() == [False, True, True, True]
 
 
 def test_what_three_people_bought_again_another_day_is_consumable_with_the_share_who_did():

@@ -6,7 +6,7 @@ import numpy as np
 from implicit.nearest_neighbours import all_pairs_knn, bm25_weight
 from scipy import sparse
 
-from shelfwise.history import DAY, KIND_WEIGHTS
+from shelfwise.history import DAY
 from shelfwise_indexer.event_log import Floats, Integers, Log
 from shelfwise_indexer.item_weights import Content, item_weights
 
@@ -83,7 +83,7 @@ def baskets_in_common(log: Log, products: int) -> sparse.csr_array:
 
     A basket ends after `BASKET_GAP` seconds without an event; where times are not known a history is one basket.
     """
-    log = log.where(log.weights >= KIND_WEIGHTS["cart"] / KIND_WEIGHTS["purchase"])
+    log = log.where(log.chosen & (log.weights > 0))
     if not len(log.users):
         return sparse.csr_array((products, products), dtype=np.float32)
     begins = np.ones(len(log.users), dtype=bool)

@@ -19,8 +19,17 @@ class Log:
     """Seconds since 1970; NaN where not known."""
     weights: Floats
     """Kind and the shop's own factor; a purchase of factor 1 has 1."""
+    chosen: npt.NDArray[np.bool_]
+    """Bought or put into the cart."""
     bought: npt.NDArray[np.bool_]
 
     def where(self, keep: npt.NDArray[np.bool_]) -> "Log":
         """The events of a mask, in their order."""
-        return Log(self.users[keep], self.products[keep], self.times[keep], self.weights[keep], self.bought[keep])
+        return Log(
+            self.users[keep],
+            self.products[keep],
+            self.times[keep],
+            self.weights[keep],
+            self.chosen[keep],
+            self.bought[keep],
+        )

@@ -109,7 +109,7 @@ def say_unknown(events: str | os.PathLike[str], unknown: Counter[str], index: st
 def log_of(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tuple[Log, Counter[str]]:
     """The events of known products, oldest first within each user, and how many there are of each unknown one."""
     unknown: Counter[str] = Counter()
-    known: list[tuple[int, int, float, float, bool]] = []
+    known: list[tuple[int, int, float, float, bool, bool]] = []
     for user, history in enumerate(histories):
         for event in in_order(history):
             if event.product not in number:
@@ -117,9 +117,9 @@ def log_of(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tupl
                 continue
             weight = KIND_WEIGHTS[event.kind or "purchase"] / KIND_WEIGHTS["purchase"] * event.weight
             time = np.nan if event.time is None else event.time
-            known.append((user, number[event.product], time, weight, event.bought))
-    columns = list(zip(*known, strict=True)) or [()] * 5
-    kinds = (np.int64, np.int64, np.float64, np.float32, np.bool_)
+            known.append((user, number[event.product], time, weight, event.kind != "view", event.bought))
+    columns = list(zip(*known, strict=True)) or [()] * 6
+    kinds = (np.int64, np.int64, np.float64, np.float32, np.bool_, np.bool_)
     return Log(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True))), unknown
 
 
