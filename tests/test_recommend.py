@@ -181,6 +181,14 @@ def test_listings_of_one_title_and_brand_are_shown_once(recommend, bundle):
     ) == ["first", "other brand"]
 
 
+def test_a_second_listing_of_the_product_itself_is_not_shown(recommend, bundle):
+    assert recommend(
+        at(0, bundle, "a", title="Steel Kettle", brand="Tarnholt"),
+        at(1, bundle, "again", title="steel kettle", brand="tarnholt"),
+        at(2, bundle, "other brand", title="steel kettle", brand="Brewsdale"),
+    ) == ["other brand"]
+
+
 def test_a_price_band_keeps_to_the_products_price(client, alias, bundle):
     prices = {"a": 10.0, "same": 10.0, "near": 14.9, "dear": 15.1, "cheap": 4.9, "unknown": None}
     fill(client, alias, bundle, [at(n, bundle, name, price=price) for n, (name, price) in enumerate(prices.items())])

@@ -127,6 +127,18 @@ def test_nothing_out_of_stock_no_variant_of_what_was_bought_and_one_of_each_grou
     assert shop.ids(["k1"]) == ["pot red", "a1"]
 
 
+def test_a_second_listing_of_what_was_bought_is_not_shown_unless_it_is_consumable(shop, bundle):
+    beans = {"title": "Coffee Beans", "brand": "Tarnholt"}
+    shop.fill(
+        at(0, bundle, "b1", **beans),
+        at(1, bundle, "b2", **beans | {"title": "coffee beans"}),
+        at(2, bundle, "pot", title="Pot"),
+        at(3, bundle, "same pot", title="pot"),
+    )
+    assert shop.ids(["b1"]) == ["pot"]
+    assert "b1" in shop.ids(["b1", Event("b2", kind="view")], consumable=["Home"])
+
+
 def test_k_are_found_although_variants_of_one_product_are_nearest(shop, bundle):
     variants = [at(1 + number / 1000, bundle, f"v{number:03}", variant_of="v") for number in range(250)]
     others = [at(30 + number, bundle, f"o{number}") for number in range(4)]

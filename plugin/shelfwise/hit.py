@@ -1,10 +1,14 @@
 """The hit: one product found, as callers and the command line see it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from shelfwise.taxonomy import Path, parse_path
+
+WORDS = re.compile(r"\w+")
+Listing = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,12 @@ def accepted(found: Mapping[str, Any]) -> list[Path]:
 def group_of(found: Mapping[str, Any]) -> str:
     """The variant group of an entry of `hits.hits`: products of one group are one product to a shopper."""
     return str(((found.get("_source") or {}).get("shelfwise") or {}).get("group") or found["_id"])
+
+
+def listing_of(found: Mapping[str, Any]) -> Listing:
+    """Title and brand of an entry of `hits.hits`, by their words: whoever sees two alike takes them for one product."""
+    source = found.get("_source") or {}
+    return " ".join(WORDS.findall(str(source.get("title", "")).casefold())), (source.get("brand") or "").casefold()
 
 
 def listed(value: object) -> list[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from shelfwise.event_model import Learnt
 from shelfwise.history import Event, in_order, product_weights
-from shelfwise.hit import accepted, group_of
+from shelfwise.hit import Listing, accepted, group_of, listing_of
 from shelfwise.query import VECTOR, Body, in_any_of
 from shelfwise.recommend_query import none_of, outside
 from shelfwise.taxonomy import Path, ancestors
@@ -41,6 +41,8 @@ class Profile:
     """Products of the history that may come back, to the share of people who buy them again."""
     filters: list[Body]
     """What may be recommended."""
+    listings: frozenset[Listing]
+    """What may not, whatever its id: listings of the history's products, but for those that may come back."""
 
     def affinity(self, found: Found) -> float:
         """How near a product's categories are to those of the history, 0 to 1: the share of each path it lies on."""
@@ -84,6 +86,7 @@ def profile_of(
         learnt=_learnt(weights, learnt, by_content),
         again=again,
         filters=filters,
+        listings=frozenset({listing_of(known[id_]) for id_ in gone} - {listing_of(known[id_]) for id_ in again}),
     )
 
 

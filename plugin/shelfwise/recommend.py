@@ -1,6 +1,5 @@
 """The recommendation: products like one that the shopper looks at."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
-from shelfwise.hit import Hit, accepted, group_of, listed
+from shelfwise.hit import WORDS, Hit, Listing, accepted, group_of, listed, listing_of
 from shelfwise.live_index import LiveIndex
 from shelfwise.product import plain
 from shelfwise.query import (
@@ -38,7 +37,6 @@ from shelfwise.taxonomy import Path, ancestors, path_text
 from shelfwise.wanted import check_k
 
 SHARED_WORDS = 3  # that a reason names
-_WORDS = re.compile(r"\w+")
 SPARE = 3  # asked for this many times k: variants of one product take several places of a list
 
 
@@ -48,6 +46,7 @@ class _Candidate:
 
     hit: Hit
     group: str
+    listing: Listing
     steps_up: int
     """Steps from the product's leaf up to the node that both share: 0 in the same leaf."""
     vector: npt.NDArray[np.float32]
@@ -56,12 +55,13 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The product looked at: title, leaves, vector, and what may stand beside it."""
+    """The product looked at: title, leaves, vector, what may stand beside it, and the listing that may not."""
 
     title: str
     leaves: Sequence[Path]
     vector: Sequence[float]
     allowed: Sequence[Body]
+    listing: Listing | None = None
 
 
 class SimilarProducts:
@@ -78,12 +78,12 @@ class SimilarProducts:
     def similar(self, id_: str, k: int = 10, *, diversity: float = 0.0, price_band: float | None = None) -> list[Hit]:
         """The k products most like this one: of the same category first, then of the one above it, and so on up.
 
-        Never the product itself, one of its variants, or what is out of stock; of other variants of one product, and
-        of listings of the same title and brand, the best only. `score` is the cosine of the two vectors, `reason` says
-        in words what they share. They are the neighbours that the last full run stored (exact), together with products
-        of the same category that arrived after it; the vectors are compared live when no neighbours are stored or
-        fewer than k of them remain. So a new product is found beside old ones at once within its category, and beside
-        those of other categories only once their stored neighbours run short.
+        Never the product itself, one of its variants, a listing of its title and brand, or what is out of stock; of
+        other variants of one product, and of other listings of the same title and brand, the best only. `score` is the
+        cosine of the two vectors, `reason` says in words what they share. They are the neighbours that the last full
+        run stored (exact), together with products of the same category that arrived after it; the vectors are compared
+        live when no neighbours are stored or fewer than k of them remain. So a new product is found beside old ones at
+        once within its category, and beside those of other categories only once their stored neighbours run short.
 
         :param diversity: 0 to 1, how much the hits of one category are to differ from each other; see `diversify`.
         :param price_band: .3 keeps to 70 to 130 % of the product's price; products without a price then do not count.
@@ -126,7 +126,7 @@ class SimilarProducts:
         if price_band is not None:
             allowed.append(_priced(id_, source.get("price"), price_band))
         vector = [float(part) for part in product.get("fields", {}).get(VECTOR, [])]
-        seen = _Seen(str(source.get("title", "")), tuple(accepted(product)), vector, allowed)
+        seen = _Seen(str(source.get("title", "")), tuple(accepted(product)), vector, allowed, listing_of(product))
         stored = {str(near["id"]): float(near["score"]) for near in listed(enriched.get("similar"))}
 
         since = neighbours_at(index)
@@ -138,7 +138,7 @@ class SimilarProducts:
         still_there, *newer = _found(self._alias, index, bodies, diversity)
         candidates = [_candidate(found, stored[found["_id"]], "stored", seen) for found in still_there]
         candidates += _live(newer, seen)
-        chosen = _chosen(candidates, k, diversity)
+        chosen = _chosen(candidates, seen, k, diversity)
         if len(chosen) == k or not vector:
             return chosen
         return _widened(self._alias, index, seen, candidates, k, diversity)
@@ -154,7 +154,7 @@ def _widened(
         [one_a_group(exact(seen.vector, _spared(k), seen.allowed))],
     ):
         candidates = candidates + _live(_found(alias, index, bodies, diversity), seen)
-        chosen = _chosen(candidates, k, diversity)
+        chosen = _chosen(candidates, seen, k, diversity)
         if len(chosen) == k:
             break
     return chosen
@@ -191,7 +191,8 @@ def _candidate(found: Mapping[str, Any], score: float, source: str, seen: _Seen)
     hit = Hit.of(found, score, {source: score})
     depth = min((len(leaf) for leaf in seen.leaves), default=0)
     vector = np.asarray(found.get("fields", {}).get(VECTOR, []), dtype=np.float32)
-    return _Candidate(replace(hit, reason=_reason(hit.title, seen, steps, depth)), group_of(found), steps, vector)
+    hit = replace(hit, reason=_reason(hit.title, seen, steps, depth))
+    return _Candidate(hit, group_of(found), listing_of(found), steps, vector)
 
 
 def _reason(title: str, seen: _Seen, steps: int, depth: int) -> str:
@@ -200,8 +201,8 @@ def _reason(title: str, seen: _Seen, steps: int, depth: int) -> str:
         kind = "like it"
     else:
         kind = "same category" if steps == 0 else "related category" if steps < depth else "another category"
-    theirs = {word.casefold() for word in _WORDS.findall(title)}
-    shared = [word for word in dict.fromkeys(_WORDS.findall(seen.title.casefold())) if word in theirs and len(word) > 1]
+    theirs = {word.casefold() for word in WORDS.findall(title)}
+    shared = [word for word in dict.fromkeys(WORDS.findall(seen.title.casefold())) if word in theirs and len(word) > 1]
     return f"{kind}, both {' '.join(shared[:SHARED_WORDS])!r}" if shared else kind
 
 
@@ -211,16 +212,15 @@ def _live(lists: Iterable[Sequence[Mapping[str, Any]]], seen: _Seen) -> list[_Ca
     ]
 
 
-def _chosen(candidates: Iterable[_Candidate], k: int, diversity: float) -> list[Hit]:
+def _chosen(candidates: Iterable[_Candidate], seen: _Seen, k: int, diversity: float) -> list[Hit]:
     """The best k, nearest category first: one of each variant group, one of each listing; within a category diverse."""
     groups: set[str] = set()
-    listings: set[tuple[str, str]] = set()
+    listings = {seen.listing}
     tiers: dict[int, list[_Candidate]] = {}
     for candidate in sorted(candidates, key=lambda c: (c.steps_up, -c.hit.score, c.hit.id)):
-        listing = (" ".join(_WORDS.findall(candidate.hit.title.casefold())), (candidate.hit.brand or "").casefold())
-        if candidate.group not in groups and listing not in listings:
+        if candidate.group not in groups and candidate.listing not in listings:
             groups.add(candidate.group)
-            listings.add(listing)
+            listings.add(candidate.listing)
             tiers.setdefault(candidate.steps_up, []).append(candidate)
     hits: list[Hit] = []
     for _, tier in sorted(tiers.items()):

@@ -15,7 +15,7 @@ from shelfwise.alias import RECHECK_SECONDS, LiveAlias
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel
 from shelfwise.history import Event, parse_event
-from shelfwise.hit import Hit, group_of
+from shelfwise.hit import Hit, Listing, group_of, listing_of
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.profile import Kind, Profile, profile_of
@@ -96,10 +96,11 @@ class Recommender:
     ) -> list[Recommendation]:
         """For each history (oldest first) the k products that fit it, in the order of histories.
 
-        Never a product of the history, or a variant of one, unless it was bought and is consumable; never what is out
-        of stock; of each variant group the best only. `kind` "substitutes" gives what stands in for the newest product
-        (its category), "complements" what was bought together with the history, of other categories. With no known
-        product the most popular ones of the event model. `score` is the sum of `shares`.
+        Never a product of the history, a variant of one, or a listing of its title and brand, unless it was bought and
+        is consumable; never what is out of stock; of each variant group and of each listing the best only. `kind`
+        "substitutes" gives what stands in for the newest product (its category), "complements" what was bought together
+        with the history, of other categories. With no known product the most popular ones of the event model. `score`
+        is the sum of `shares`.
 
         :raises UsageError: k outside 1 to 10,000, complements without an event model.
         :raises ServerError: the server did not answer, or refused any part.
@@ -207,22 +208,30 @@ class Recommender:
             signals: dict[str, Scores] = {"vector": near, "words": of_words, profile.learnt_by: profile.learnt}
             if profile.learnt_by == "also":
                 signals["category"] = {one["_id"]: profile.affinity(one) for one in found}
-            ranked.append(_best(found, signals, self._weights, profile.again, k))
+            ranked.append(_best(found, signals, self._weights, profile.again, profile.listings, k))
         return ranked
 
     def _popular(self, index: LiveIndex, profile: Profile, k: int) -> list[Hit]:
         users = self._events.popular(min(MAX_HITS, max(DEPTH, SPARE * k)))
         [answer] = self._alias.ask(index, [by_ids(list(users), [none_of([], []), *profile.filters])])
         popular = {id_: float(count) for id_, count in users.items()}
-        return _best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, k)
+        return _best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, profile.listings, k)
 
 
 def _best(
-    found: Sequence[Found], signals: Mapping[str, Scores], weights: Scores, again: Mapping[str, float], k: int
+    found: Sequence[Found],
+    signals: Mapping[str, Scores],
+    weights: Scores,
+    again: Mapping[str, float],
+    gone: frozenset[Listing],
+    k: int,
 ) -> list[Hit]:
-    """The k best by the weighted sum of signals, the best of each variant group, ties by id."""
+    """The k best by the weighted sum of signals, the best of each variant group and listing, ties by id.
+
+    :param gone: listings of which none is shown.
+    """
     most = {name: max((scores.get(one["_id"], 0.0) for one in found), default=0.0) for name, scores in signals.items()}
-    hits: list[tuple[Hit, str]] = []
+    hits: list[tuple[Hit, str, Listing]] = []
     for one in found:
         id_ = one["_id"]
         # What comes back is as like itself as can be; only the rate at which people buy it again says more.
@@ -232,11 +241,16 @@ def _best(
             for name, scores in signals.items()
             if most[name] > 0 and scores.get(id_, 0.0) > 0 and weights.get(name, 1.0) > 0
         }
-        hits.append((Hit.of(one, sum(shares.values()), shares), group_of(one)))
-    best: dict[str, Hit] = {}
-    for hit, group in sorted(hits, key=lambda pair: (-pair[0].score, pair[0].id)):
-        best.setdefault(group, hit)
-    return list(best.values())[:k]
+        hits.append((Hit.of(one, sum(shares.values()), shares), group_of(one), listing_of(one)))
+    best: list[Hit] = []
+    groups: set[str] = set()
+    listings = set(gone)
+    for hit, group, listing in sorted(hits, key=lambda one: (-one[0].score, one[0].id)):
+        if group not in groups and listing not in listings:
+            groups.add(group)
+            listings.add(listing)
+            best.append(hit)
+    return best[:k]
 
 
 def _words(answers: Mapping[str, Found], weights: Mapping[str, float]) -> dict[str, float]:
