@@ -153,6 +153,11 @@ def test_what_was_bought_comes_back_only_if_it_is_consumable(shop, bundle):
     assert "beans" not in shop.ids([Event("beans", kind="view")])
 
 
+def test_what_is_consumable_comes_back_although_a_variant_of_it_was_looked_at(shop, bundle):
+    shop.fill(*(at(n, bundle, id_, variant_of="v", consumable=True) for n, id_ in enumerate(["big", "small"])))
+    assert shop.ids(["big", Event("small", kind="view")]) == ["big"]
+
+
 def test_what_people_buy_again_and_again_is_consumable_without_anybody_saying_so(shop, bundle):
     shop.fill(*six(bundle)).learn(*histories(*[["k1", "c1", "k1"]] * 3))
     assert "k1" in shop.ids(["k1"])

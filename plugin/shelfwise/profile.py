@@ -69,7 +69,8 @@ def profile_of(
     leaves = _leaves(weights, known)
     again = _again(mine, known, learnt, frozenset(consumable)) if kind == "any" else {}
     gone = {event.product for event in mine} - again.keys()
-    filters = [none_of(gone, {group_of(known[id_]) for id_ in gone})]
+    groups = {group_of(known[id_]) for id_ in gone} - {group_of(known[id_]) for id_ in again}
+    filters = [none_of(gone, groups)]
     of_newest = [leaf for id_ in list(weights)[:1] for leaf in accepted(known[id_])]
     if kind == "substitutes" and of_newest:
         filters.append(in_any_of(of_newest))
