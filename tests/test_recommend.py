@@ -189,6 +189,20 @@ def test_a_second_listing_of_the_product_itself_is_not_shown(recommend, bundle):
     ) == ["other brand"]
 
 
+def test_k_are_found_although_one_listing_takes_all_near_places(recommend, bundle):
+    cards = [at(1 + number / 100, bundle, f"c{number:02}", title="Gift card") for number in range(60)]
+    others = [at(30 + number, bundle, f"o{number}") for number in range(3)]
+    assert recommend(at(0, bundle, "a"), *cards, *others, k=3) == ["c00", "o0", "o1"]
+
+
+def test_diversity_looks_beyond_the_stored_neighbours(client, alias, bundle):
+    near = [{"id": f"n{number}", "score": 0.99} for number in range(3)]
+    stored = [at(5 + number / 10, bundle, f"n{number}") for number in range(3)]
+    fill(client, alias, bundle, [at(0, bundle, "a", similar=near), *stored, at(-60, bundle, "other way")])
+    hits = SimilarProducts(client, alias).similar("a", 2, diversity=0.7)
+    assert [hit.id for hit in hits][1] == "other way"
+
+
 def test_a_price_band_keeps_to_the_products_price(client, alias, bundle):
     prices = {"a": 10.0, "same": 10.0, "near": 14.9, "dear": 15.1, "cheap": 4.9, "unknown": None}
     fill(client, alias, bundle, [at(n, bundle, name, price=price) for n, (name, price) in enumerate(prices.items())])

@@ -37,6 +37,8 @@ from shelfwise.taxonomy import Path, ancestors, path_text
 from shelfwise.wanted import check_k
 
 SHARED_WORDS = 3  # that a reason names
+DIVERSE = 100  # candidates that hits are chosen from, at least, where they are to differ from each other
+GROWTH = (1, 8, 64)  # times as many are asked for, in turn, while one listing over and over takes the places
 SPARE = 3  # asked for this many times k: variants of one product take several places of a list
 
 
@@ -134,7 +136,9 @@ class SimilarProducts:
         bodies = [by_ids(list(stored)[:MAX_HITS], [*allowed, *as_stored])]
         if vector and seen.leaves and since:
             arrived = [in_any_of(seen.leaves), enriched_after(since)]
-            bodies.append(semantic(vector, _spared(k), [*allowed, *arrived]))
+            bodies.append(semantic(vector, _spared(k, diversity), [*allowed, *arrived]))
+        if vector and seen.leaves and diversity > 0:
+            bodies.append(semantic(vector, _spared(k, diversity), [*allowed, in_any_of(seen.leaves)]))
         still_there, *newer = _found(self._alias, index, bodies, diversity)
         candidates = [_candidate(found, stored[found["_id"]], "stored", seen) for found in still_there]
         candidates += _live(newer, seen)
@@ -149,13 +153,19 @@ def _widened(
 ) -> list[Hit]:
     """The candidates and what is found live in the leaf, above it, and everywhere, until k are there."""
     chosen: list[Hit] = []
-    for bodies in (
-        [semantic(seen.vector, _spared(k), [*seen.allowed, *within]) for within in _widening(seen.leaves)],
-        [one_a_group(exact(seen.vector, _spared(k), seen.allowed))],
-    ):
-        candidates = candidates + _live(_found(alias, index, bodies, diversity), seen)
-        chosen = _chosen(candidates, seen, k, diversity)
-        if len(chosen) == k:
+    for growth in GROWTH:
+        size = min(MAX_HITS, growth * _spared(k, diversity))
+        found: list[Sequence[Mapping[str, Any]]] = []
+        for bodies in (
+            [semantic(seen.vector, size, [*seen.allowed, *within]) for within in _widening(seen.leaves)],
+            [one_a_group(exact(seen.vector, size, seen.allowed))],
+        ):
+            found = _found(alias, index, bodies, diversity)
+            candidates = candidates + _live(found, seen)
+            chosen = _chosen(candidates, seen, k, diversity)
+            if len(chosen) == k:
+                return chosen
+        if len(found[0]) < size:  # that was everything
             break
     return chosen
 
@@ -233,5 +243,5 @@ def _chosen(candidates: Iterable[_Candidate], seen: _Seen, k: int, diversity: fl
     return hits
 
 
-def _spared(k: int) -> int:
-    return min(MAX_HITS, SPARE * k)
+def _spared(k: int, diversity: float) -> int:
+    return min(MAX_HITS, max(SPARE * k, DIVERSE if diversity > 0 else 0))
