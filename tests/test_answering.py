@@ -1,6 +1,8 @@
 """Lines that are answered as they come, and bad ones among them."""
 
-import io
+import codecs
+import gzip
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -34,22 +36,29 @@ def test_good_lines_come_in_their_order_so_many_at_once(lines):
     assert status_of(asked) == 0
 
 
-def test_a_batch_is_given_before_more_is_read(monkeypatch):
-    read = []
+def test_a_line_from_a_pipe_is_given_before_the_pipe_is_closed(monkeypatch):
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as pipe, os.fdopen(write, "wb", buffering=0) as shop:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=pipe))
+        batches = Lines("-", '{"n": 1}', number_of).batches()
+        for number in (1, 2):
+            shop.write(b'{"n": %d}\n' % number)
+            assert next(batches) == [number]
 
-    class Slow(io.BytesIO):
-        def __next__(self):
-            read.append(len(read))
-            return super().__next__()
 
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Slow(b'{"n": 1}\n' * (3 * AT_ONCE))))
-    next(Lines("-", '{"n": 1}', number_of).batches())
-    assert len(read) == AT_ONCE
+def test_a_byte_order_mark_and_packed_lines_are_read(lines, tmp_path):
+    assert list(lines(codecs.BOM_UTF8 + b'{"n": 1}\r\n{"n": 2}').batches()) == [[1], [2]]
+    packed = tmp_path / "in.jsonl.gz"
+    packed.write_bytes(gzip.compress(b'{"n": 1}\n'))
+    assert list(Lines(str(packed), "{}", number_of).batches()) == [[1]]
+    packed.write_bytes(b'{"n": 1}')
+    with pytest.raises(UsageError, match="cannot be read to its end"):
+        list(Lines(str(packed), "{}", number_of).batches())
 
 
 def test_a_bad_line_is_named_and_the_others_go_on(lines, capsys):
     asked = lines(b'{"n": 1}\n\n{"n": -2}\nnope\n\xff\n[1]\n{}\n7\n{"n": 3}')
-    assert list(asked.batches()) == [[1, 3]]
+    assert [number for batch in asked.batches() for number in batch] == [1, 3]
     assert (asked.read, asked.rejected, status_of(asked)) == (8, 6, REJECTED)
     said = [line.partition("in.jsonl, ")[2] for line in capsys.readouterr().err.splitlines()]
     assert said[0] == "line 3: n must be at least 0, got -2"
