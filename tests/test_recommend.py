@@ -204,12 +204,14 @@ def test_diversity_looks_beyond_the_stored_neighbours(client, alias, bundle):
 
 
 def test_a_price_band_keeps_to_the_products_price(client, alias, bundle):
-    prices = {"a": 10.0, "same": 10.0, "near": 14.9, "dear": 15.1, "cheap": 4.9, "unknown": None}
+    prices = {"a": 10.0, "same": 10.0, "near": 14.9, "dear": 15.1, "cheap": 4.9, "unknown": None, "free": 0.0}
     fill(client, alias, bundle, [at(n, bundle, name, price=price) for n, (name, price) in enumerate(prices.items())])
     similar = SimilarProducts(client, alias)
     assert [hit.id for hit in similar.similar("a", price_band=0.5)] == ["same", "near"]
     with pytest.raises(UsageError, match="'unknown' has no price"):
         similar.similar("unknown", price_band=0.5)
+    with pytest.raises(UsageError, match="'free' has the price 0"):
+        similar.similar("free", price_band=0.5)
     with pytest.raises(UsageError, match="price band must be above 0"):
         similar.similar("a", price_band=0)
 

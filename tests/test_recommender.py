@@ -315,6 +315,14 @@ class TestCommands:
         assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == ["k2", "k3"]
         assert "1 products of the history are not in the index and were left out: nowhere" in ran.stderr
 
+    def test_a_product_that_nothing_goes_with_is_said_and_is_no_error(self, shop, bundle):
+        shop.fill(*six(bundle)).learn(*histories(["k1"]))
+        ran = shop.run("recommend", "--history", "k1", "--kind", "complements")
+        assert (ran.exit_code, ran.stdout, ran.stderr) == (0, "", "nothing goes with it yet\n")
+        ran = shop.run("recommend", "--history", "nowhere", "--kind", "complements")
+        assert "none of the history's products" in ran.stderr
+        assert "events learn" not in ran.stderr
+
     def test_each_line_of_histories_is_answered_by_user_and_hits(self, shop, bundle):
         lines = [
             {"user": "u1", "history": ["k1"]},

@@ -105,7 +105,7 @@ def recommend(
             [found] = recommender.recommend_many([one], k, kind)
             if found.problem:
                 raise UsageError(found.problem)
-            _say_unknown("", found.unknown)
+            _say("", found, kind)
             show(found.hits, table)
             return
         lines = Lines(histories or "-", HISTORY_LINE, _user_and_history)
@@ -114,20 +114,24 @@ def recommend(
             users, events = zip(*batch, strict=True)
             for user, found in zip(users, recommender.recommend_many(events, k, kind), strict=True):
                 failed += found.problem is not None
-                _answer(user, found, table)
+                _answer(user, found, kind, table)
         sys.exit(status_of(lines, failed))
 
 
-def _answer(user: Any, found: "Recommendation", table: bool) -> None:
+def _answer(user: Any, found: "Recommendation", kind: str, table: bool) -> None:
     if found.problem:
         click.echo(f"user {user}: {found.problem}", err=True)
     else:
-        _say_unknown(f"user {user}: ", found.unknown)
+        _say(f"user {user}: ", found, kind)
     show_for("user", user, found.hits, table)
 
 
-def _say_unknown(whose: str, unknown: tuple[str, ...]) -> None:
-    if unknown:
+def _say(whose: str, found: "Recommendation", kind: str) -> None:
+    """Which products of a history are unknown, and that nothing was found, where it is so."""
+    if not found.hits:
+        nothing = "nothing goes with it yet" if kind == "complements" else "there is nothing else to recommend"
+        click.echo(f"{whose}{nothing}", err=True)
+    if unknown := found.unknown:
         named = ", ".join(id_[:60] for id_ in unknown[:5]) + (", …" if len(unknown) > 5 else "")
         click.echo(
             f"{whose}{len(unknown)} products of the history are not in the index and were left out: {named}", err=True

@@ -181,8 +181,9 @@ def _found(
 def _priced(id_: str, price: float | None, band: float) -> Body:
     if not band > 0:
         raise UsageError(f"price band must be above 0, as .3 for 70 to 130 % of the product's price, got {band!r}")
-    if price is None:
-        raise UsageError(f"product {id_!r} has no price: leave the price band out")
+    if not price:
+        lacks = "has no price" if price is None else "has the price 0, around which there is no band"
+        raise UsageError(f"product {id_!r} {lacks}: leave the price band out")
     return {"range": {"price": {"gte": price * (1 - min(band, 1.0)), "lte": price * (1 + band)}}}
 
 

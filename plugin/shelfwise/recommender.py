@@ -135,8 +135,14 @@ class Recommender:
             elif kind == "any" and (popular := self._popular(index, profile, k)):
                 done.append(Recommendation(popular, unknown))
             else:
-                done.append(Recommendation([], unknown, _nothing_known(index, unknown, self._name)))
+                done.append(Recommendation([], unknown, _nothing_known(index, unknown, self._advice(kind))))
         return done
+
+    def _advice(self, kind: Kind) -> str:
+        """What would help where nothing is known of a history: nothing where events were learnt already."""
+        if kind != "any" or self._events.popular(1):
+            return ""
+        return f"; `shelfwise events learn EVENTS --alias {self._name}` would let the most popular be recommended"
 
     def _counted(self, profile: Profile) -> Profile:
         """Without what counts 0."""
@@ -281,10 +287,9 @@ def _path(text: str) -> Path:
         raise UsageError(f"category {text[:60]!r}: {error}") from None
 
 
-def _nothing_known(index: LiveIndex, unknown: Sequence[str], alias: str) -> str:
-    learn = f"`shelfwise events learn EVENTS --alias {alias}` would let the most popular be recommended"
+def _nothing_known(index: LiveIndex, unknown: Sequence[str], advice: str) -> str:
     if not unknown:
-        return f"the history holds no product that counts, and there is no event model: {learn}"
+        return f"the history holds no product that counts{advice}"
     named = ", ".join(repr(id_[:60]) for id_ in unknown[:UNKNOWN_SAID])
     more = f" and {len(unknown) - UNKNOWN_SAID} more" if len(unknown) > UNKNOWN_SAID else ""
-    return f"none of the history's products is in index {index.name} ({named}{more}): check the ids; {learn}"
+    return f"none of the history's products is in index {index.name} ({named}{more}): check the ids{advice}"
