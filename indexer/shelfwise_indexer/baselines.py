@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
+from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import Bundle
 from shelfwise.machine import tell
@@ -175,6 +176,7 @@ def frozen_embedding(backbone: str) -> Baseline:
     """Logistic regression on a backbone's own embeddings, which are not trained further."""
 
     def baseline(task: Task) -> Floats:
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         model = SentenceTransformer(resolve(backbone, task.texts).source)
         model.max_seq_length = min(model.max_seq_length or MOST_TOKENS, MOST_TOKENS)
         train, held_back = (

@@ -3,6 +3,8 @@
 Exit status 0: done; 1: finished, but something was rejected; 2: could not be done as asked; 130: interrupted.
 """
 
+import os
+import sys
 from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import entry_points
@@ -16,6 +18,8 @@ from shelfwise.cli_recommend import recommend, similar
 from shelfwise.cli_search import search
 from shelfwise.console import FAILED, INTERRUPTED, emit, url_option
 from shelfwise.errors import ShelfwiseError
+
+BAR_SECONDS = "30"  # between two states of a bar in a log, where each is a line
 
 
 class Commands(click.Group):
@@ -68,6 +72,8 @@ def main() -> None:
     shelfwise index catalogue.jsonl --bundle bundle --alias products
     shelfwise search "something to keep coffee hot" --alias products --bundle bundle
     """
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", BAR_SECONDS)  # read when a command loads tqdm
 
 
 main.add_command(doctor)
