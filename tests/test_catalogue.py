@@ -409,6 +409,14 @@ class TestDeadLetters:
             pass
         assert path.exists()
 
+    def test_a_folder_is_no_file_for_dead_letters_and_stays_where_it_is(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        path = lines_file(tmp_path / "shop.jsonl", KETTLE)
+        for folder in (".", tmp_path):
+            with pytest.raises(CatalogueError, match="is a folder: name a file"), DeadLetters(folder, source=path):
+                pass
+        assert path.exists()
+
     def test_mended_letters_are_read_as_the_products_in_them(self, tmp_path):
         path = lines_file(
             tmp_path / "shop.jsonl", {"id": "x", "title": "Pan", "price": "dear"}, b'{"id": "y", "title": "Pot"', KETTLE

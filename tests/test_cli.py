@@ -490,6 +490,12 @@ class TestServerThatIsNotThere:
     def test_the_environment_names_the_server_too(self, shelfwise):
         assert refused_in_one_line(shelfwise("status", "products", ELASTICSEARCH_URL=NOWHERE), NOWHERE)
 
+    def test_a_login_in_the_command_line_is_refused(self, shelfwise):
+        ran = shelfwise("status", "products", "--url", "https://me:s3cret@search.example.com/es")
+        assert (ran.status, ran.out) == (2, "")
+        assert "ELASTICSEARCH_API_KEY" in ran.err
+        assert "s3cret" not in ran.err
+
     def test_a_url_that_is_none_is_refused(self, shelfwise):
         assert refused_in_one_line(shelfwise("status", "products", "--url", "localhost"), "http://localhost:9200")
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import orjson
 import pytest
 from elasticsearch import ApiError
+from elasticsearch.helpers import ScanError
 
 from killed_run import index_and_kill
 from shelfwise import SimilarProducts
 from shelfwise.clone import clone_index
+from shelfwise.errors import ServerError
 from shelfwise.index import rewrite_meta, rollback
 from shelfwise.live_index import live
 from shelfwise.mapping import template
@@ -267,3 +269,53 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
     for document in (*left.values(), *right.values()):
         document["shelfwise"].pop("similar", None)
     assert left == right
+
+
+@pytest.mark.parametrize("harm", ["deleted", "of another vector"])
+def test_an_index_that_is_not_what_was_encoded_does_not_go_live(client, alias, bundle, tmp_path, monkeypatch, harm):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    before, own_send = index(catalogue, bundle, alias, client=client).index, ingest.send
+
+    def send(server, name, *rest):
+        refused = own_send(server, name, *rest)
+        if harm == "deleted":
+            server.delete(index=name, id="p007")
+        else:
+            server.update(index=name, id="p000", doc={"shelfwise": {"vector": [0, 0, 1]}})
+        return refused
+
+    monkeypatch.setattr(ingest, "send", send)
+    message = "holds 39 products, expected 40" if harm == "deleted" else "p000 is not found by its own vector"
+    with pytest.raises(ServerError, match=f"{message}: the alias was not moved"):
+        index(write(catalogue, [*products()[:-1], {"id": "p039", "title": "tent"}]), bundle, alias, client=client)
+    assert live(client, alias).name == before
+
+
+def test_a_part_of_the_live_index_that_does_not_answer_stops_the_run(client, alias, bundle, tmp_path, monkeypatch):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    before = index(catalogue, bundle, alias, client=client).index
+
+    def half(*_, **__):
+        yield from ()
+        raise ScanError("scroll", "Scroll request has only succeeded on 1 (+0 skipped) shards out of 2.")
+
+    monkeypatch.setattr(bulk, "scan", half)
+    with pytest.raises(ServerError, match="a part of the index did not answer"):
+        index(write(catalogue, changed(products())), bundle, alias, client=client)
+    assert live(client, alias).name == before
+
+
+def test_no_decision_is_read_from_an_answer_that_lacks_a_part(client, alias, bundle, tmp_path, monkeypatch):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+    asked, own_search = [], type(client).search
+
+    def search(self, **body):
+        asked.append(body)
+        return own_search(self, **body)
+
+    monkeypatch.setattr(type(client), "search", search)
+    index(write(catalogue, changed(products())), bundle, alias, client=client)
+    reads = [body for body in asked if "source_excludes" in body or "aggs" in body]
+    assert len(reads) >= 2
+    assert not any(body.get("allow_partial_search_results", True) for body in reads)

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from shelfwise.errors import UsageError
 from shelfwise.history import DECAY, HALF_LIFE, Event, in_order, parse_event, parse_history, product_weights
+from shelfwise.product import parse_product
 
 
 def test_each_product_further_back_counts_less_and_the_newest_one():
@@ -35,6 +36,12 @@ def test_times_say_what_is_newest_whatever_the_order_of_the_list():
 
 def test_the_shops_own_factor_multiplies():
     assert product_weights([Event("a", weight=0.0), Event("b")]) == {"b": 1, "a": 0}
+
+
+@pytest.mark.parametrize("id_", ["杯子\u30001", "a\u00a0b", "a\tb"])
+def test_what_may_be_the_id_of_a_product_may_stand_in_a_history(id_):
+    assert parse_product({"id": id_, "title": "Mug"}).id == id_
+    assert parse_event({"product": id_}).product == id_
 
 
 def test_an_event_is_an_id_or_an_object():

@@ -123,7 +123,7 @@ def test_what_is_read_is_indexed_unchanged_or_rejected_and_rejects_name_line_and
     assert int(client.count(index=alias)["count"]) == 7
 
 
-CHEAP = '{"id": "x2", "title": "mug", "price": "cheap"}'
+CHEAP = '{"id": "x2", "title": "small mug", "price": "cheap"}'
 
 
 def mended(done, to: Path) -> Path:

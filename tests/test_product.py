@@ -1,3 +1,5 @@
+import timeit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,7 @@ def test_a_whole_number_is_an_id():
         ({"id": "a"}, "product a: title is missing or empty"),
         ({"id": "a", "title": " <b></b> "}, "product a: title is missing or empty"),
         ({"id": "a", "title": "x", "price": "cheap"}, "product a: price must be a number, got 'cheap'"),
+        ({"id": "a", "title": "x", "price": 10**400}, "price must be a number"),
         ({"id": "a", "title": "x", "price": -1}, "product a: price must be a finite number of at least 0, got -1"),
         ({"id": "a", "title": "x", "in_stock": "perhaps"}, "product a: in_stock must be true or false"),
         ({"id": "a", "title": "x", "category": ["A", ""]}, "product a: category"),
@@ -76,6 +79,28 @@ def test_the_text_is_the_named_fields_in_order_without_markup():
         {"id": "a", "title": "<b>Red</b> kettle", "description": "1 &lt; 2", "use": ["tea", "soup"]}
     )
     assert product.text(("use", "title", "brand", "description")) == "tea soup Red kettle 1 < 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("a <!-- b --> c <!-- d --> e", "a c e"),
+        ("a <script>b < c</script> d <STYLE>e</Style> f", "a d f"),
+        ("a <!-- b --> c <!-- d", "a c <!-- d"),
+        ("a <!-- <script> --> b </script>", "a b"),
+        ("wide <b title='x'>mug</b> 3 < 4", "wide mug 3 < 4"),
+    ],
+)
+def test_markup_is_left_out_with_what_only_it_holds(text, clean):
+    assert plain(text) == clean
+
+
+@pytest.mark.parametrize("beginning", ["<!--", "<script>", "<style ", "<b "])
+def test_markup_that_never_ends_is_read_once(beginning):
+    def seconds(times):
+        return min(timeit.repeat(lambda: plain(beginning * times), number=1, repeat=3))
+
+    assert seconds(20_000) < 100 * max(seconds(1000), 1e-4)  # by its square 400 times
 
 
 @given(st.text())

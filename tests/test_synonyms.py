@@ -31,6 +31,16 @@ def test_a_phrase_is_read_as_its_synonyms_and_the_rest_stays(query, readings):
     assert read(query, parse(TEXT, "synonyms.txt")) == readings
 
 
+def test_a_number_sign_within_a_word_is_no_comment():
+    rules = parse("usb hub, hub #2, dock # of two makers\n#all of it\n  # and this\nsharp, c#", "s")
+    assert read("usb hub", rules) == ["usb hub", "hub #2", "dock"]
+    assert read("sharp", rules) == ["sharp", "c#"]
+
+
+def test_an_escaped_comma_is_one():
+    assert read("mug", parse(r"mug, cup 0\,3 l", "s")) == ["mug", "cup 0,3 l"]
+
+
 def test_the_longest_phrase_wins():
     rules = parse("phone, handset\nmobile phone, cell", "s")
     assert read("mobile phone", rules) == ["mobile phone", "cell"]

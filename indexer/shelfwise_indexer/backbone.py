@@ -15,7 +15,6 @@ from shelfwise.errors import UsageError
 from shelfwise.machine import cache_folder
 from shelfwise_indexer import e5
 
-BUILT_IN = ("auto", "english", "multilingual")
 SAMPLE = 5000
 FOREIGN_SHARE = 0.02  # of the sampled texts; above it the English backbone would read too much as [UNK]
 _NOT_LATIN = re.compile(r"[\u0370-\u1aff\u2e80-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]{2}")

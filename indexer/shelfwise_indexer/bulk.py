@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
-from elasticsearch.helpers import scan, streaming_bulk
+from elasticsearch.helpers import ScanError, scan, streaming_bulk
 
 from shelfwise.errors import ServerError
 from shelfwise.query import VECTOR, exact, semantic
@@ -196,10 +196,25 @@ def delete(client: Elasticsearch, index: str, ids: Sequence[str]) -> None:
 
 def ids(client: Elasticsearch, index: str) -> Iterator[str]:
     """The ids of all products of an index."""
-    with one_line(f"reading the ids of index {index}"):
-        query = {"query": {"match_all": {}}, "_source": False}
-        for hit in scan(client, index=index, query=query, size=IDS_PAGE):
-            yield hit["_id"]
+    query = {"query": {"match_all": {}}, "_source": False}
+    for hit in scanned(client, index, f"reading the ids of index {index}", query, IDS_PAGE):
+        yield hit["_id"]
+
+
+def scanned(
+    client: Elasticsearch, index: str, doing: str, query: Mapping[str, Any], size: int = PAGE
+) -> Iterator[dict[str, Any]]:
+    """All hits of a query, in no order.
+
+    :raises ServerError: the server did not answer, or a part of the index did not.
+    """
+    with one_line(doing):
+        try:
+            yield from scan(client, index=index, query=dict(query), size=size)
+        except ScanError as error:
+            raise ServerError(
+                f"{doing}: a part of the index did not answer: see to the server, then try again"
+            ) from error
 
 
 def enrichments(
@@ -223,6 +238,7 @@ def enrichments(
                 source_excludes=[VECTOR, "shelfwise.similar"],
                 fields=[{"field": VECTOR}] if vectors else None,  # comes as a field on 8.x and 9.x alike
                 track_total_hits=False,
+                allow_partial_search_results=False,  # a product that is not found counts as new
             )
         for hit in answer["hits"]["hits"]:
             found[hit["_id"]] = hit["_source"]
@@ -254,10 +270,9 @@ def written(client: Elasticsearch, index: str) -> dict[str, Any] | None:
 def vectors(client: Elasticsearch, index: str) -> tuple[list[str], npt.NDArray[np.float32]]:
     """The ids of all products of an index, sorted, and their vectors, float32 [n, dimension]; without one, zeros."""
     found: dict[str, list[float]] = {}
-    with one_line(f"reading the vectors of index {index}"):
-        query = {"query": {"match_all": {}}, "_source": False, "fields": [VECTOR]}
-        for hit in scan(client, index=index, query=query, size=PAGE):
-            found[hit["_id"]] = hit.get("fields", {}).get(VECTOR, [])
+    query = {"query": {"match_all": {}}, "_source": False, "fields": [VECTOR]}
+    for hit in scanned(client, index, f"reading the vectors of index {index}", query):
+        found[hit["_id"]] = hit.get("fields", {}).get(VECTOR, [])
     dimension = max((len(vector) for vector in found.values()), default=0)
     ids = sorted(found)
     held = np.zeros((len(ids), dimension), dtype=np.float32)

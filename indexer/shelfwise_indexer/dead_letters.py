@@ -28,8 +28,15 @@ class DeadLetters:
         """Put the file of an earlier run aside."""
         if self.source != "-" and self.path.resolve() == FilePath(self.source).resolve():
             raise CatalogueError(f"{self.path}: is the catalogue itself: name another file for the dead letters")
-        if self.path.exists():
-            self.path.replace(self.path.with_name(self.path.name + "~"))
+        if self.path.is_dir():
+            raise CatalogueError(f"{self.path}: is a folder: name a file for the dead letters")
+        try:
+            if self.path.exists():
+                self.path.replace(self.path.with_name(self.path.name + "~"))
+        except OSError as error:
+            raise CatalogueError(
+                f"{self.path}: the dead letters of an earlier run cannot be put aside ({error.strerror}): move them"
+            ) from error
         return self
 
     def write(self, rejected: Rejected) -> None:

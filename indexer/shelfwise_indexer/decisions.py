@@ -5,7 +5,6 @@ from itertools import islice
 from typing import Any
 
 from elasticsearch import Elasticsearch
-from elasticsearch.helpers import scan
 
 from shelfwise.errors import ServerError
 from shelfwise.server import one_line
@@ -52,8 +51,9 @@ def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
 
 def _decided(server: Elasticsearch, index: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """What people decided of the products of an index, by id."""
-    with one_line(f"reading the decisions of index {index}"):
+    doing = f"reading the decisions of index {index}"
+    with one_line(doing):
         server.indices.refresh(index=index)
-        query = {"query": {"terms": {"shelfwise.status": list(BY_A_PERSON)}}, "_source": FIELDS}
-        for hit in scan(server, index=index, query=query, size=PAGE):
-            yield hit["_id"], hit["_source"]["shelfwise"]
+    query = {"query": {"terms": {"shelfwise.status": list(BY_A_PERSON)}}, "_source": FIELDS}
+    for hit in bulk.scanned(server, index, doing, query, PAGE):
+        yield hit["_id"], hit["_source"]["shelfwise"]

@@ -90,7 +90,9 @@ def _counts(server: Elasticsearch, live: LiveIndex) -> tuple[int, int, int]:
         parts["stale"] = {"filter": enriched_after(since)}
     with one_line(f"counting index {live.name}"):
         server.indices.refresh(index=live.name)
-        found = server.search(index=live.name, size=0, track_total_hits=True, aggs=parts)
+        found = server.search(
+            index=live.name, size=0, track_total_hits=True, aggs=parts, allow_partial_search_results=False
+        )
     products = int(found["hits"]["total"]["value"])
     counts = {name: int(part["doc_count"]) for name, part in found["aggregations"].items()}
     return products, counts["vectors"], counts.get("stale", products)

@@ -24,7 +24,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def url_option(command: Command) -> Command:
     """`--url`, for commands that talk to a server."""
-    return click.option("--url", help="The server; default: $ELASTICSEARCH_URL, then http://localhost:9200.")(command)
+    return click.option(
+        "--url",
+        callback=_without_login,
+        help="The server; default: $ELASTICSEARCH_URL, then http://localhost:9200.",
+    )(command)
+
+
+def _without_login(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
+    if url and "@" in url.partition("://")[2].partition("/")[0]:
+        raise click.BadParameter(
+            "it holds a login, which every user of this machine can see in the list of processes: set "
+            "ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or ELASTICSEARCH_API_KEY"
+        )
+    return url
 
 
 def alias_option(command: Command) -> Command:

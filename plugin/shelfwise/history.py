@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from shelfwise.errors import UsageError
+from shelfwise.product import broken
 
 Kind = Literal["view", "cart", "purchase"]
 KIND_WEIGHTS: Mapping[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
@@ -95,7 +96,7 @@ def product_weights(history: Sequence[Event]) -> dict[str, float]:
 def _product(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, str) and value.strip() and value.isprintable():
+    if isinstance(value, str) and value.strip() and not broken(value):
         return value
     raise UsageError(f"product must be an id, text or a whole number, got {_shown(value)}")
 

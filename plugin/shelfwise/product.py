@@ -33,7 +33,15 @@ CONTRACT_FIELDS = (
 MAX_ID_BYTES = 512  # Elasticsearch's limit for _id
 DEFAULT_TEXT_FIELDS = ("title", "description")
 
-_TAG = re.compile(r"<!--.*?-->|<(?:script|style)\b.*?</(?:script|style)>|</?[a-zA-Z][^<>]*>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
+# What is left out with all that it holds, and its end.
+_ENCLOSED = (
+    (re.compile(r"<!--.*?-->", re.DOTALL), re.compile("-->")),
+    (
+        re.compile(r"<(?:script|style)\b.*?</(?:script|style)>", re.DOTALL | re.IGNORECASE),
+        re.compile(r"</(?:script|style)>", re.IGNORECASE),
+    ),
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SPACE = re.compile(r"\s+")
 # ＵＳＢ３ is USB3. Brackets and signs stay as wide as they are: <新品> would be taken for markup.
@@ -91,10 +99,18 @@ def plain(text: str) -> str:
     """
     text = repaired(text)
     if "<" in text:
-        text = _TAG.sub(" ", text)
+        text = _without_markup(text)
     if "&" in text:
         text = unescape(text)
     return _SPACE.sub(" ", _CONTROL.sub(" ", text)).strip()
+
+
+def _without_markup(text: str) -> str:
+    for enclosed, end in _ENCLOSED:
+        # Up to the last end only: beyond it, each beginning would be followed to the end of the text in vain.
+        last = max((found.end() for found in end.finditer(text)), default=0)
+        text = enclosed.sub(" ", text[:last]) + text[last:]
+    return _TAG.sub(" ", text)
 
 
 def repaired(text: str) -> str:
@@ -157,7 +173,7 @@ def _id(record: Mapping[str, Any], name: str) -> str | None:
         value = str(value)
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or not value.strip() or _broken(value):
+    if not isinstance(value, str) or not value.strip() or broken(value):
         raise InvalidProduct(f"{name} must be a string or a whole number, got {_shown(value)}")
     if len(value.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
         raise InvalidProduct(f"{name} is longer than {MAX_ID_BYTES} bytes (the server's limit): {_shown(value)}")
@@ -167,7 +183,7 @@ def _id(record: Mapping[str, Any], name: str) -> str | None:
 def _text(record: Mapping[str, Any], name: str) -> str | None:
     value = record.get(name)
     if value is None or isinstance(value, str):
-        if isinstance(value, str) and _broken(value):
+        if isinstance(value, str) and broken(value):
             raise InvalidProduct(f"{name} holds half of a surrogate pair, which is not text: {_shown(value)}")
         return value or None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -175,7 +191,8 @@ def _text(record: Mapping[str, Any], name: str) -> str | None:
     raise InvalidProduct(f"{name} must be text, got {_shown(value)}")
 
 
-def _broken(text: str) -> bool:
+def broken(text: str) -> bool:
+    """Whether a text holds half of a surrogate pair, which no file and no request can carry."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -187,7 +204,7 @@ def _number(record: Mapping[str, Any], name: str, least: float) -> float | None:
         if isinstance(value, bool):
             raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidProduct(f"{name} must be a number, got {_shown(value)}") from None
     if not math.isfinite(number) or number < least:
         raise InvalidProduct(f"{name} must be a finite number of at least {least:g}, got {_shown(value)}")

@@ -21,6 +21,8 @@ MAX_READINGS = 8  # of one query; each is a few more clauses
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:[-'’.][^\W_{_HAN}]+)*")
 _PART = re.compile(r"\w+")
+_COMMENT = re.compile(r"^\s*#.*|\s#(\s.*)?$")
+_COMMA = re.compile(r"(?<!\\),")
 Phrase = tuple[str, ...]
 
 
@@ -72,14 +74,14 @@ class Synonyms:
 
 
 def parse(text: str, name: str) -> dict[Phrase, Rule]:
-    """Read the format; `#` begins a comment, an empty line says nothing.
+    """Read the format; `#` as a word of its own begins a comment, `\\,` is a comma, an empty line says nothing.
 
     :param name: of the file, for messages.
     :raises InvalidSynonyms: a line that is neither `a, b` nor `a => b`; names it.
     """
     readings: dict[Phrase, dict[str, None]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        line = line.partition("#")[0].strip()
+        line = _COMMENT.sub("", line).strip()
         if not line:
             continue
         left, arrow, right = line.partition("=>")
@@ -126,7 +128,8 @@ def words_of(rules: dict[Phrase, Rule]) -> frozenset[str]:
 
 def _phrases(text: str) -> list[str]:
     """The phrases between commas; empty where no word is in it."""
-    return [" ".join(part.casefold().split()) if _words(part) else "" for part in text.split(",")]
+    parts = (part.replace("\\,", ",") for part in _COMMA.split(text))
+    return [" ".join(part.casefold().split()) if _words(part) else "" for part in parts]
 
 
 def _words(text: str) -> Phrase:
