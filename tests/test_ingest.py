@@ -13,7 +13,7 @@ from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.index import rollback
 from shelfwise.live_index import live
-from shelfwise_indexer import ingest
+from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.document_encoder import DocumentEncoder
 from shelfwise_indexer.encoding import Source
@@ -404,9 +404,17 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_uninterrupted_one(
     monkeypatch.setattr(
         type(bundle.encoder), "encode_documents", lambda self, texts: encoded.append(len(texts)) or own(self, texts)
     )
+    sent: list[int] = []
+    own_send = bulk.send
+
+    def send(server, name, documents):
+        sent.append(len(documents))
+        return own_send(server, name, documents)
+
+    monkeypatch.setattr(bulk, "send", send)
     done = index(catalogue, bundle, alias, client=client)
     assert (done.read, done.indexed, done.unchanged, done.rejected) == (6001, 6000, 0, 1)
-    assert encoded == []
+    assert (encoded, sum(sent)) == ([], 6000 - 500 * sent_before)
     assert int(client.count(index=alias)["count"]) == 6000
     whole = index(catalogue, bundle, f"{alias}-whole", client=client)
     assert (whole.indexed, whole.rejected) == (6000, 1)

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 import pytest
 import torch
+from transformers import Trainer
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoder
@@ -265,7 +266,15 @@ def test_an_interrupted_fit_ends_as_an_uninterrupted_one(catalogue, folder, tmp_
         with pytest.raises(KeyboardInterrupt):
             fitted(tmp_path / "parts")
     assert last_checkpoint(tmp_path / "parts")
+    steps, own_step = [], Trainer.training_step
+
+    def counted(trainer, *rest):
+        steps.append(trainer.state.global_step)
+        return own_step(trainer, *rest)
+
+    monkeypatch.setattr(Trainer, "training_step", counted)
     resumed = fitted(tmp_path / "parts")
+    assert len(steps) == len(some)  # the third epoch alone
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 

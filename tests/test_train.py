@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 import pytest
 import torch
+from transformers import Trainer
 
 from as_trained import assert_exported_as_trained
 from shelfwise.bulk_encoder import BulkEncoder, side_by_side
@@ -225,8 +226,17 @@ train(sys.argv[1], sys.argv[2], settings=TypeAdapter(TrainSettings).validate_jso
     assert not out.exists()
     [work] = tmp_path.glob(".bundle.training-*")
     assert last_checkpoint(work / "fit")
+    steps: list[int] = []
+    own = Trainer.training_step
+
+    def counted(trainer, *rest):
+        steps.append(trainer.state.global_step)
+        return own(trainer, *rest)
+
+    monkeypatch.setattr(Trainer, "training_step", counted)
     resumed = train(catalogue, out, settings=settings)
     assert resumed.version == trained.version
+    assert min(steps) == max(steps) + 1 - len(steps) > 0  # those of the first three epochs are not made again
 
 
 @pytest.mark.parametrize("killed_after", [2, None])
