@@ -80,8 +80,8 @@ def facet_bodies() -> Body:
 
 
 def _written(brand: Mapping[str, Any]) -> str:
-    [most, *_] = brand["written"]["buckets"]
-    return str(most["key"])
+    written = brand["written"]["buckets"]
+    return str(written[0]["key"] if written else brand["key"])
 
 
 def _tree(counts: Mapping[Path, int]) -> tuple[CategoryFacet, ...]:
