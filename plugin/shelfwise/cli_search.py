@@ -90,9 +90,10 @@ def search(
     from shelfwise.search import ProductSearch
     from shelfwise.server import connect
 
+    chosen = settings_of(**settings)
     options = {"offset": offset, "sort": sort, "highlight": highlight, "explain": explain}
     with closing(connect(url)) as client:
-        searcher = ProductSearch(client, alias, ahead.result(), settings_of(**settings))
+        searcher = ProductSearch(client, alias, ahead.result(), chosen)
         if query is not None:
             page = searcher.page(query, k, category, filters, mode, facets=facets, relax=relax, **options)
             for line in page.relaxed:
