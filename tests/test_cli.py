@@ -353,14 +353,14 @@ class TestDoctor:
     def test_no_login_is_ever_shown(self, shelfwise):
         logins = {"ELASTICSEARCH_API_KEY": SECRET, "ELASTICSEARCH_PASSWORD": SECRET, "ELASTICSEARCH_USERNAME": "me"}
         for url in (NOWHERE, NOWHERE.replace("://", f"://me:{SECRET}@")):
-            ran = shelfwise("doctor", "--url", url, **logins)
+            ran = shelfwise("doctor", ELASTICSEARCH_URL=url, **logins)
             assert SECRET not in ran.out + ran.err
             assert ran.lines[0]["server"]["url"] == NOWHERE
 
     @pytest.mark.es
     def test_a_server_is_described(self, shelfwise, elasticsearch_url):
         login = elasticsearch_url.replace("://", f"://me:{SECRET}@")
-        ran = shelfwise("doctor", "--url", login)
+        ran = shelfwise("doctor", ELASTICSEARCH_URL=login)
         found = ran.lines[0]["server"]
         assert (found["url"], found["reachable"], found["problem"]) == (elasticsearch_url, True, None)
         assert (found["licence"], found["status"]) == ("basic", "green")
