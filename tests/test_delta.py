@@ -11,10 +11,12 @@ from killed_run import index_and_kill
 from shelfwise import SimilarProducts
 from shelfwise.clone import clone_index
 from shelfwise.errors import ServerError
-from shelfwise.index import rewrite_meta, rollback
+from shelfwise.index import rewrite_meta, rollback, status
 from shelfwise.live_index import live
 from shelfwise.mapping import template
-from shelfwise_indexer import bulk, ingest, sending
+from shelfwise_indexer import bulk, index_migration, ingest, sending
+from shelfwise_indexer.decisions import carry_decisions
+from shelfwise_indexer.indexed import read_index
 from shelfwise_indexer.ingest import index
 from small_shop import held, products, small_bundle
 
@@ -305,7 +307,7 @@ def test_a_part_of_the_live_index_that_does_not_answer_stops_the_run(client, ali
     assert live(client, alias).name == before
 
 
-def test_no_decision_is_read_from_an_answer_that_lacks_a_part(client, alias, bundle, tmp_path, monkeypatch):
+def test_nothing_is_read_from_an_answer_that_lacks_a_part(client, alias, bundle, tmp_path, monkeypatch):
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
     asked, own_search = [], type(client).search
@@ -315,7 +317,13 @@ def test_no_decision_is_read_from_an_answer_that_lacks_a_part(client, alias, bun
         return own_search(self, **body)
 
     monkeypatch.setattr(type(client), "search", search)
-    index(write(catalogue, changed(products())), bundle, alias, client=client)
-    reads = [body for body in asked if "source_excludes" in body or "aggs" in body]
-    assert len(reads) >= 2
+    decided = {"shelfwise": {"status": "confirmed"}}
+    client.update(index=alias, id="p003", doc=decided, refresh=True)
+    done = index(write(catalogue, changed(products())), bundle, alias, client=client)
+    carry_decisions(client, done.index, done.index)
+    status(client, alias)
+    read_index(client, done.index)
+    list(index_migration._pages(client, done.index, bundle.version))
+    reads = [body for body in asked if "source_excludes" in body or "source_includes" in body or "aggs" in body]
+    assert len(reads) >= 6
     assert not any(body.get("allow_partial_search_results", True) for body in reads)

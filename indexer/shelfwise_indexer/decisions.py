@@ -34,6 +34,7 @@ def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
                 source_includes=FIELDS,
                 seq_no_primary_term=True,
                 track_total_hits=False,
+                allow_partial_search_results=False,  # a product that is not found is passed over
             )["hits"]["hits"]
         updates = [
             bulk.Update(hit["_id"], hit["_seq_no"], hit["_primary_term"], {"shelfwise": decision})

@@ -179,6 +179,7 @@ def _pages(client: Elasticsearch, index: str, version: str) -> Iterator[list[Map
                     sort=[{"_shard_doc": "asc"}],
                     search_after=after,
                     track_total_hits=False,
+                    allow_partial_search_results=False,
                 )
             page = answer["hits"]["hits"]
             if page:

@@ -68,6 +68,7 @@ def _found(client: Elasticsearch, index: str) -> Iterator[dict[str, Any]]:
                     sort=[{"_shard_doc": "asc"}],
                     search_after=after,
                     track_total_hits=False,
+                    allow_partial_search_results=False,
                 )
                 page = answer["hits"]["hits"]
                 yield from page

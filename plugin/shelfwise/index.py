@@ -174,6 +174,7 @@ def status(client: Elasticsearch, alias: str) -> dict[str, Any]:
             index=current.name,
             size=0,
             track_total_hits=True,
+            allow_partial_search_results=False,
             aggs={
                 "status": {"terms": {"field": "shelfwise.status", "size": 100}},
                 "vectors": {"filter": {"exists": {"field": "shelfwise.vector"}}},
