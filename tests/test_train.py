@@ -15,6 +15,7 @@ from shelfwise.bulk_encoder import BulkEncoder, side_by_side
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import ALIKE, Encoder, by_leaf, output_names, sigmoid, softmax
 from shelfwise.errors import UsageError
+from shelfwise.machine import SAID
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer import training
 from shelfwise_indexer.bundle_migration import migrate_bundle
@@ -28,7 +29,7 @@ from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
 from shelfwise_indexer.memory import NEAREST, SILENT
 from shelfwise_indexer.model import BackboneError, load_trunk
-from shelfwise_indexer.preparation import TrainingError
+from shelfwise_indexer.preparation import TrainingError, read_labelled
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 from shelfwise_indexer.training import Trained, carry_over, train
@@ -355,6 +356,13 @@ def test_rejected_lines_are_named_and_counted_and_the_rest_is_trained_on(quick, 
     trained = train(path, tmp_path / "b", settings=quick)
     assert [rejected.line for rejected in trained.rejected] == [1, 122]
     assert "line 1:" in capsys.readouterr().err
+
+
+def test_of_many_rejected_lines_the_first_are_said_and_the_others_counted(tmp_path, capsys):
+    path = write(tmp_path / "c.jsonl", [*records(), *({"id": f"x{number}"} for number in range(SAID + 5))])
+    assert len(read_labelled(path).rejected) == SAID + 5
+    told = capsys.readouterr().err.splitlines()
+    assert (len(told), told[-1]) == (SAID + 1, "and 5 more lines that were rejected")
 
 
 def test_a_validation_category_that_training_lacks_counts_as_wrong_and_is_said(settings, tmp_path, capsys):

@@ -11,7 +11,7 @@ import orjson
 from pydantic import Field
 
 from shelfwise.errors import ShelfwiseError, UsageError
-from shelfwise.machine import tell
+from shelfwise.machine import SAID, tell
 from shelfwise.product import CONTRACT_FIELDS, Product
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text
@@ -80,17 +80,20 @@ class Labelled:
 
 
 def read_labelled(catalogue: str | os.PathLike[str]) -> Labelled:
-    """The products of a catalogue that carry a category; rejected lines are said on stderr, one each."""
+    """The products of a catalogue that carry a category; rejected lines are said on stderr."""
     products, rejected, unlabelled, cleaning = [], [], 0, Report()
     for row in read(catalogue):
         if isinstance(row, Rejected):
             rejected.append(row)
-            tell(f"{catalogue}, line {row.line}: {row.reason}")
+            if len(rejected) <= SAID:
+                tell(f"{catalogue}, line {row.line}: {row.reason}")
         elif row.product.categories:
             products.append(row.product)
             cleaning.add(clean(row.product))
         else:
             unlabelled += 1
+    if len(rejected) > SAID:
+        tell(f"and {len(rejected) - SAID} more lines that were rejected")
     return Labelled(tuple(products), tuple(rejected), unlabelled, cleaning)
 
 
