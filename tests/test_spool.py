@@ -1,10 +1,13 @@
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.spool import Entry, Spool, SpoolError
+from shelfwise_indexer.spooled import Spooled
 
 RUN = ("catalogue-hash", "bundle-version", "products", None)
 
@@ -198,3 +201,11 @@ def test_a_run_that_nobody_went_on_with_for_two_weeks_is_forgotten(tmp_path):
     with Spool(tmp_path, "new"):
         left = {folder.name for folder in tmp_path.iterdir()}
     assert left == {Spool(tmp_path, name).folder.name for name in ("young", "new")}
+
+
+def test_a_disk_that_is_full_when_ids_are_written_says_to_free_some_space(spool):
+    enrichment = {"category": ["Mugs"], "text_hash": "0" * 16, "group": "a"}
+    spool.write(0, [Entry(1, {"id": "a", "shelfwise": enrichment}, carried=False)], vectors([1, 0]))
+    (spool.folder / "ids").symlink_to("/dev/full")
+    with pytest.raises(SpoolError, match=r"cannot be written .* free some space, run again"):
+        Spooled.of(spool, SimpleNamespace(taxonomy=Taxonomy((("Mugs",),))))

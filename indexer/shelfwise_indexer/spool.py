@@ -89,7 +89,7 @@ class Spool:
             orjson.dumps([entry.line, entry.carried, entry.same, entry.source, entry.document]) + b"\n"
             for entry in entries
         )
-        with self._writing():
+        with self.writing():
             self._whole(self._path(number, "npy"), vectors)
             self._whole(self._path(number, "jsonl"), lines)  # last: its presence says that the segment is whole
 
@@ -124,7 +124,7 @@ class Spool:
 
     def vector_file(self, dimension: int) -> RowFile:
         """All vectors, float32 [n, dimension], on disk: only what is asked for is read into memory."""
-        with self._writing(), self.vectors_path.open("wb") as file:
+        with self.writing(), self.vectors_path.open("wb") as file:
             for number in range(self.segments()):
                 file.write(self.vectors(number).tobytes())
         return RowFile(self.vectors_path, np.float32, dimension)
@@ -141,7 +141,7 @@ class Spool:
 
     def mark_sent(self, index: str, numbers: Sequence[int]) -> None:
         """Remember that segments are in the index."""
-        with self._writing(), (self.folder / f"sent-{index}").open("a") as file:
+        with self.writing(), (self.folder / f"sent-{index}").open("a") as file:
             file.writelines(f"{number}\n" for number in numbers)
 
     def refused(self, index: str) -> dict[str, str]:
@@ -151,7 +151,7 @@ class Spool:
 
     def mark_refused(self, index: str, refused: Mapping[str, str]) -> None:
         """Remember what the server refused."""
-        with self._writing(), (self.folder / f"refused-{index}").open("ab") as file:
+        with self.writing(), (self.folder / f"refused-{index}").open("ab") as file:
             file.writelines(orjson.dumps(pair) + b"\n" for pair in refused.items())
 
     def remove(self) -> None:
@@ -169,7 +169,8 @@ class Spool:
         return self.folder / f"segment-{number:06d}.{kind}"
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
+        """:raises SpoolError: what is written within cannot be."""
         try:
             yield
         except OSError as error:

@@ -39,11 +39,14 @@ class Spooled:
 
     @classmethod
     def of(cls, spool: Spool, bundle: Bundle) -> "Spooled":
-        """Read a spool."""
+        """Read a spool.
+
+        :raises SpoolError: the file of ids beside it cannot be written.
+        """
         number_of_leaf = {path_text(leaf): number for number, leaf in enumerate(bundle.taxonomy.leaves)}
         leaves, groups, id_hashes, texts = array("q"), bytearray(), bytearray(), array("Q")
         available, carried, same = bytearray(), bytearray(), bytearray()
-        with TextFile(spool.folder / "ids") as ids:
+        with spool.writing(), TextFile(spool.folder / "ids") as ids:
             for entry in spool.stream():
                 enrichment = entry.document["shelfwise"]
                 filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
