@@ -46,3 +46,9 @@ def test_the_next_run_takes_the_place_of_the_one_before(kept, tmp_path):
 def test_where_nothing_can_be_written_nothing_is_kept(kept, tmp_path):
     keep(kept, as_numbers([text_hash("lamp")]), tmp_path / "not there.f32")
     assert not kept.exists()
+
+
+def test_a_folder_that_cannot_be_made_costs_the_cache_and_is_said(tmp_path, capsys):
+    (tmp_path / "cache").write_text("not a folder")
+    keep(tmp_path / "cache" / "vectors" / "shop", as_numbers(TEXTS), tmp_path / "vectors.f32")
+    assert "vectors are not kept" in capsys.readouterr().err

@@ -4,6 +4,7 @@ They save the next run from reading them out of the index, where most of its tim
 with a damaged one, a run reads the index.
 """
 
+import contextlib
 import re
 import shutil
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from shelfwise.machine import tell
 from shelfwise_indexer.row_file import RowFile
 from shelfwise_indexer.spool import forget_abandoned
 
@@ -62,7 +64,7 @@ class KeptVectors:
 def keep(folder: Path, text_hashes: npt.NDArray[np.uint64], vectors: Path) -> None:
     """Keep the vectors of a run instead of those of the one before; `vectors` is moved.
 
-    Where they cannot be kept nothing is: the next run reads the index.
+    Where they cannot be kept nothing is, which is said on stderr: the next run reads the index.
 
     :param text_hashes: uint64 [n]; see `as_numbers`.
     :param vectors: file of float32 [n, dimension], in the order of the hashes.
@@ -72,9 +74,11 @@ def keep(folder: Path, text_hashes: npt.NDArray[np.uint64], vectors: Path) -> No
         folder.mkdir(parents=True)
         np.save(folder / _HASHES, text_hashes, allow_pickle=False)
         shutil.move(vectors, folder / _VECTORS)
-    except OSError:
+    except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-    forget_abandoned(folder.parent, but=folder)
+        tell(f"{folder}: vectors are not kept ({error.strerror}): the next run reads them out of the index")
+    with contextlib.suppress(OSError):
+        forget_abandoned(folder.parent, but=folder)
 
 
 def as_numbers(text_hashes: Sequence[str]) -> npt.NDArray[np.uint64]:
