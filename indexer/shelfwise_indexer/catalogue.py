@@ -108,7 +108,8 @@ def dead_letters_path(
     name = FilePath(catalogue).name
     extension = _extension(name)
     stem = "stdin" if name == "-" else name[: len(name) - len(extension)] if extension else name
-    return FilePath(folder) / f"{stem if alias is None else f'{stem}.{alias}'}.dead-letters.jsonl"
+    named = stem if alias is None else f"{stem}.{alias}"
+    return FilePath(folder) / f"{named}.dead-letters.jsonl"
 
 
 def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:

@@ -11,7 +11,6 @@ from shelfwise.server import one_line
 from shelfwise_indexer import bulk
 from shelfwise_indexer.enrich import BY_A_PERSON, DECISION
 
-PAGE = 1000
 FIELDS = [f"shelfwise.{name}" for name in DECISION]
 
 
@@ -25,11 +24,11 @@ def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
     """
     differing = 0
     decided = _decided(server, live)
-    for page in iter(lambda: dict(islice(decided, PAGE)), {}):
+    for page in iter(lambda: dict(islice(decided, bulk.PAGE)), {}):
         with one_line(f"comparing the decisions of index {new}"):
             found = server.search(
                 index=new,
-                size=PAGE,
+                size=bulk.PAGE,
                 query={"ids": {"values": list(page)}},
                 source_includes=FIELDS,
                 seq_no_primary_term=True,
@@ -56,5 +55,5 @@ def _decided(server: Elasticsearch, index: str) -> Iterator[tuple[str, Mapping[s
     with one_line(doing):
         server.indices.refresh(index=index)
     query = {"query": {"terms": {"shelfwise.status": list(BY_A_PERSON)}}, "_source": FIELDS}
-    for hit in bulk.scanned(server, index, doing, query, PAGE):
+    for hit in bulk.scanned(server, index, doing, query):
         yield hit["_id"], hit["_source"]["shelfwise"]

@@ -142,16 +142,14 @@ def index(
             _write_refused(catalogue, refused, letters)
             _some_left(read_lines, letters, alias)
             _finish(server, name, merge)
-            check(server, name, spool, read_lines - letters.count + _beside(server, grown, changes, refused), refused)
+            check(server, name, spool, read_lines - letters.count + _beside(server, live, changes, refused), refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
-            decided = carry_decisions(server, live.name, name) if live else 0
-            if decided:
-                say(f"{decided} products that a person decided on meanwhile keep that")
             # A clone may hold what was written after its original was read, and then no line tells of that.
-            stands = changes is None or (live and not goes_on and bulk.written(server, live.name) == as_read)
-            written = bulk.written(server, name) if stands and not decided else None  # before anybody knows of it
-            swap(server, alias, name, expected=live.name if live else None)
+            stands = changes is None or (
+                not goes_on and live is not None and bulk.written(server, live.name) == as_read
+            )
+            written = _go_live(server, alias, name, live, stands)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
                 keep_lines(kept, spool, refused, written)
@@ -194,11 +192,27 @@ def _target(
     return clone_index(server, original, alias, bundle, digest)
 
 
-def _beside(server: Elasticsearch, grown: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:
+def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:
     """How many products an index has that was added to, beside those that were; of the refused what was there stays."""
-    if grown is None or changes is None:
+    if live is None or changes is None or changes.kept is None:
         return 0
-    return (changes.kept or 0) + len(bulk.enrichments(server, grown.name, list(refused), vectors=False))
+    return changes.kept + len(bulk.enrichments(server, live.name, list(refused), vectors=False))
+
+
+def _go_live(
+    server: Elasticsearch, alias: str, name: str, live: LiveIndex | None, stands: bool
+) -> dict[str, Any] | None:
+    """Let the alias stand for an index, with what people decided meanwhile.
+
+    :param stands: whether the index holds what was read and nothing else.
+    :returns: how far it was written before anybody knew of it; None: it holds something else.
+    """
+    decided = carry_decisions(server, live.name, name) if live else 0
+    if decided:
+        say(f"{decided} products that a person decided on meanwhile keep that")
+    written = bulk.written(server, name) if stands and not decided else None
+    swap(server, alias, name, expected=live.name if live else None)
+    return written
 
 
 def _finish(server: Elasticsearch, name: str, merge: int | None) -> None:

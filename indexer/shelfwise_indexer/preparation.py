@@ -11,7 +11,7 @@ import orjson
 from pydantic import Field
 
 from shelfwise.errors import ShelfwiseError, UsageError
-from shelfwise.machine import SAID, tell
+from shelfwise.machine import first_of, tell
 from shelfwise.product import CONTRACT_FIELDS, Product
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text
@@ -85,15 +85,14 @@ def read_labelled(catalogue: str | os.PathLike[str]) -> Labelled:
     for row in read(catalogue):
         if isinstance(row, Rejected):
             rejected.append(row)
-            if len(rejected) <= SAID:
-                tell(f"{catalogue}, line {row.line}: {row.reason}")
         elif row.product.categories:
             products.append(row.product)
             cleaning.add(clean(row.product))
         else:
             unlabelled += 1
-    if len(rejected) > SAID:
-        tell(f"and {len(rejected) - SAID} more lines that were rejected")
+    complaints = (f"{catalogue}, line {row.line}: {row.reason}" for row in rejected)
+    for line in first_of(complaints, len(rejected), "lines that were rejected"):
+        tell(line)
     return Labelled(tuple(products), tuple(rejected), unlabelled, cleaning)
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from shelfwise.ideographs import IDEOGRAPHS
+
 # Chinese is written without spaces: where it meets letters or digits a word ends, as at a space.
-_CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff"
-_OTHER = rf"[^\W_{_CHINESE}]+"
-_WORD = re.compile(rf"[{_CHINESE}]+|{_OTHER}")
-_TOKEN = re.compile(rf"[{_CHINESE}]+|{_OTHER}(?:[-./]{_OTHER})*")
+_CHINESE, _OTHER = rf"[{IDEOGRAPHS}]+", rf"[^\W_{IDEOGRAPHS}]+"
+_WORD = re.compile(rf"{_CHINESE}|{_OTHER}")
+_TOKEN = re.compile(rf"{_CHINESE}|{_OTHER}(?:[-./]{_OTHER})*")
 _COUNTED = re.compile(r"\d+[-./].*")  # 2-person, 3-in-1, 65-inch: how many, not which
 # Letters with digits that say how much, not which: 2m, 400ml, 65w, 30x40cm, 2nd.
 _MEASURE = re.compile(
@@ -104,7 +105,7 @@ def _code(token: str) -> str | None:
 
 
 def _chinese(word: str) -> bool:
-    return "\u3400" <= word[0] <= "\u9fff"
+    return re.match(_CHINESE, word) is not None
 
 
 def _within(word: str, brand: Iterable[str], title: str) -> bool:

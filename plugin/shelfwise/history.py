@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from shelfwise.errors import UsageError
-from shelfwise.product import broken
+from shelfwise.product import id_text, shown
 
 Kind = Literal["view", "cart", "purchase"]
 KIND_WEIGHTS: Mapping[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
@@ -57,7 +57,7 @@ def parse_history(value: object) -> list[Event]:
     :raises UsageError: it is no list, or one of its events is none; the message says which.
     """
     if not isinstance(value, (list, tuple)):
-        raise UsageError(f"history must be a list of product ids or events, oldest first, got {_shown(value)}")
+        raise UsageError(f"history must be a list of product ids or events, oldest first, got {shown(value)}")
     events = []
     for place, given in enumerate(value, start=1):
         try:
@@ -94,11 +94,9 @@ def product_weights(history: Sequence[Event]) -> dict[str, float]:
 
 
 def _product(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, str) and value.strip() and not broken(value):
-        return value
-    raise UsageError(f"product must be an id, text or a whole number, got {_shown(value)}")
+    if (id_ := id_text(value)) is None:
+        raise UsageError(f"product must be an id, text or a whole number, got {shown(value)}")
+    return id_
 
 
 def _time(value: object) -> float | None:
@@ -116,18 +114,18 @@ def _time(value: object) -> float | None:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise UsageError(
-            f"time must be a moment as ISO 8601 has it, or seconds since 1970, got {_shown(value)}"
+            f"time must be a moment as ISO 8601 has it, or seconds since 1970, got {shown(value)}"
         ) from None
     if seconds >= LATEST:
         raise UsageError(
-            f"time is after the year 2200: milliseconds? seconds since 1970 are expected, got {_shown(value)}"
+            f"time is after the year 2200: milliseconds? seconds since 1970 are expected, got {shown(value)}"
         )
     return seconds
 
 
 def _kind(value: Any) -> Kind | None:
     if value is not None and value not in get_args(Kind):
-        raise UsageError(f"kind must be one of {', '.join(get_args(Kind))}, got {_shown(value)}")
+        raise UsageError(f"kind must be one of {', '.join(get_args(Kind))}, got {shown(value)}")
     kind: Kind | None = value
     return kind
 
@@ -138,11 +136,6 @@ def _weight(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_WEIGHT:
         raise UsageError(
             f"weight must be a number from 0 to {MOST_WEIGHT:,.0f} (how much the event counts, 1 as others do), "
-            f"got {_shown(value)}"
+            f"got {shown(value)}"
         )
     return float(value)
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,14 +1,15 @@
 """The hit: one product found, as callers and the command line see it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from shelfwise.taxonomy import Path, parse_path
 
 WORDS = re.compile(r"\w+")
 Listing = tuple[str, str]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,22 @@ def listing_of(found: Mapping[str, Any]) -> Listing:
     """Title and brand of an entry of `hits.hits`, by their words: whoever sees two alike takes them for one product."""
     source = found.get("_source") or {}
     return " ".join(WORDS.findall(str(source.get("title", "")).casefold())), (source.get("brand") or "").casefold()
+
+
+def distinct(
+    given: Iterable[Item], of: Callable[[Item], tuple[str, Listing]], gone: Iterable[Listing] = ()
+) -> Iterator[Item]:
+    """The first of each variant group and of each listing, in their order.
+
+    :param of: the group and the listing of one. :param gone: listings of which there is to be none.
+    """
+    groups, listings = set[str](), set(gone)
+    for one in given:
+        group, listing = of(one)
+        if group not in groups and listing not in listings:
+            groups.add(group)
+            listings.add(listing)
+            yield one
 
 
 def listed(value: object) -> list[Any]:

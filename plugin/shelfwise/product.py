@@ -128,7 +128,7 @@ def parse_product(record: Mapping[str, Any]) -> Product:
     :raises InvalidProduct: a field is missing or of a wrong type; the message names field, value and expectation.
     """
     if not isinstance(record, Mapping):
-        raise InvalidProduct(f"expected an object with at least id and title, got {_shown(record)}")
+        raise InvalidProduct(f"expected an object with at least id and title, got {shown(record)}")
     id_ = _id(record, "id")
     if id_ is None:
         raise InvalidProduct("id is missing: every product needs a unique id")
@@ -140,7 +140,7 @@ def parse_product(record: Mapping[str, Any]) -> Product:
     if isinstance(given, Mapping):
         attributes = {**given, **attributes}
     elif given is not None:
-        raise InvalidProduct(f"product {id_}: attributes must be an object, got {_shown(given)}")
+        raise InvalidProduct(f"product {id_}: attributes must be an object, got {shown(given)}")
     try:
         return Product(
             id=id_,
@@ -162,37 +162,43 @@ def parse_product(record: Mapping[str, Any]) -> Product:
         raise InvalidProduct(f"product {id_}: {error}") from None
 
 
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+def shown(value: object) -> str:
+    """What was given, for a message; of something long the beginning."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _id(record: Mapping[str, Any], name: str) -> str | None:
     value = record.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or not value.strip() or broken(value):
-        raise InvalidProduct(f"{name} must be a string or a whole number, got {_shown(value)}")
-    if len(value.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
-        raise InvalidProduct(f"{name} is longer than {MAX_ID_BYTES} bytes (the server's limit): {_shown(value)}")
-    return value
+    id_ = id_text(value)
+    if id_ is None:
+        raise InvalidProduct(f"{name} must be a string or a whole number, got {shown(value)}")
+    if len(id_.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise InvalidProduct(f"{name} is longer than {MAX_ID_BYTES} bytes (the server's limit): {shown(id_)}")
+    return id_
+
+
+def id_text(value: object) -> str | None:
+    """An id as text, given as text or as a whole number; None: it is neither."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value.strip() and not _broken(value) else None
 
 
 def _text(record: Mapping[str, Any], name: str) -> str | None:
     value = record.get(name)
     if value is None or isinstance(value, str):
-        if isinstance(value, str) and broken(value):
-            raise InvalidProduct(f"{name} holds half of a surrogate pair, which is not text: {_shown(value)}")
+        if isinstance(value, str) and _broken(value):
+            raise InvalidProduct(f"{name} holds half of a surrogate pair, which is not text: {shown(value)}")
         return value or None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    raise InvalidProduct(f"{name} must be text, got {_shown(value)}")
+    raise InvalidProduct(f"{name} must be text, got {shown(value)}")
 
 
-def broken(text: str) -> bool:
-    """Whether a text holds half of a surrogate pair, which no file and no request can carry."""
+def _broken(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -205,9 +211,9 @@ def _number(record: Mapping[str, Any], name: str, least: float) -> float | None:
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidProduct(f"{name} must be a number, got {_shown(value)}") from None
+        raise InvalidProduct(f"{name} must be a number, got {shown(value)}") from None
     if not math.isfinite(number) or number < least:
-        raise InvalidProduct(f"{name} must be a finite number of at least {least:g}, got {_shown(value)}")
+        raise InvalidProduct(f"{name} must be a finite number of at least {least:g}, got {shown(value)}")
     return number
 
 
@@ -220,7 +226,7 @@ def _boolean(record: Mapping[str, Any], name: str) -> bool | None:
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     answer = known.get(str(value).strip().lower())
     if answer is None:
-        raise InvalidProduct(f"{name} must be true or false, got {_shown(value)}")
+        raise InvalidProduct(f"{name} must be true or false, got {shown(value)}")
     return answer
 
 
@@ -233,7 +239,7 @@ def _moment(record: Mapping[str, Any], name: str) -> str | None:
     try:
         return datetime.fromisoformat(str(value)).isoformat()
     except ValueError:
-        raise InvalidProduct(f"{name} must be a moment as ISO 8601 has it, got {_shown(value)}") from None
+        raise InvalidProduct(f"{name} must be a moment as ISO 8601 has it, got {shown(value)}") from None
 
 
 def _categories(record: Mapping[str, Any]) -> tuple[Path, ...]:
@@ -244,7 +250,7 @@ def _categories(record: Mapping[str, Any]) -> tuple[Path, ...]:
         paths.extend(single if nested and isinstance(single, (list, tuple)) else [single])
     if several not in (None, ""):
         if not isinstance(several, (list, tuple)):
-            raise InvalidProduct(f"categories must be a list of paths, got {_shown(several)}")
+            raise InvalidProduct(f"categories must be a list of paths, got {shown(several)}")
         paths.extend(several)
     return tuple(dict.fromkeys(_path(path) for path in paths))
 
@@ -253,4 +259,4 @@ def _path(value: object) -> Path:
     try:
         return parse_path(value)
     except ValueError as error:
-        raise InvalidProduct(f"category {_shown(value)}: {error}") from None
+        raise InvalidProduct(f"category {shown(value)}: {error}") from None

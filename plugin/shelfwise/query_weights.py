@@ -17,6 +17,7 @@ import numpy.typing as npt
 import orjson
 
 from shelfwise.errors import UsageError
+from shelfwise.ideographs import IDEOGRAPHS
 
 GRID = tuple(round(0.05 * step, 2) for step in range(21))  # weights of `lexical` that learning compares
 _BIASES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)
@@ -27,7 +28,7 @@ _FARTHER = (
 )
 
 # A word of Chinese is two characters long, more often than not.
-_WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]{1,2}|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+")
+_WORD = re.compile(rf"[{IDEOGRAPHS}]{{1,2}}|[^\W_{IDEOGRAPHS}]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
-from shelfwise.hit import WORDS, Hit, Listing, accepted, group_of, listed, listing_of
+from shelfwise.hit import WORDS, Hit, Listing, accepted, distinct, group_of, listed, listing_of
 from shelfwise.live_index import LiveIndex
 from shelfwise.product import plain
 from shelfwise.query import (
@@ -225,14 +225,11 @@ def _live(lists: Iterable[Sequence[Mapping[str, Any]]], seen: _Seen) -> list[_Ca
 
 def _chosen(candidates: Iterable[_Candidate], seen: _Seen, k: int, diversity: float) -> list[Hit]:
     """The best k, nearest category first: one of each variant group, one of each listing; within a category diverse."""
-    groups: set[str] = set()
-    listings = {seen.listing}
     tiers: dict[int, list[_Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda c: (c.steps_up, -c.hit.score, c.hit.id)):
-        if candidate.group not in groups and candidate.listing not in listings:
-            groups.add(candidate.group)
-            listings.add(candidate.listing)
-            tiers.setdefault(candidate.steps_up, []).append(candidate)
+    best = sorted(candidates, key=lambda c: (c.steps_up, -c.hit.score, c.hit.id))
+    gone = () if seen.listing is None else (seen.listing,)
+    for candidate in distinct(best, lambda c: (c.group, c.listing), gone):
+        tiers.setdefault(candidate.steps_up, []).append(candidate)
     hits: list[Hit] = []
     for _, tier in sorted(tiers.items()):
         wanted = k - len(hits)

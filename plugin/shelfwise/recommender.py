@@ -7,6 +7,8 @@ event model). Candidates of all three are scored by all three.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
+from operator import itemgetter
 from typing import Any, get_args
 
 from elasticsearch import Elasticsearch
@@ -15,7 +17,7 @@ from shelfwise.alias import RECHECK_SECONDS, LiveAlias
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel
 from shelfwise.history import Event, parse_event
-from shelfwise.hit import Hit, Listing, group_of, listing_of
+from shelfwise.hit import Hit, Listing, distinct, group_of, listing_of
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.profile import Kind, Profile, profile_of
@@ -237,7 +239,7 @@ def _best(
     :param gone: listings of which none is shown.
     """
     most = {name: max((scores.get(one["_id"], 0.0) for one in found), default=0.0) for name, scores in signals.items()}
-    hits: list[tuple[Hit, str, Listing]] = []
+    hits: list[tuple[Hit, tuple[str, Listing]]] = []
     for one in found:
         id_ = one["_id"]
         # What comes back is as like itself as can be; only the rate at which people buy it again says more.
@@ -247,16 +249,9 @@ def _best(
             for name, scores in signals.items()
             if most[name] > 0 and scores.get(id_, 0.0) > 0 and weights.get(name, 1.0) > 0
         }
-        hits.append((Hit.of(one, sum(shares.values()), shares), group_of(one), listing_of(one)))
-    best: list[Hit] = []
-    groups: set[str] = set()
-    listings = set(gone)
-    for hit, group, listing in sorted(hits, key=lambda one: (-one[0].score, one[0].id)):
-        if group not in groups and listing not in listings:
-            groups.add(group)
-            listings.add(listing)
-            best.append(hit)
-    return best[:k]
+        hits.append((Hit.of(one, sum(shares.values()), shares), (group_of(one), listing_of(one))))
+    best = sorted(hits, key=lambda pair: (-pair[0].score, pair[0].id))
+    return [hit for hit, _ in islice(distinct(best, itemgetter(1), gone), k)]
 
 
 def _words(answers: Mapping[str, Found], weights: Mapping[str, float]) -> dict[str, float]:

@@ -14,12 +14,12 @@ from itertools import product
 from pathlib import Path
 
 from shelfwise.errors import InvalidSynonyms
+from shelfwise.ideographs import IDEOGRAPHS
 
 MAX_READINGS = 8  # of one query; each is a few more clauses
 
 # An ideograph is a word of its own: nothing stands between words in Chinese.
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:[-'’.][^\W_{_HAN}]+)*")
+_WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\W_{IDEOGRAPHS}]+(?:[-'’.][^\W_{IDEOGRAPHS}]+)*")
 _PART = re.compile(r"\w+")
 _COMMENT = re.compile(r"^\s*#.*|\s#(\s.*)?$")
 _COMMA = re.compile(r"(?<!\\),")
