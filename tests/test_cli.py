@@ -29,6 +29,7 @@ COMMANDS = [
     "cross-validate",
     "demo",
     "doctor",
+    "duplicates",
     "encode",
     "evaluate",
     "evaluate baselines",
@@ -157,6 +158,30 @@ def bundle(tmp_path_factory):
 def model(bundle):
     """The bundle's folder, as the command line has it."""
     return str(bundle.path)
+
+
+class TestDuplicates:
+    GIVEN = "\n".join(
+        [
+            '{"id": "1", "title": "Phone case", "category": ["Phones", "Cases"]}',
+            "{",
+            '{"id": "2", "title": "phone  case!"}',
+            '{"id": "3", "title": "壶"}',
+        ]
+    )
+
+    @pytest.mark.parametrize("options", [(), ("--cosine", "0.999")])
+    def test_a_line_a_group_and_on_after_a_broken_line(self, shelfwise, model, options):
+        ran = shelfwise("duplicates", *options, *(("--bundle", model) if options else ()), given=self.GIVEN)
+        assert ran.status == 1
+        [group] = ran.lines
+        assert [(one["id"], one["categories"]) for one in group["products"]] == [
+            ("1", [["Phones", "Cases"]]),
+            ("2", []),
+        ]
+        assert group["by"] == ["text", "title", *(["vector"] if options else [])]
+        assert "3 products: 2 of them in 1 group of near duplicates" in ran.err
+        assert "line 2" in ran.err
 
 
 class TestClassify:

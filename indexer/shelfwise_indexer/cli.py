@@ -92,6 +92,40 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
 
 
 @click.command()
+@click.argument("catalogue", default="-")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Compare by its vectors, too.")
+@click.option("--cosine", type=click.FloatRange(0, 1, min_open=True), default=0.97, show_default=True, help="At least.")
+def duplicates(catalogue: str, bundle: Path | None, cosine: float) -> None:
+    """Groups of products that are probably one product listed twice, for a person to look at.
+
+    By text or by title, and with --bundle by vectors. What is declared a variant (`variant_of`) is no duplicate.
+    Vectors are compared each with each: a hundred thousand products take minutes, a million hours.
+
+    \b
+    shelfwise duplicates catalogue.jsonl
+    shelfwise duplicates catalogue.jsonl --bundle bundle --cosine 0.98
+    """
+    from shelfwise_indexer.document_encoder import DocumentEncoder
+    from shelfwise_indexer.duplicate_report import find
+
+    model, rows = Bundle.load(bundle) if bundle else None, _Rows(catalogue)
+    products = [row.product for window in rows.windows() for row in window]
+    vectors = None
+    if model is not None:
+        encoder = DocumentEncoder(model, "f32")
+        texts = [model.text(product) for product in products]
+        parts = [encoder.encode(texts[start : start + WINDOW]).vectors for start in range(0, len(texts), WINDOW)]
+        vectors = np.concatenate(parts or [np.empty((0, model.dimension), np.float32)])
+    found = find(products, vectors, cosine)
+    for group in found:
+        emit(group.to_json())
+    several = sum(len(group.products) for group in found)
+    groups = "1 group" if len(found) == 1 else f"{len(found)} groups"
+    click.echo(f"{len(products)} products: {several} of them in {groups} of near duplicates", err=True)
+    rows.exit()
+
+
+@click.command()
 @click.argument("catalogue")
 @bundle_option
 @alias_option
