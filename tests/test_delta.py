@@ -187,8 +187,8 @@ def test_rollback_after_a_delta_brings_back_the_documents_before(client, alias, 
 
 
 def test_similar_products_know_at_once_what_has_changed(client, alias, bundle, tmp_path):
-    records = [{"id": f"k{n}", "title": f"steel kettle {n}"} for n in range(10)]
-    records += [{"id": f"m{n}", "title": f"mug {n}"} for n in range(30)]
+    records = [{"id": f"k{n}", "title": f"steel steel steel kettle {n}"} for n in range(10)]
+    records += [{"id": f"m{n}", "title": f"mug mug mug mug {n}"} for n in range(30)]
     catalogue = write(tmp_path / "c.jsonl", records)
     index(catalogue, bundle, alias, client=client)
     assert "k1" in {hit.id for hit in SimilarProducts(client, alias).similar("k0", 9)}

@@ -156,6 +156,12 @@ def test_a_text_is_known_when_any_part_of_it_is(bundle):
     assert known == [True, True, False, False, False, False]
 
 
+def test_a_text_of_which_a_quarter_is_unknown_is_not_read(bundle):
+    texts = ["壶", "壶壶壶 quince", "壶壶壶壶 quince", "quince", "", "壶"]
+    unread = bundle.encoder.encode_documents(texts).unread
+    assert unread.tolist() == [False, True, False, True, False, False]
+
+
 def test_progress_adds_up_to_the_number_of_texts(bundle):
     told = []
     bundle.encoder.encode_documents(MIXED, progress=told.append)

@@ -117,6 +117,18 @@ class TestGroups:
         assert told == [3]
 
 
+def test_products_in_words_that_the_model_does_not_know_are_told_and_wait_for_review(encoder, tmp_path, capsys):
+    catalogue = tmp_path / "c.jsonl"
+    titles = ["steel kettle", "不锈钢水壶", "mug", "马克杯"]
+    catalogue.write_bytes(b"".join(orjson.dumps({"id": f"p{n}", "title": one}) + b"\n" for n, one in enumerate(titles)))
+    letters = DeadLetters(tmp_path / "d.jsonl", catalogue)
+    with Spool(tmp_path / "spool", "run") as spool, letters:
+        encode(catalogue, encoder, nothing_live(encoder, tmp_path), KeptLines(), spool, letters, SIZE)
+        status = [entry.document["shelfwise"]["status"] for entry in spool.entries(0)]
+    assert (status[0], status[1], status[3]) == ("accepted", "review", "review")
+    assert "does not know the words of 2 products, the first is p1: " in capsys.readouterr().err
+
+
 def test_a_model_that_fails_ends_the_run_and_leaves_whole_segments(encoder, catalogue, tmp_path, monkeypatch):
     own, calls = DocumentEncoder.encode, []
 

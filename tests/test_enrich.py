@@ -122,6 +122,16 @@ def test_nodes_of_several_paths_come_once_each():
     assert nodes_of([("A", "a"), ("A", "b")]) == ["A", "A > a", "A > b"]
 
 
+def test_a_text_that_the_model_could_not_read_waits_for_review_and_is_filed_nowhere():
+    enricher, sure = Enricher(TAXONOMY, 0.8, "b"), np.array([0.95, 0.05, 0, 0, 0, 0], dtype=np.float32)
+    read, unread = (enricher.enrichment(product(), "壶", VECTOR, sure, MOMENT, unread) for unread in (False, True))
+    assert (read["status"], unread["status"]) == ("accepted", "review")
+    assert (unread["category"], unread["ancestors"]) == ([], [])
+    assert unread["candidates"] == read["candidates"]
+    of_the_shop = enricher.enrichment(product(category=["A", "b", "1"]), "壶", VECTOR, sure, MOMENT, True)
+    assert (of_the_shop["status"], of_the_shop["category"]) == ("accepted", ["A > b > 1"])
+
+
 class TestDocument:
     def test_the_shops_fields_are_as_they_came(self):
         record = {

@@ -129,9 +129,11 @@ def encode(
     elif carried.live is None:
         encoder.begin_loading()  # every text is new: there is no need to wait for the first
     with tqdm(desc="encode", unit="product", file=sys.stderr) as bar:
+        unread: list[str] = []
 
         def keep(pair: tuple[Segment, Encoded]) -> None:
             write(spool, enricher, *pair)
+            unread.extend(unread_ids(*pair))
             bar.update(len(pair[0].rows))
 
         bar.update(done * size)
@@ -141,6 +143,12 @@ def encode(
                     written(pair)
     for message in source.messages():
         say(message)
+    if unread:
+        say(
+            f"{catalogue}: the bundle's model does not know the words of {len(unread)} products, the first is "
+            f"{unread[0]}: without a category of the shop's own they wait for review, and only their words find them; "
+            "train on a backbone that knows them (`--backbone multilingual`)"
+        )
     return source.lines
 
 
@@ -174,17 +182,28 @@ def _encoded(group: Sequence[Segment], encoder: DocumentEncoder) -> Iterator[Enc
     encoded, start = encoder.encode(texts), 0
     for segment in group:
         end = start + len(segment.changed)
-        yield Encoded(encoded.vectors[start:end], encoded.probabilities[start:end])
+        unread = None if encoded.unread is None else encoded.unread[start:end]
+        yield Encoded(encoded.vectors[start:end], encoded.probabilities[start:end], unread=unread)
         start = end
+
+
+def unread_ids(segment: Segment, encoded: Encoded) -> Iterator[str]:
+    """The products that the model could hardly read; see `Encoded.unread`."""
+    if encoded.unread is not None:
+        for place, unread in zip(segment.changed, encoded.unread.tolist(), strict=True):
+            if unread:
+                yield segment.rows[place].id
 
 
 def write(spool: Spool, enricher: Enricher, segment: Segment, encoded: Encoded) -> None:
     """Make the documents of a segment, and keep them with their vectors."""
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
     rows = segment.rows
+    unread = np.zeros(len(segment.changed), dtype=np.bool_) if encoded.unread is None else encoded.unread
+    said = zip(segment.changed, encoded.vectors, encoded.probabilities, unread, strict=True)
     fresh = {
-        place: enricher.enrichment(row.product, segment.texts[place], vector, probabilities, moment)
-        for place, vector, probabilities in zip(segment.changed, encoded.vectors, encoded.probabilities, strict=True)
+        place: enricher.enrichment(row.product, segment.texts[place], vector, probabilities, moment, bool(unknown))
+        for place, vector, probabilities, unknown in said
         if isinstance(row := rows[place], Row)
     }
     added = fields_of_the_shop()

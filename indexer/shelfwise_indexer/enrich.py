@@ -41,15 +41,17 @@ class Enricher:
         return cls(bundle.taxonomy, bundle.threshold, bundle.version, bundle.thresholds, bundle.label_thresholds)
 
     def enrichment(
-        self, product: Product, text: str, vector: Floats, probabilities: Floats, moment: str
+        self, product: Product, text: str, vector: Floats, probabilities: Floats, moment: str, unread: bool = False
     ) -> dict[str, Any]:
         """The `shelfwise` object of one product, its vector as it was given.
 
         The shop's own categories stand. Without one, the most probable leaf is accepted where it is as certain as the
         bundle asks of it; else the product waits for review, and is filed for filtering under the deepest node that is
-        sure enough, so that a filter never hides more than it must.
+        sure enough, so that a filter never hides more than it must. A text that the model could hardly read waits
+        for review, too, and is filed nowhere: the model is sure of what all such texts have in common.
 
         :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
+        :param unread: see `Encoded.unread`.
         """
         best = most_probable(self.taxonomy, probabilities)
         candidates = [{"category": _text_of(leaf), "probability": round(likely, 4)} for leaf, likely in best]
@@ -58,8 +60,8 @@ class Enricher:
         status = "accepted"
         if not filed:
             filed = given_leaves(self.taxonomy, probabilities, self.label_thresholds)
-            if not self._accepts(probabilities):
-                status, filed = "review", self._sure_nodes(probabilities)
+            if unread or not self._accepts(probabilities):
+                status, filed = "review", [] if unread else self._sure_nodes(probabilities)
         return {
             "category": [_text_of(path) for path in filed] if status == "accepted" else [],
             "ancestors": nodes_of(filed),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Row = tuple[Floats, Floats, Floats]  # of one query: vector, probabilities, what it is most like
 Arithmetic = Literal["f32", "bf16"]
 Precision = Literal[Arithmetic, "int8"]
@@ -27,6 +28,7 @@ MODEL = "model.xml"
 ALIKE = "alike"  # an output that not every model has: see `Encoded.alike`
 REMEMBERED = 1_000  # queries; with 384 dimensions and 300 leaves some 3 MB
 NOBODY_S = "\U0001235d"  # a cuneiform sign, which no vocabulary has
+UNREAD = 0.25  # of a text's tokens, those that begin and end it among them
 BATCH_TOKENS = 2048  # tokens of one pass: enough to fill the cores, small enough for their caches
 WIDTH_STEP, FEWEST = 16, 8  # tokens and texts of a small batch come in steps
 SHORT_STEP, FEW = 4, 2  # of short texts, such as queries
@@ -43,6 +45,8 @@ class Encoded:
     alike: Floats | None = None
     """float32 [n, dimension], of queries: the embedding of what each is most like among the products that the model
     remembers, L2-normalised; zeros where it remembers none."""
+    unread: Bools | None = None
+    """bool [n], of documents: at least UNREAD of a text's tokens are unknown to the model, which says little of it."""
 
     def together(self, counts: Sequence[int]) -> "Encoded":
         """Texts that follow one another as one text each: the mean of what they have. One alone stays as it is.
@@ -132,7 +136,8 @@ class Encoder:
                 del self._remembered[next(iter(self._remembered))]
         widths = self._dimension, self._leaves, self._dimension
         parts = ([known[text][part] for text in texts] or np.empty((0, width)) for part, width in enumerate(widths))
-        return Encoded(*(np.array(part, dtype=np.float32) for part in parts))
+        vectors, probabilities, alike = (np.array(part, dtype=np.float32) for part in parts)
+        return Encoded(vectors, probabilities, alike)
 
     def _read_queries(self, texts: Sequence[str]) -> list[Row]:
         encoded = self._encode(self._prompts.get("query", ""), texts, None)
@@ -163,14 +168,15 @@ class Encoder:
             rows = [number[text] for text in texts]
             if progress is not None:
                 progress(len(texts) - len(number))
-            return Encoded(
-                once.vectors[rows], once.probabilities[rows], None if once.alike is None else once.alike[rows]
-            )
+            alike = None if once.alike is None else once.alike[rows]
+            unread = None if once.unread is None else once.unread[rows]
+            return Encoded(once.vectors[rows], once.probabilities[rows], alike, unread)
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         outputs = self._leaves if self._logit_leaves is None else len(self._logit_leaves)
         logits = np.empty((len(texts), outputs), dtype=np.float32)
         alike = np.empty_like(vectors) if ALIKE in self._outputs else None
-        for batch, found in self._passes(self._tokens(prompt, texts)):
+        tokens = self._tokens(prompt, texts)
+        for batch, found in self._passes(tokens):
             vectors[batch], logits[batch] = found[:2]
             if alike is not None:
                 alike[batch] = found[2]
@@ -179,7 +185,12 @@ class Encoder:
         probabilities = (sigmoid if self._several else softmax)(logits / self._temperature)
         if self._logit_leaves is not None:
             probabilities = by_leaf(probabilities, self._logit_leaves, self._leaves, self._several)
-        return Encoded(vectors, probabilities, alike)
+        return Encoded(vectors, probabilities, alike, self._unread(tokens))
+
+    def _unread(self, tokens: Sequence[list[int]]) -> Bools:
+        """Of which texts too many tokens are the one that stands for whatever the vocabulary lacks, bool [n]."""
+        [unknown] = self._tokenizer.encode(NOBODY_S, add_special_tokens=False).ids[-1:] or [self._pad]
+        return np.array([ids.count(unknown) >= UNREAD * len(ids) for ids in tokens], dtype=np.bool_)
 
     def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, Sequence[Floats]]]:
         """Run the model over all texts: the places of a batch with what the model gives for it, batch by batch.
