@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from hand_bundle import write_hand_bundle
+from shelfwise_indexer import similar_lists
 from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.kept_vectors import as_numbers
-from shelfwise_indexer.neighbours import similar
+from shelfwise_indexer.neighbours import Neighbours, similar
 from shelfwise_indexer.similar_lists import SIMILAR, SimilarLists
 from shelfwise_indexer.spool import Entry, Spool
 from shelfwise_indexer.spooled import Spooled, numbered
@@ -91,3 +92,19 @@ def test_a_number_for_each_hash_is_the_same_for_the_same_only():
     assert len(set(numbers.tolist())) == 4
     assert numbers[0] == numbers[2]
     assert numbered(b"").tolist() == []
+
+
+def test_how_many_of_the_nearest_an_approximate_search_finds_is_said(filled, monkeypatch, capsys):
+    spool, bundle = filled
+    products = Spooled.of(spool, bundle)
+    SimilarLists.of(spool, products, bundle.dimension)
+    assert "were found" not in capsys.readouterr().err
+    own = similar_lists.similar
+
+    def with_recall(*args, **kwargs):
+        found = own(*args, **kwargs)
+        return Neighbours(found.ids, found.scores, 0.9912)
+
+    monkeypatch.setattr(similar_lists, "similar", with_recall)
+    SimilarLists.of(spool, products, bundle.dimension)
+    assert "of the nearest at least 99.1% were found" in capsys.readouterr().err

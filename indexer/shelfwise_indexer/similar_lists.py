@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shelfwise.machine import tell
 from shelfwise_indexer.neighbours import NONE, Neighbours, similar
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.spooled import Flags, Spooled
@@ -23,7 +24,10 @@ class SimilarLists:
 
     @classmethod
     def of(cls, spool: Spool, products: Spooled, dimension: int, wanted: Flags | None = None) -> "SimilarLists":
-        """Find the neighbours of the products of a spool, or of those wanted, bool [n]; the others have none."""
+        """Find the neighbours of the products of a spool, or of those wanted, bool [n]; the others have none.
+
+        Where a category is larger than is searched exactly, it says how many of the true ones were found.
+        """
         vectors = spool.vector_file(dimension)
         try:
             found = similar(
@@ -37,6 +41,8 @@ class SimilarLists:
             )
         finally:
             vectors.close()
+        if found.recall < 1:
+            tell(f"similar products: of the nearest at least {found.recall:.1%} were found, by an approximate search")
         return cls(products.ids, found)
 
     def at(self, places: npt.NDArray[np.int64]) -> list[list[dict[str, Any]]]:
