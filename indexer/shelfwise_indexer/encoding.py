@@ -106,6 +106,31 @@ class Source:
                 say(f"more than {SAID} lines are rejected, the others only stand in {letters.path}")
 
 
+class Unread:
+    """Products that the model could hardly read (see `Encoded.unread`): how many, and the first."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = ""
+
+    def look(self, segment: Segment, encoded: Encoded) -> None:
+        """Count those of a segment."""
+        if encoded.unread is None or not encoded.unread.any():
+            return
+        if not self.count:
+            self.first = segment.rows[segment.changed[int(encoded.unread.argmax())]].id
+        self.count += int(encoded.unread.sum())
+
+    def messages(self, catalogue: str | os.PathLike[str]) -> Iterator[str]:
+        """What there is to say about them."""
+        if self.count:
+            yield (
+                f"{catalogue}: the bundle's model does not know the words of {self.count} products, the first is "
+                f"{self.first}: without a category of the shop's own they wait for review, and only their words find "
+                "them; train on a backbone that knows them (`--backbone multilingual`)"
+            )
+
+
 def encode(
     catalogue: str | os.PathLike[str],
     encoder: DocumentEncoder,
@@ -129,11 +154,11 @@ def encode(
     elif carried.live is None:
         encoder.begin_loading()  # every text is new: there is no need to wait for the first
     with tqdm(desc="encode", unit="product", file=sys.stderr) as bar:
-        unread: list[str] = []
+        unread = Unread()
 
         def keep(pair: tuple[Segment, Encoded]) -> None:
             write(spool, enricher, *pair)
-            unread.extend(unread_ids(*pair))
+            unread.look(*pair)
             bar.update(len(pair[0].rows))
 
         bar.update(done * size)
@@ -141,14 +166,8 @@ def encode(
             for group in groups(segments, size, encoder.begin_loading):
                 for pair in zip(group, _encoded(group, encoder), strict=True):
                     written(pair)
-    for message in source.messages():
+    for message in (*source.messages(), *unread.messages(catalogue)):
         say(message)
-    if unread:
-        say(
-            f"{catalogue}: the bundle's model does not know the words of {len(unread)} products, the first is "
-            f"{unread[0]}: without a category of the shop's own they wait for review, and only their words find them; "
-            "train on a backbone that knows them (`--backbone multilingual`)"
-        )
     return source.lines
 
 
@@ -185,14 +204,6 @@ def _encoded(group: Sequence[Segment], encoder: DocumentEncoder) -> Iterator[Enc
         unread = None if encoded.unread is None else encoded.unread[start:end]
         yield Encoded(encoded.vectors[start:end], encoded.probabilities[start:end], unread=unread)
         start = end
-
-
-def unread_ids(segment: Segment, encoded: Encoded) -> Iterator[str]:
-    """The products that the model could hardly read; see `Encoded.unread`."""
-    if encoded.unread is not None:
-        for place, unread in zip(segment.changed, encoded.unread.tolist(), strict=True):
-            if unread:
-                yield segment.rows[place].id
 
 
 def write(spool: Spool, enricher: Enricher, segment: Segment, encoded: Encoded) -> None:
