@@ -2,7 +2,7 @@
 
     python benchmarks/classify.py --catalogue products.jsonl.gz [--text-fields title,brand] [--epochs 4] [--seeds 0,1,2]
         [--multi-label] [--several-paths] [--unknown 0.1] [--retention 4] [--tuned-share .6] [--word-dropout .15]
-        [--keep FOLDER] [--uncompressed] [--out FILE]
+        [--backbone NAME] [--keep FOLDER] [--uncompressed] [--out FILE]
 
 A fifth of the products is set aside, stratified by category; variants and near-duplicates (by text and by title) are on
 one side together. `train` gets the rest, of which it holds back a part of its own to stop early and to calibrate.
@@ -150,6 +150,7 @@ def main() -> None:
     parser.add_argument("--retention", type=float, help="Default: that of `train`.")
     parser.add_argument("--tuned-share", type=float, help="Default: that of `train`.")
     parser.add_argument("--word-dropout", type=float, default=0.0)
+    parser.add_argument("--backbone", default="auto", help="As `train` takes it.")
     parser.add_argument("--uncompressed", action="store_true")
     parser.add_argument("--keep", type=Path, help="Folder for the bundles; default: they are removed.")
     parser.add_argument("--out", type=Path)
@@ -162,6 +163,7 @@ def main() -> None:
     ]
     settings = TrainSettings(
         text_fields=fields,
+        backbone=options.backbone,
         loss=LossSettings(multi_label=options.multi_label),
         retention=options.retention,
         tuned_share=options.tuned_share,
@@ -202,7 +204,8 @@ def main() -> None:
             bundle = Bundle.load(train(part, folder / f"seed-{seed}", settings=seeded).bundle)
             seconds = round(time.perf_counter() - begun)
             runs.append(
-                {"seed": seed, "version": bundle.version, "trained_on": len(trained_on), "train_seconds": seconds}
+                {"seed": seed, "version": bundle.version, "backbone": bundle.info["backbone"]["name"]}
+                | {"trained_on": len(trained_on), "train_seconds": seconds}
                 | {"parameters": parameters(bundle)}
                 | measured(bundle, aside)
                 | {"by_words": by_words(bundle, part, aside, fields, seed)}

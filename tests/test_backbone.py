@@ -8,6 +8,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from shelfwise.errors import UsageError
+from shelfwise.maven import MavenError
 from shelfwise.product import Product
 from shelfwise_indexer import backbone, starting_point
 from shelfwise_indexer.backbone import resolve, write_backbone
@@ -69,11 +70,30 @@ def test_its_folder_is_a_backbone_to_train_on(name, request):
         (["steel kettle"] * 5000 + ["不锈钢水壶"] * 5000, "multilingual-e5-small"),
         (["steel kettle"] * 90 + ["чайник"] * 10, "multilingual-e5-small"),
         (["steel kettle"] * 90 + ["resistor of 5 Ω"] * 10, "all-MiniLM-L6-v2"),
+        (["不锈钢水壶 1.7L"] * 95 + ["iPhone 15"] * 5, "bge-small-zh-v1.5"),
+        (["不锈钢水壶 1.7L"] * 85 + ["iPhone 15"] * 15, "multilingual-e5-small"),
+        (["不锈钢水壶"] * 85 + ["お茶の急須"] * 15, "multilingual-e5-small"),
+        (["전기 주전자"] * 100, "multilingual-e5-small"),
     ],
 )
 def test_what_is_read_tells_which_one_is_taken(texts, name, monkeypatch):
-    monkeypatch.setattr(backbone.e5, "convert", lambda folder: folder)
+    for room in (backbone.e5, backbone.bge):
+        monkeypatch.setattr(room, "convert", lambda folder: folder)
     assert resolve("auto", texts).name == name
+
+
+def test_where_the_chinese_one_cannot_be_fetched_auto_takes_the_multilingual_one_and_says_so(monkeypatch, capsys):
+    def refused(_folder):
+        raise MavenError("expected Maven, found none")
+
+    monkeypatch.setattr(backbone.bge, "convert", refused)
+    monkeypatch.setattr(backbone.e5, "convert", lambda folder: folder)
+    assert resolve("auto", ["不锈钢水壶"] * 10).name == "multilingual-e5-small"
+    assert capsys.readouterr().err == (
+        "taking the multilingual backbone instead of the Chinese one, four times as large: expected Maven, found none\n"
+    )
+    with pytest.raises(MavenError):
+        resolve("chinese")
 
 
 def test_of_a_catalogue_whole_texts_are_looked_at_from_its_beginning_to_its_end(monkeypatch):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, normalizers
 
-from shelfwise_indexer import charsmap, e5
+from shelfwise_indexer import charsmap, converted, e5
 
 pytestmark = pytest.mark.model
 
@@ -59,7 +59,7 @@ def quick_conversion(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def write(_packed: e5.Packed, folder: Path, _readme: str) -> None:
         asked.append(folder)
-        for name in e5._EXPECTED:
+        for name in converted.EXPECTED:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).touch(exist_ok=False)
 
@@ -105,19 +105,19 @@ def test_a_conversion_that_dies_leaves_no_folder_and_the_next_one_begins_anew(tm
         with pytest.raises(KeyboardInterrupt):
             e5.convert(tmp_path)
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
-    converted = e5.convert(tmp_path)
-    assert (converted / "model.safetensors").is_file()
-    assert not (converted / "half-made").exists()
+    folder = e5.convert(tmp_path)
+    assert (folder / "model.safetensors").is_file()
+    assert not (folder / "half-made").exists()
 
 
 def test_a_folder_that_lost_a_file_is_made_again(tmp_path, quick_conversion, capsys):
-    converted = e5.convert(tmp_path)
-    (converted / "tokenizer.json").unlink()
-    (converted / "stray").touch()
-    assert e5.convert(tmp_path) == converted
+    folder = e5.convert(tmp_path)
+    (folder / "tokenizer.json").unlink()
+    (folder / "stray").touch()
+    assert e5.convert(tmp_path) == folder
     assert len(quick_conversion) == 2
-    assert (converted / "tokenizer.json").is_file()
-    assert not (converted / "stray").exists()
+    assert (folder / "tokenizer.json").is_file()
+    assert not (folder / "stray").exists()
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 

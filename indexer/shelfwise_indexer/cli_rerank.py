@@ -57,7 +57,9 @@ def export(model: str, out: Path, text_fields: str, max_tokens: int | None, blen
 @_out
 @click.option("--queries", metavar="FILE", help="JSON lines: id, query. Needed with TREC qrels.")
 @_fields
-@click.option("--backbone", default="english", show_default=True, help="english, multilingual, a folder or hub name.")
+@click.option(
+    "--backbone", default="english", show_default=True, help="english, multilingual, chinese, a folder or hub name."
+)
 @click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 3]")
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(8), help="Of query and product.")
 @_blend(default=0.7)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--layers", type=click.IntRange(1), help="Of the student.  [default: half of the teacher's]")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings; options given here win.")
 @click.option("--show-config", is_flag=True, help="Print every setting with its default and a line of help, and end.")
-@click.option("--backbone", help="english, multilingual, a folder or a hub name.  [default: auto]")
+@click.option("--backbone", help="english, multilingual, chinese, a folder or a hub name.  [default: auto]")
 @click.option("--encoder", help="A second model for the embedding, named so too.  [default: the backbone gives it]")
 @click.option("--events", help="Event log: what is bought together teaches the encoder of --encoder.")
 @click.option("--text-fields", help="Fields or attributes, in order.  [default: title,description]")

