@@ -63,6 +63,7 @@ HIT = {"id", "score", "title", "category", "categories", "brand", "price", "in_s
 KETTLES, CASES = ["Home", "Kitchen", "Kettles"], ["Electronics", "Phones", "Cases"]
 # Two meanings: boiling water, protecting a phone. Leaves are in alphabetical order: Cases is the first.
 WORDS = {"case": (1, 0), "cover": (1, 0), "phone": (0.96, 0.28), "kettle": (0, 1), "boiler": (0, 1), "壶": (0, 1)}
+WORDS |= dict.fromkeys(("travel", "new"), (1e-3, 1e-3))  # known, and as good as nothing
 CATALOGUE = [
     {"id": "k1", "title": "Steel kettle", "brand": "Sony", "price": 30, "category": KETTLES},
     {"id": "k2", "title": "Glass kettle", "brand": "LG", "price": 15.5, "category": KETTLES, "color": "clear"},
