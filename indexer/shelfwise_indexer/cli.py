@@ -109,13 +109,13 @@ def duplicates(catalogue: str, bundle: Path | None, cosine: float) -> None:
     from shelfwise_indexer.duplicate_report import find
 
     model, rows = Bundle.load(bundle) if bundle else None, _Rows(catalogue)
-    products = [row.product for window in rows.windows() for row in window]
-    vectors = None
-    if model is not None:
-        encoder = DocumentEncoder(model, "f32")
-        texts = [model.text(product) for product in products]
-        parts = [encoder.encode(texts[start : start + WINDOW]).vectors for start in range(0, len(texts), WINDOW)]
-        vectors = np.concatenate(parts or [np.empty((0, model.dimension), np.float32)])
+    encoder = DocumentEncoder(model, "f32") if model else None
+    products, parts = [], []
+    for window in rows.windows():
+        products += [row.product for row in window]
+        if model and encoder:
+            parts.append(encoder.encode([model.text(row.product) for row in window]).vectors)
+    vectors = np.concatenate(parts or [np.empty((0, model.dimension), np.float32)]) if model else None
     found = find(products, vectors, cosine)
     for group in found:
         emit(group.to_json())

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
-from shelfwise_indexer.duplicates import Integers, duplicate_groups, union, variant_pairs
+from shelfwise_indexer.duplicates import duplicate_groups, pairs_of, union, variant_pairs
 from shelfwise_indexer.neighbours import Vectors, near_duplicates
 
 COSINE = 0.97
@@ -45,18 +46,21 @@ def find(
     :raises UsageError: the cosine is not above 0.
     """
     links = {
-        "text": _pairs(duplicate_groups([product.text(fields) for product in products])),
-        "title": _pairs(duplicate_groups([product.title for product in products])),
+        "text": pairs_of(duplicate_groups([product.text(fields) for product in products])),
+        "title": pairs_of(duplicate_groups([product.title for product in products])),
     }
     if vectors is not None:
-        links["vector"] = near_duplicates(vectors, cosine)[0]
+        links["vector"] = [(one, other) for one, other in near_duplicates(vectors, cosine)[0].tolist()]
     each = np.arange(len(products), dtype=np.int64)
-    families = union(each, variant_pairs(products))
-    apart = {name: pairs[families[pairs[:, 0]] != families[pairs[:, 1]]] for name, pairs in links.items()}
-    groups = union(each, (tuple(pair) for pairs in apart.values() for pair in pairs.tolist()))
-    linked = {name: set(groups[pairs[:, 0]].tolist()) for name, pairs in apart.items()}
+    families = union(each, variant_pairs(products)).tolist()
+    apart = {
+        name: [(one, other) for one, other in pairs if families[one] != families[other]]
+        for name, pairs in links.items()
+    }
+    groups = union(each, chain.from_iterable(apart.values())).tolist()
+    linked = {name: {groups[one] for one, _ in pairs} for name, pairs in apart.items()}
     rows_of: dict[int, list[int]] = {}
-    for row, group in enumerate(groups.tolist()):
+    for row, group in enumerate(groups):
         rows_of.setdefault(group, []).append(row)
     return [
         Group(
@@ -65,11 +69,3 @@ def find(
         for number, rows in rows_of.items()
         if len(rows) > 1
     ]
-
-
-def _pairs(groups: Integers) -> Integers:
-    """Each row of a group with the first of it, int64 [pairs, 2]."""
-    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-    pairs: Integers = np.column_stack((first[inverse], np.arange(len(groups)))).astype(np.int64)
-    others: Integers = pairs[pairs[:, 0] != pairs[:, 1]]
-    return others

@@ -71,6 +71,13 @@ def union(groups: Integers, pairs: Iterable[tuple[int, int]]) -> Integers:
     return _numbered(forest.roots()[groups]) if len(groups) else groups
 
 
+def pairs_of(groups: Integers) -> list[tuple[int, int]]:
+    """Each row of a group (int64 [n]) with the first of it, but that one."""
+    first: dict[int, int] = {}
+    pairs = [(first.setdefault(group, row), row) for row, group in enumerate(groups.tolist())]
+    return [(one, other) for one, other in pairs if one != other]
+
+
 def variant_pairs(products: Sequence[Product]) -> list[tuple[int, int]]:
     """Rows that belong to one variant family: each variant with the first row of its family.
 

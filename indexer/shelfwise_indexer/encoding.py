@@ -201,8 +201,7 @@ def _encoded(group: Sequence[Segment], encoder: DocumentEncoder) -> Iterator[Enc
     encoded, start = encoder.encode(texts), 0
     for segment in group:
         end = start + len(segment.changed)
-        unread = None if encoded.unread is None else encoded.unread[start:end]
-        yield Encoded(encoded.vectors[start:end], encoded.probabilities[start:end], unread=unread)
+        yield encoded.at(slice(start, end))
         start = end
 
 

@@ -17,6 +17,7 @@ from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer.catalogue import Rejected, read
 from shelfwise_indexer.clean import Report, clean, duplicate_groups, union, variant_pairs
+from shelfwise_indexer.duplicates import pairs_of
 from shelfwise_indexer.labels import (
     POLICIES,
     Policy,
@@ -141,7 +142,8 @@ def check_fields(products: Sequence[Product], fields: Sequence[str]) -> None:
 def groups_of(products: Sequence[Product], fields: Sequence[str]) -> Integers:
     """Group number of each product (int64 [n]): variants and near-duplicates by text or by title share one."""
     groups = duplicate_groups([product.text(fields) for product in products])
-    return union(groups, _same_title(products) + variant_pairs(products))
+    same_title = pairs_of(duplicate_groups([product.title for product in products]))
+    return union(groups, same_title + variant_pairs(products))
 
 
 def warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
@@ -244,10 +246,3 @@ def _found(labelled: Labelled, settled: Settled, fields: Sequence[str], policy: 
 
 def _labels(products: Sequence[Product]) -> list[CategoryPath]:
     return [path for product in products for path in product.categories]
-
-
-def _same_title(products: Sequence[Product]) -> list[tuple[int, int]]:
-    """Rows with equal or nearly equal titles, whatever their descriptions, each with the first of them."""
-    first: dict[int, int] = {}
-    by_title = duplicate_groups([product.title for product in products])
-    return [(first.setdefault(int(group), row), row) for row, group in enumerate(by_title)]

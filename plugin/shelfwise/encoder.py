@@ -48,6 +48,12 @@ class Encoded:
     unread: Bools | None = None
     """bool [n], of documents: at least UNREAD of a text's tokens are unknown to the model, which says little of it."""
 
+    def at(self, rows: list[int] | slice) -> "Encoded":
+        """Some of the texts."""
+        alike = None if self.alike is None else self.alike[rows]
+        unread = None if self.unread is None else self.unread[rows]
+        return Encoded(self.vectors[rows], self.probabilities[rows], alike, unread)
+
     def together(self, counts: Sequence[int]) -> "Encoded":
         """Texts that follow one another as one text each: the mean of what they have. One alone stays as it is.
 
@@ -148,11 +154,12 @@ class Encoder:
 
     def knows(self, text: str) -> bool:
         """Whether the model has a token for any part of a text: of a text without one the embedding says nothing."""
-        return not self._unknown.issuperset(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return not set(self._tokenizer.encode(text, add_special_tokens=False).ids) <= set(self._unknown)
 
     @cached_property
-    def _unknown(self) -> frozenset[int]:
-        return frozenset(self._tokenizer.encode(NOBODY_S, add_special_tokens=False).ids)
+    def _unknown(self) -> list[int]:
+        """What stands for a word that no vocabulary has; its last token stands for that alone."""
+        return self._tokenizer.encode(NOBODY_S, add_special_tokens=False).ids
 
     def document_inputs(self, texts: Sequence[str]) -> Iterator[dict[str, Integers]]:
         """What the model gets of product texts, a batch after the other, each name to int64 [n, longest]."""
@@ -168,9 +175,7 @@ class Encoder:
             rows = [number[text] for text in texts]
             if progress is not None:
                 progress(len(texts) - len(number))
-            alike = None if once.alike is None else once.alike[rows]
-            unread = None if once.unread is None else once.unread[rows]
-            return Encoded(once.vectors[rows], once.probabilities[rows], alike, unread)
+            return once.at(rows)
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         outputs = self._leaves if self._logit_leaves is None else len(self._logit_leaves)
         logits = np.empty((len(texts), outputs), dtype=np.float32)
@@ -189,7 +194,7 @@ class Encoder:
 
     def _unread(self, tokens: Sequence[list[int]]) -> Bools:
         """Of which texts too many tokens are the one that stands for whatever the vocabulary lacks, bool [n]."""
-        [unknown] = self._tokenizer.encode(NOBODY_S, add_special_tokens=False).ids[-1:] or [self._pad]
+        [unknown] = self._unknown[-1:] or [self._pad]
         return np.array([ids.count(unknown) >= UNREAD * len(ids) for ids in tokens], dtype=np.bool_)
 
     def _passes(self, tokens: Sequence[list[int]]) -> Iterator[tuple[Integers, Sequence[Floats]]]:
