@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shelfwise.exact import Exact, folded
+from shelfwise.exact import Exact, folded, ids_in, written_otherwise
 
 
 def found(title, brand=None, id_="p1"):
@@ -89,3 +89,37 @@ def test_folding_plain_letters_without_a_look_at_each_gives_the_same(text):
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=20))
 def test_any_text_can_be_compared(query, title, brand):
     assert Exact.of(query).held_by(found(title, brand)) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("query", "phrases"),
+    [
+        ("TK1700", ["tk 1700"]),
+        ("tk-1700 kettle", ["tk1700"]),
+        ("tk 1700", ["tk1700"]),
+        ("WH-1000XM", ["wh 1000 xm", "wh1000 xm", "wh1000xm"]),
+        ("TK1700水壶", ["tk 1700"]),
+        ("bottle 500ml", ["500 ml"]),
+        ("1.5 l kettle", ["1.5l"]),
+        ("1.5l kettle", ["1.5 l"]),
+        ("usb 3.0", []),
+        ("20 30", []),
+        ("red shoes", []),
+        ("a1b2c3d4e5", []),
+    ],
+)
+def test_words_with_digits_are_written_otherwise_and_numbers_never_run_together(query, phrases):
+    assert written_otherwise(query) == phrases
+
+
+def test_however_many_model_numbers_there_are_few_clauses_come_of_them():
+    query = " ".join(f"ab{number}cd" for number in range(100))
+    assert len(written_otherwise(query)) == 24
+    assert len(ids_in(query)) < 500
+
+
+@given(st.text(alphabet="aB1 2-./_水", max_size=30))
+def test_what_is_written_otherwise_has_the_same_letters_and_digits(query):
+    joined = "".join(character for character in folded(query) if character.isalnum())
+    for phrase in written_otherwise(query):
+        assert "".join(phrase.replace(".", "").split()) in joined

@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice, pairwise, product
 from typing import Any
 
 from shelfwise.ideographs import IDEOGRAPHS
@@ -12,7 +13,7 @@ from shelfwise.ideographs import IDEOGRAPHS
 # Chinese is written without spaces: where it meets letters or digits a word ends, as at a space.
 _CHINESE, _OTHER = rf"[{IDEOGRAPHS}]+", rf"[^\W_{IDEOGRAPHS}]+"
 _WORD = re.compile(rf"{_CHINESE}|{_OTHER}")
-_TOKEN = re.compile(rf"{_CHINESE}|{_OTHER}(?:[-./]{_OTHER})*")
+_TOKEN = re.compile(rf"{_CHINESE}|{_OTHER}(?:[-./_]{_OTHER})*")
 _COUNTED = re.compile(r"\d+[-./].*")  # 2-person, 3-in-1, 65-inch: how many, not which
 # Letters with digits that say how much, not which: 2m, 400ml, 65w, 30x40cm, 2nd.
 _MEASURE = re.compile(
@@ -22,6 +23,11 @@ _MEASURE = re.compile(
 FEW = 3  # products that hold all words of a query: so few that the words single them out
 MOSTLY = 0.5  # of a title's words: a query that holds so many names the product, one of fewer describes it
 _LEAST = 3  # characters of a model number; shorter ones (A5, 4K, C2) are sizes as often
+# Letters, or a number: what a shop writes together or apart as it likes.
+_ATOM = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
+_MOST_ATOMS = 4  # of a token; more can be written in too many ways
+_MOST_WRITTEN = 24  # ways of a query, each a clause
+_SEPARATORS = ("-", "_", ".", "/", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,48 @@ class Exact:
 
 
 def ids_in(query: str) -> list[str]:
-    """The ids that a query may name: all of it, or its model numbers, as typed, in capitals and in small letters."""
-    tokens = (token for token in (*query.split(), *_TOKEN.findall(query)) if _code(folded(token)))
-    return list(dict.fromkeys(form for text in (query, *tokens) for form in (text, text.upper(), text.lower())))
+    """The ids that a query may name: all of it, or its model numbers, in capitals and in small letters.
+
+    As typed, and as otherwise written: `CS7731` for `CS-7731`, and the other way round.
+    """
+    typed = (token for token in (*query.split(), *_TOKEN.findall(query)) if _code(folded(token)))
+    tokens = islice((token for token in _TOKEN.findall(query) if _code(folded(token))), _MOST_ATOMS)
+    other = (by.join(words) for token in tokens for words in _groupings(token) for by in ("", *_SEPARATORS))
+    return list(dict.fromkeys(form for text in (query, *typed, *other) for form in (text, text.upper(), text.lower())))
+
+
+def written_otherwise(query: str) -> list[str]:
+    """Words with digits as a title may write them instead, each a phrase of words: `tk 1700` for `TK1700`.
+
+    Measures too: `500 ml` for `500ml`, and the other way round.
+    """
+    text = folded(query)
+    phrases: dict[str, None] = {}
+    for token in _TOKEN.findall(text):
+        typed = token, " ".join(_WORD.findall(token))
+        phrases.update({phrase: None for words in _groupings(token) if (phrase := " ".join(words)) not in typed})
+    for one, other in pairwise(text.split()):
+        joined = one + other
+        model, measure = one.isalpha() and other.isdigit(), one[0].isdigit() and other.isalpha()
+        if joined.isascii() and (model or (measure and _MEASURE.fullmatch(joined))):
+            phrases[joined] = None
+    return list(islice(phrases, _MOST_WRITTEN))
+
+
+def _groupings(token: str) -> Iterator[list[str]]:
+    """The ways to part letters from digits in an ASCII token that has both: `A1B` is `A 1 B`, `A 1B`, `A1 B`, `A1B`."""
+    atoms: Sequence[str] = _ATOM.findall(token)
+    kinds = {atom[0].isdigit() for atom in atoms}
+    if not token.isascii() or len(kinds) < 2 or len(atoms) > _MOST_ATOMS:
+        return
+    for apart in product((True, False), repeat=len(atoms) - 1):
+        words = [atoms[0]]
+        for atom, new in zip(atoms[1:], apart, strict=True):
+            if new:
+                words.append(atom)
+            else:
+                words[-1] += atom
+        yield words
 
 
 def _code(token: str) -> str | None:

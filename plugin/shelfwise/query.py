@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from shelfwise.exact import ids_in
+from shelfwise.exact import ids_in, written_otherwise
 from shelfwise.facets import facet_bodies
 from shelfwise.taxonomy import Path, path_text
 
@@ -66,7 +66,8 @@ def lexical(words: str, k: int, filters: Sequence[Body] = (), others: Sequence[s
     ways = _ways(words)
     for other in others:
         ways += [_weaker(way) for way in _ways(other[:MAX_WORDS_LENGTH])]
-    ways.append({"terms": {"id": ids_in(words), "boost": ID_SCORE}})
+    written = [{"match_phrase": {"title.english": {"query": phrase}}} for phrase in written_otherwise(words)]
+    ways += [*written, {"terms": {"id": ids_in(words), "boost": ID_SCORE}}]
     return {
         "size": k,
         "_source": SHOWN,
@@ -74,7 +75,7 @@ def lexical(words: str, k: int, filters: Sequence[Body] = (), others: Sequence[s
         "query": {
             "bool": {
                 "must": [{"dis_max": {"queries": ways}}],
-                "should": [{"match_phrase": {"title.english": {"query": words, "slop": PHRASE_SLOP}}}],
+                "should": [{"match_phrase": {"title.english": {"query": words, "slop": PHRASE_SLOP}}}, *written],
                 "filter": list(filters),
             }
         },
