@@ -37,6 +37,13 @@ def test_a_number_sign_within_a_word_is_no_comment():
     assert read("sharp", rules) == ["sharp", "c#"]
 
 
+def test_a_language_with_a_sign_for_a_name_is_a_word_of_its_own():
+    rules = parse("c#, csharp\nc++ => cpp", "s")
+    assert read("C# book", rules) == ["c# book", "csharp book"]
+    assert read("c++ book", rules) == ["cpp book"]
+    assert read("vitamin c", rules) == ["vitamin c"]
+
+
 def test_an_escaped_comma_is_one():
     assert read("mug", parse(r"mug, cup 0\,3 l", "s")) == ["mug", "cup 0,3 l"]
 

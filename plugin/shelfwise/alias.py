@@ -10,7 +10,7 @@ from elasticsearch import Elasticsearch
 from shelfwise.bundle import Bundle
 from shelfwise.errors import ServerError
 from shelfwise.live_index import LiveIndex, check_compatible, live
-from shelfwise.server import one_line, reason_of
+from shelfwise.server import one_line, reason_of, whole
 
 RECHECK_SECONDS = 2.0
 SEARCHES_PER_REQUEST = 64
@@ -82,15 +82,7 @@ class LiveAlias:
 
 
 def _whole(response: Mapping[str, Any], index: LiveIndex) -> Mapping[str, Any]:
-    if "error" in response:
-        text = f"searching index {index.name}: the server answered {response.get('status')}: {reason_of(response)}"
-        raise (GoneError if response.get("status") == 404 else ServerError)(text)
-    shards = response["_shards"]
-    if shards["failed"]:
-        raise ServerError(
-            f"searching index {index.name}: {shards['failed']} of {shards['total']} shards failed: "
-            f"{reason_of({'failed_shards': shards.get('failures')})}"
-        )
-    if response["timed_out"]:
-        raise ServerError(f"searching index {index.name}: the server ran out of time; is it overloaded? Try again")
-    return response
+    doing = f"searching index {index.name}"
+    if response.get("status") == 404 and "error" in response:
+        raise GoneError(f"{doing}: the server answered 404: {reason_of(response)}")
+    return whole(response, doing)

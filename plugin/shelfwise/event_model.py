@@ -10,12 +10,12 @@ from typing import Any
 
 from elasticsearch import Elasticsearch, NotFoundError
 
-from shelfwise.errors import IncompatibleIndex, ServerError
+from shelfwise.errors import IncompatibleIndex
 from shelfwise.hit import listed
 from shelfwise.live_index import check_alias
 from shelfwise.mapping import template
 from shelfwise.query import Body
-from shelfwise.server import one_line, reason_of
+from shelfwise.server import one_line, whole
 
 SCHEMA = 1
 PAGE = 1000
@@ -67,12 +67,11 @@ class EventModel:
         return {found["_id"]: int(found["_source"]["users"]) for found in self._found(most_popular(size))}
 
     def _found(self, body: Body) -> list[Mapping[str, Any]]:
-        with one_line(f"reading the event model {self._alias}"):
+        doing = f"reading the event model {self._alias}"
+        with one_line(doing):
             answer = self._client.msearch(index=self._alias, searches=[{}, body], ignore_unavailable=True)
         [response] = answer.body["responses"]
-        if "error" in response:
-            raise ServerError(f"reading the event model {self._alias}: {reason_of(response)}")
-        found: list[Mapping[str, Any]] = response["hits"]["hits"]
+        found: list[Mapping[str, Any]] = whole(response, doing)["hits"]["hits"]
         return found
 
 

@@ -129,6 +129,23 @@ def refusal(error: ApiError) -> str:
     return f"the server answered {error.meta.status}: {reason}"
 
 
+def whole(response: Mapping[str, Any], doing: str) -> Mapping[str, Any]:
+    """One response of `_msearch`, if it is whole: a part is never passed off as all.
+
+    :param doing: what was being asked; it begins the message.
+    :raises ServerError: the search failed, in whole or in a shard, or ran out of time.
+    """
+    if "error" in response:
+        raise ServerError(f"{doing}: the server answered {response.get('status')}: {reason_of(response)}")
+    shards = response["_shards"]
+    if shards["failed"]:
+        reason = reason_of({"failed_shards": shards.get("failures")})
+        raise ServerError(f"{doing}: {shards['failed']} of {shards['total']} shards failed: {reason}")
+    if response["timed_out"]:
+        raise ServerError(f"{doing}: the server ran out of time; is it overloaded? Try again")
+    return response
+
+
 def reason_of(body: Any) -> str:
     """The innermost type and reason of an error that the server sent."""
     cause = body.get("error", body) if isinstance(body, Mapping) else body

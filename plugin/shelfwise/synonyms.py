@@ -18,8 +18,8 @@ from shelfwise.ideographs import IDEOGRAPHS
 
 MAX_READINGS = 8  # of one query; each is a few more clauses
 
-# An ideograph is a word of its own: nothing stands between words in Chinese.
-_WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\W_{IDEOGRAPHS}]+(?:[-'’.][^\W_{IDEOGRAPHS}]+)*")
+# An ideograph is a word of its own: nothing stands between words in Chinese. C++, C# and F# are words, too.
+_WORD = re.compile(rf"[{IDEOGRAPHS}]|\b[A-Za-z](?:#|\+\+)(?!\w)|[^\W_{IDEOGRAPHS}]+(?:[-'’.][^\W_{IDEOGRAPHS}]+)*")
 _PART = re.compile(r"\w+")
 _COMMENT = re.compile(r"^\s*#.*|\s#(\s.*)?$")
 _COMMA = re.compile(r"(?<!\\),")

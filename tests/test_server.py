@@ -1,0 +1,30 @@
+"""One response of many: whole, or an error that says what is missing."""
+
+import pytest
+
+from shelfwise.errors import ServerError
+from shelfwise.server import whole
+
+SHARDS = {"total": 2, "successful": 2, "skipped": 0, "failed": 0}
+REASON = {"reason": {"type": "es_rejected_execution_exception", "reason": "the queue is full"}}
+
+
+def test_a_whole_response_is_given_back():
+    response = {"status": 200, "timed_out": False, "_shards": SHARDS, "hits": {"hits": []}}
+    assert whole(response, "searching") is response
+
+
+@pytest.mark.parametrize(
+    ("response", "says"),
+    [
+        ({"status": 400, "error": {"type": "parsing_exception", "reason": "no such query"}}, "answered 400: parsing_"),
+        (
+            {"timed_out": False, "_shards": {**SHARDS, "failed": 1, "failures": [REASON]}},
+            "1 of 2 shards failed: es_rej",
+        ),
+        ({"timed_out": True, "_shards": SHARDS}, "ran out of time"),
+    ],
+)
+def test_a_part_is_never_passed_off_as_all(response, says):
+    with pytest.raises(ServerError, match=f"^reading the events: .*{says}"):
+        whole(response, "reading the events")
