@@ -120,8 +120,8 @@ def test_in_the_end_the_head_learns_what_was_held_back_and_the_scores_are_those_
     )
     assert [one.info["data"]["used_held_back"] for one in (bundle, before)] == [True, False]
     every, part = (load_checkpoint(one) for one in (bundle, before))
-    assert voices(every) == 2 * len(records())  # in both views
-    assert voices(part) == 2 * without.trained_on
+    assert voices(every) == 2 * (len(records()) + len(KINDS))  # in both views, and what the categories are called
+    assert voices(part) == 2 * (without.trained_on + len(KINDS))
     assert torch.equal(every.head.mixing, part.head.mixing)
     assert torch.equal(every.lexical.weight, part.lexical.weight)
     texts = ["large steel kettle", "tall mug"]
@@ -134,7 +134,27 @@ def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path):
     done = train(catalogue, tmp_path / "out", validation, replace(settings, fit=replace(settings.fit, epochs=1)))
     bundle = Bundle.load(done.bundle)
     assert not bundle.info["data"]["used_held_back"]
-    assert voices(load_checkpoint(bundle)) == 2 * len(records())
+    assert voices(load_checkpoint(bundle)) == 2 * (len(records()) + len(KINDS))
+
+
+def test_what_a_category_is_called_is_filed_in_it_though_no_product_says_so(settings, tmp_path):
+    renamed = {"Kettles": "Boilers", "Mugs": "Cups", "Tents": "Shelters"}
+    lines = [{**line, "category": [renamed.get(name, name) for name in line["category"]]} for line in records()]
+    texts = [str(line["title"]) for line in lines]
+    backbone = write_tiny_backbone(tmp_path / "tiny", [*texts, *(name.lower() for name in renamed.values())])
+    catalogue = write(tmp_path / "catalogue.jsonl", lines)
+    names = list(renamed.values())
+
+    def filed(category_names):
+        told = replace(settings, backbone=str(backbone), category_names=category_names)
+        done = train(catalogue, tmp_path / f"out-{category_names}", settings=told)
+        assert done.trained_on + done.scores.products == len(lines)  # a name is no product
+        bundle = Bundle.load(done.bundle)
+        best = bundle.encoder.encode_queries(names).probabilities.argmax(axis=1)
+        return [bundle.taxonomy.leaves[leaf][-1] for leaf in best]
+
+    assert filed(category_names=True) == names
+    assert filed(category_names=False) != names
 
 
 def test_the_exported_model_gives_what_the_trained_one_gives(bundle):

@@ -44,6 +44,7 @@ class TrainSettings:
     field_dropout: Annotated[
         float, Field(ge=0, le=1, description="Share of readings in training that lack a field.")
     ] = 0.3
+    category_names: Annotated[bool, Field(description="Learn each category's name as one more product of it.")] = True
     head: Annotated[HeadKind, Field(description="What reads the backbone's tokens.")] = "linear"
     dropout: Annotated[float, Field(ge=0, lt=1, description="Before the head's last layer.")] = 0.1
     retention: Annotated[

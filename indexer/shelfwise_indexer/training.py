@@ -31,6 +31,7 @@ from shelfwise_indexer.export import ENCODER, load_checkpoint
 from shelfwise_indexer.fit import fit, last_checkpoint
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.model import ShelfModel
+from shelfwise_indexer.names import named_products
 from shelfwise_indexer.packing import put_in_place, runtime_settings, stage
 from shelfwise_indexer.preparation import (
     CATEGORY_HINT,
@@ -132,7 +133,8 @@ def train(
     backbone_weights = weights_of(trunk)
     readings = views(settings.text_fields, settings.field_dropout, settings.augment)
     held = settings.hold > 0 and not teacher
-    learned = read_texts(trunk, taxonomy, train_part, settings, readings, with_original=held)
+    named = named_products(taxonomy, field_names(settings.text_fields)[0]) if settings.category_names else []
+    learned = read_texts(trunk, taxonomy, [*train_part, *named], settings, readings, with_original=held)
     if teacher:
         learned = taught(teacher, learned, str(processes.device))
     loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
