@@ -19,7 +19,7 @@ _OPTIONS = (
         help="Reciprocal ranks, min-max scores, scores with weights a query; or learnt weights, a JSON file.",
     ),
     click.option(
-        "--category-boost", default=1.0, show_default=True, help="Largest gain by predicted category; 0: off."
+        "--category-boost", default=0.5, show_default=True, help="Largest gain by predicted category; 0: off."
     ),
     click.option("--popularity", default=0.05, show_default=True, help="Largest gain by popularity; 0: off."),
     click.option(

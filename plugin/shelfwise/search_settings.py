@@ -33,7 +33,7 @@ class SearchSettings:
     """Of `lexical` and `semantic`, where the fusion does not choose them; default 1.0 each; with `query` they stand."""
     query_weights: QueryWeights = field(default_factory=QueryWeights)
     """How the fusion `query` chooses them."""
-    category_boost: float = 1.0
+    category_boost: float = 0.5
     """Largest gain by the query's predicted category: a score grows by at most this share; 0 turns it off."""
     expansion: float = 0.2
     """How far a query's vector moves towards the products that the model remembers as most like it; 0 turns it off."""
