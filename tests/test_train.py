@@ -137,7 +137,7 @@ def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path):
     assert voices(load_checkpoint(bundle)) == 2 * (len(records()) + len(KINDS))
 
 
-def test_what_a_category_is_called_is_filed_in_it_though_no_product_says_so(settings, tmp_path):
+def test_what_a_category_is_called_is_filed_in_it_though_no_product_says_so(quick, tmp_path):
     renamed = {"Kettles": "Boilers", "Mugs": "Cups", "Tents": "Shelters"}
     lines = [{**line, "category": [renamed.get(name, name) for name in line["category"]]} for line in records()]
     texts = [str(line["title"]) for line in lines]
@@ -146,7 +146,7 @@ def test_what_a_category_is_called_is_filed_in_it_though_no_product_says_so(sett
     names = list(renamed.values())
 
     def filed(category_names):
-        told = replace(settings, backbone=str(backbone), category_names=category_names)
+        told = replace(quick, backbone=str(backbone), category_names=category_names)
         done = train(catalogue, tmp_path / f"out-{category_names}", settings=told)
         assert done.trained_on + done.scores.products == len(lines)  # a name is no product
         bundle = Bundle.load(done.bundle)
