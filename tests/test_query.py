@@ -97,6 +97,9 @@ def test_other_readings_of_the_words_are_further_ways_to_match_that_weigh_less()
 
 def test_an_id_is_looked_for_as_typed_and_in_other_letters():
     *_, way = lexical("kettle zsu-04 2m", 3)["query"]["bool"]["must"][0]["dis_max"]["queries"]
+    written = ["zsu 04", "zsu04", "zsu_04", "zsu.04", "zsu/04"]
+    forms = [form for text in ("kettle zsu-04 2m", "zsu-04", *written) for form in (text, text.upper())]
+    assert sorted(way["terms"]["id"]) == sorted(forms)
     assert way["terms"]["id"][:4] == ["kettle zsu-04 2m", "KETTLE ZSU-04 2M", "zsu-04", "ZSU-04"]
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shelfwise.product import Product, plain, repaired
+from shelfwise.product import TEXT_FIELDS, Product, plain, repaired
 from shelfwise_indexer.duplicates import Conflict, conflicts, duplicate_groups, normalised, union, variant_pairs
 
 __all__ = [
@@ -22,8 +22,6 @@ __all__ = [
 ]
 
 EXAMPLES = 5
-
-_TEXT_FIELDS = ("title", "description", "brand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ def clean(product: Product) -> Cleaned:
     space), `empty` (a text of which nothing was left becomes absent). A title is never emptied.
     """
     changes: list[Change] = []
-    texts = {name: _cleaned(product.id, name, getattr(product, name), changes) for name in _TEXT_FIELDS}
+    texts = {name: _cleaned(product.id, name, getattr(product, name), changes) for name in TEXT_FIELDS}
     attributes = {
         name: _cleaned(product.id, name, value, changes) if isinstance(value, str) else value
         for name, value in product.attributes.items()

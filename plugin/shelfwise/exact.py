@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, pairwise, product
@@ -26,8 +26,9 @@ _LEAST = 3  # characters of a model number; shorter ones (A5, 4K, C2) are sizes 
 # Letters, or a number: what a shop writes together or apart as it likes.
 _ATOM = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
 _MOST_ATOMS = 4  # of a token; more can be written in too many ways
+_MOST_CODES = 4  # model numbers of a query, whose ids are looked for in other writing
 _MOST_WRITTEN = 24  # ways of a query, each a clause
-_SEPARATORS = ("-", "_", ".", "/", " ")
+_JOINTS = ("", "-", "_", ".", "/", " ")  # between the parts of an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,11 @@ def ids_in(query: str) -> list[str]:
 
     As typed, and as otherwise written: `CS7731` for `CS-7731`, and the other way round.
     """
-    typed = (token for token in (*query.split(), *_TOKEN.findall(query)) if _code(folded(token)))
-    tokens = islice((token for token in _TOKEN.findall(query) if _code(folded(token))), _MOST_ATOMS)
-    other = (by.join(words) for token in tokens for words in _groupings(token) for by in ("", *_SEPARATORS))
-    return list(dict.fromkeys(form for text in (query, *typed, *other) for form in (text, text.upper(), text.lower())))
+    words = [word for word in query.split() if _code(folded(word))]
+    tokens = [token for token in _TOKEN.findall(query) if _code(folded(token))]
+    other = (by.join(parts) for token in tokens[:_MOST_CODES] for parts in _groupings(token) for by in _JOINTS)
+    texts = (query, *words, *tokens, *other)
+    return list(dict.fromkeys(form for text in texts for form in (text, text.upper(), text.lower())))
 
 
 def written_otherwise(query: str) -> list[str]:
@@ -127,7 +129,7 @@ def written_otherwise(query: str) -> list[str]:
 
 def _groupings(token: str) -> Iterator[list[str]]:
     """The ways to part letters from digits in an ASCII token that has both: `A1B` is `A 1 B`, `A 1B`, `A1 B`, `A1B`."""
-    atoms: Sequence[str] = _ATOM.findall(token)
+    atoms: list[str] = _ATOM.findall(token)
     kinds = {atom[0].isdigit() for atom in atoms}
     if not token.isascii() or len(kinds) < 2 or len(atoms) > _MOST_ATOMS:
         return

@@ -31,6 +31,7 @@ CONTRACT_FIELDS = (
     "attributes",
 )
 MAX_ID_BYTES = 512  # Elasticsearch's limit for _id
+TEXT_FIELDS = ("title", "description", "brand")  # of the contract, those that hold words
 DEFAULT_TEXT_FIELDS = ("title", "description")
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")

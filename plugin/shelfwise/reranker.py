@@ -13,14 +13,13 @@ from tokenizers import Encoding, Tokenizer
 from shelfwise.bundle import content_hash, unreadable
 from shelfwise.encoder import Arithmetic, Floats, batches_by_length, compiled, network, padded
 from shelfwise.errors import InvalidReranker
-from shelfwise.product import Product
+from shelfwise.product import TEXT_FIELDS, Product
 from shelfwise.text import TextRecipe, field_names
 
 FORMAT = 1
 MODEL_FILES = ("model.xml", "model.bin", "tokenizer.json")
 # What changes a score or an order, and so belongs to the version beside the files.
 VERSIONED_SETTINGS = ("format", "max_tokens", "pad_token_id", "text_fields", "blend")
-FIELDS = ("title", "description", "brand")  # any other name is an attribute
 _AGAIN = "copy it again, or write it again with `shelfwise rerank export` or `shelfwise rerank train`"
 
 
@@ -66,7 +65,7 @@ class Reranker:
     @property
     def sources(self) -> tuple[str, ...]:
         """Where the text fields lie in an indexed document."""
-        return tuple(name if name in FIELDS else f"attributes.{name}" for name in field_names(self.text_fields))
+        return tuple(name if name in TEXT_FIELDS else f"attributes.{name}" for name in field_names(self.text_fields))
 
     def text(self, found: Mapping[str, Any]) -> str:
         """What it reads of a product.
@@ -74,7 +73,7 @@ class Reranker:
         :param found: an entry of the server's `hits.hits` whose `_source` holds `sources`.
         """
         source = found["_source"]
-        given = {name: source[name] for name in FIELDS if source.get(name) is not None}
+        given = {name: source[name] for name in TEXT_FIELDS if source.get(name) is not None}
         product = Product(id=str(found["_id"]), **({"title": ""} | given), attributes=source.get("attributes") or {})
         return self._recipe.text(product)
 
