@@ -25,6 +25,24 @@ def test_every_row_is_once_in_one_part_no_group_in_both_and_every_class_in_train
     assert {labels[row] for row in split.train} == set(labels)
 
 
+@given(rows=rows, barred=st.sets(st.integers(0, 59)), seed=st.integers(0, 5))
+def test_what_may_not_be_held_back_is_in_training_with_its_whole_group(rows, barred, seed):
+    labels, groups = [label for label, _ in rows], np.array([group for _, group in rows])
+    never = np.isin(np.arange(len(rows)), list(barred))
+    split = stratified_grouped(labels, groups, 0.4, seed, never)
+    assert sorted([*split.train, *split.held_back]) == list(range(len(rows)))
+    assert not set(groups[split.held_back]) & set(groups[never])
+
+
+def test_a_part_that_was_held_back_alone_may_be_held_back_again():
+    labels = [(f"class {n % 5}",) for n in range(200)]
+    first = stratified_grouped(labels, np.arange(200), 0.2, seed=3)
+    never = np.isin(np.arange(200), first.train)
+    assert stratified_grouped(labels, np.arange(200), 0.2, seed=8, never=never).held_back.tolist() == (
+        first.held_back.tolist()
+    )
+
+
 @given(rows=rows, k=st.integers(2, 5))
 def test_folds_hold_back_no_row_twice_and_keep_groups_and_classes(rows, k):
     labels, groups = [label for label, _ in rows], np.array([group for _, group in rows])

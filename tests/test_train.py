@@ -1,6 +1,7 @@
 """Training on a tiny BERT: what comes out is what was trained, and an interruption changes nothing."""
 
 import itertools
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,9 +30,10 @@ from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
 from shelfwise_indexer.memory import NEAREST, SILENT
 from shelfwise_indexer.model import BackboneError, load_trunk
-from shelfwise_indexer.preparation import TrainingError, read_labelled
+from shelfwise_indexer.preparation import HELD_BACK_SHARE, TrainingError, read_labelled, split_apart
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.taxonomy_changes import Change, Changes
+from shelfwise_indexer.trained_on import hashes_of, trained_on
 from shelfwise_indexer.training import Trained, carry_over, train
 from tiny_backbone import write_tiny_backbone
 
@@ -453,6 +455,12 @@ def test_new_categories_are_learnt_without_forgetting_the_old(trained, bundle, s
     going_on = train(catalogue, tmp_path / "next", settings=short, start=bundle)
     after = Bundle.load(going_on.bundle)
     assert after.info["backbone"]["name"].endswith(f"@{bundle.version}")
+    assert np.isin(trained_on(bundle), trained_on(after)).all()
+    read = read_labelled(catalogue).products
+    _, held_back = split_apart(read, ["title", "description"], HELD_BACK_SHARE, short.fit.seed, trained_on(bundle))
+    assert going_on.scores.products == len(held_back) > 0
+    assert not np.isin(hashes_of(one.id for one in held_back), trained_on(bundle)).any()
+    assert going_on.trained_on + len(held_back) == len(read)
     assert len(after.taxonomy.leaves) == len(bundle.taxonomy.leaves) + 1
     texts = ["large steel kettle", "old blue mug", "new dome tent"]
     for one, other in zip(
@@ -461,6 +469,16 @@ def test_new_categories_are_learnt_without_forgetting_the_old(trained, bundle, s
         strict=True,
     ):
         assert bundle.taxonomy.leaves[one.argmax()] == after.taxonomy.leaves[other.argmax()]
+
+
+def test_a_bundle_that_does_not_say_what_it_was_trained_on_is_named(bundle, tmp_path, capsys):
+    silent = Bundle.load(shutil.copytree(bundle.path, tmp_path / "silent"))
+    assert len(trained_on(silent, validation=False)) > 0
+    (silent.path / "checkpoint" / "trained_on.safetensors").unlink()
+    assert len(trained_on(silent)) == 0
+    assert not capsys.readouterr().err
+    assert len(trained_on(silent, validation=False)) == 0
+    assert f"bundle {bundle.version} does not say what it was trained on" in capsys.readouterr().err
 
 
 def test_the_heads_of_shared_leaves_are_carried_over():

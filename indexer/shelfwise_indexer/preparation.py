@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import orjson
 from pydantic import Field
 
@@ -30,6 +31,7 @@ from shelfwise_indexer.labels import (
 )
 from shelfwise_indexer.split import Integers, stratified_grouped, with_every_label
 from shelfwise_indexer.stages import conflicts_found, duplicates_found, missing_values
+from shelfwise_indexer.trained_on import NOTHING, Hashes, hashes_of
 
 HELD_BACK_SHARE = 0.15
 CATEGORY_HINT = 'give products a "category", a list of names root first or text such as "A > B > C"'
@@ -98,12 +100,18 @@ def read_labelled(catalogue: str | os.PathLike[str]) -> Labelled:
 
 
 def parts(
-    labelled: Labelled, validation: str | os.PathLike[str] | None, fields: Sequence[str], seed: int
+    labelled: Labelled,
+    validation: str | os.PathLike[str] | None,
+    fields: Sequence[str],
+    seed: int,
+    known: Hashes = NOTHING,
 ) -> tuple[Sequence[Product], Sequence[Product]]:
     """What is trained on and what is held back: `validation`, or a stratified part of the catalogue itself.
 
-    Variants, near-duplicates by text and near-duplicates by title are on one side together.
+    Variants, near-duplicates by text and near-duplicates by title are on one side together. What is known is never
+    held back.
 
+    :param known: `hashes_of` the ids that a bundle that is gone on from was trained on.
     :raises TrainingError: `validation` has no product with a category.
     """
     if validation is not None:
@@ -111,18 +119,21 @@ def parts(
         if not held_back:
             raise TrainingError(f"{validation}: no product carries a category: {CATEGORY_HINT}")
         return labelled.products, held_back
-    return split_apart(labelled.products, fields, HELD_BACK_SHARE, seed)
+    return split_apart(labelled.products, fields, HELD_BACK_SHARE, seed, known)
 
 
 def split_apart(
-    products: Sequence[Product], fields: Sequence[str], share: float, seed: int
+    products: Sequence[Product], fields: Sequence[str], share: float, seed: int, known: Hashes = NOTHING
 ) -> tuple[list[Product], list[Product]]:
     """Hold back a share, stratified by first category; variants and near-duplicates are on one side together.
 
     Every category is in training, those too that are never a product's first.
+
+    :param known: `hashes_of` ids that are never held back.
     """
     groups, paths = groups_of(products, fields), [product.categories for product in products]
-    split = stratified_grouped([several[0] for several in paths], groups, held_back=share, seed=seed)
+    never = np.isin(hashes_of(product.id for product in products), known)
+    split = stratified_grouped([several[0] for several in paths], groups, share, seed, never)
     split = with_every_label(split, paths, groups)
     return [products[place] for place in split.train], [products[place] for place in split.held_back]
 
@@ -177,6 +188,7 @@ def prepare(
     fields: Sequence[str],
     seed: int,
     settings: PreparationSettings | None = None,
+    known: Hashes = NOTHING,
 ) -> Prepared:
     """Both parts after every stage: spellings, repeated levels, conflicts, split, rare categories.
 
@@ -184,6 +196,7 @@ def prepare(
     part too, `validation` included, so that a merged category counts as right where its parent is predicted.
     Conflicts are settled in the catalogue only.
 
+    :param known: as for `parts`.
     :raises TrainingError: `validation` has no product with a category, or `drop` leaves nothing to train on.
     """
     settings = settings or PreparationSettings()
@@ -198,7 +211,7 @@ def prepare(
     settled = _settled(labelled, fields, settings.conflicts)
     if not settled.products:
         raise TrainingError('every product stands under several categories, and conflicts = "drop" leaves none of them')
-    train_part, held_back = parts(replace(labelled, products=settled.products), validation, fields, seed)
+    train_part, held_back = parts(replace(labelled, products=settled.products), validation, fields, seed, known)
     if validation is not None:
         for relabelling in relabellings.values():
             held_back = [relabelling.apply(product) for product in held_back]

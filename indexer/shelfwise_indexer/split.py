@@ -32,7 +32,13 @@ class _Groups:
     class_sizes: Integers
 
 
-def stratified_grouped(labels: Sequence[Path], groups: npt.ArrayLike, held_back: float = 0.2, seed: int = 0) -> Split:
+def stratified_grouped(
+    labels: Sequence[Path],
+    groups: npt.ArrayLike,
+    held_back: float = 0.2,
+    seed: int = 0,
+    never: npt.ArrayLike | None = None,
+) -> Split:
     """Hold back a share of the rows: no group straddles, classes keep their proportions, deterministic.
 
     Each class is held back in its share, rounded so that the roundings of all classes cancel out. Every class keeps
@@ -40,6 +46,7 @@ def stratified_grouped(labels: Sequence[Path], groups: npt.ArrayLike, held_back:
     belongs to a class of its own kind. Linear in the rows.
 
     :param groups: int64 [n], as `clean.duplicate_groups` and `clean.union` give them.
+    :param never: bool [n], rows that are never held back, with all of their groups; default: none.
     :raises UsageError: the lengths differ, or the share is not between 0 and 1.
     """
     if not 0 < held_back < 1:
@@ -48,9 +55,11 @@ def stratified_grouped(labels: Sequence[Path], groups: npt.ArrayLike, held_back:
     grouped = _grouped(labels, groups, generator)
     wanted = _rounded(grouped.class_sizes * held_back, generator)
     left = np.bincount([number for classes in grouped.classes for number in classes], minlength=len(wanted))
+    barred = np.zeros(len(labels), dtype=np.bool_) if never is None else np.asarray(never, dtype=np.bool_)
+    open_groups = [at for at, rows in enumerate(grouped.rows) if not barred[rows].any()]
     chosen: set[int] = set()
     # rare classes first: they have the fewest groups to choose from
-    order = sorted(range(len(grouped.rows)), key=lambda at: min(grouped.class_sizes[n] for n in grouped.classes[at]))
+    order = sorted(open_groups, key=lambda at: min(grouped.class_sizes[n] for n in grouped.classes[at]))
     # first what fits whole; then, where only large groups are left, what comes closer
     for fits in (_within, _closer):
         for at in order:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,9 @@ from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.starting_point import StartingPoint
 from shelfwise_indexer.student import taught, taxonomy_of
+from shelfwise_indexer.trained_on import Hashes, trained_on, write_trained_on
 
+LONGEST_END = timedelta(hours=12)
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
 
 
@@ -95,10 +97,10 @@ def train(
     """Train on a catalogue and write a bundle.
 
     Without `validation` a stratified part is held back that shares no product, variant or near-duplicate with the
-    training part. The held-back part (or `validation`) also stops the training early and sets temperature and
-    threshold, so its scores are slightly kind; for untouched figures classify a file that was not given here. Once it
-    has done so, the head, the memory and the words learn the held-back part too (never a `validation`): the scores are
-    those from before.
+    training part, nor with what a bundle that is gone on from was trained on. The held-back part (or `validation`) also
+    stops the training early and sets temperature and threshold, so its scores are slightly kind; for untouched figures
+    classify a file that was not given here. Once it has done so, the head, the memory and the words learn the held-back
+    part too (never a `validation`): the scores are those from before.
 
     A training that was interrupted goes on from its last epoch when it is called again with the same input.
 
@@ -115,15 +117,18 @@ def train(
     folder = Path(out)
     _check_target(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    labelled, prepared, taxonomy = _parts(catalogue, validation, settings, teacher)
+    known = trained_on(start or teacher, validation is not None)
+    labelled, prepared, taxonomy = _parts(catalogue, validation, settings, teacher, known)
     train_part, held_back = prepared.train, prepared.held_back
-    processes = PartialState(cpu=not torch.cuda.is_available())  # one, or those of `accelerate launch`
+    # One, or those of `accelerate launch`, which wait while the first learns the head again and exports.
+    processes = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_END)
     models = StartingPoint.load(settings, start, teacher, train_part, str(processes.device))
     own = models.lessons(train_part, taxonomy, settings, events)
     counts = f"{len(train_part)} products in {len(taxonomy.leaves)} categories, {len(held_back)} held back"
     tell(f"training on {counts}, {models}")
     if not held_back:
-        tell("nothing could be held back (too few products apart): no scores, and every prediction waits for review")
+        why = "the bundle that is gone on from was trained on the rest" if len(known) else "too few products apart"
+        tell(f"nothing could be held back ({why}): no scores, and every prediction waits for review; give --validation")
     warn_unknown(held_back, taxonomy)
     set_seed(settings.fit.seed)
     digest = file_hash(catalogue)
@@ -168,6 +173,7 @@ def train(
                 "products": len(train_part),
                 "held_back": len(held_back),
                 "used_held_back": everything,
+                **({"validation": files[0]} if files[0] else {}),
             },
             "settings": asdict(settings),
             "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
@@ -176,12 +182,14 @@ def train(
 
         def complete() -> None:
             tell("learning head, memory and words from the held-back part too")
+            model.to(processes.device)  # the export left it on the processor
             also = read_texts(trunk, taxonomy, held_back, settings, readings)
             parts = settings.refit, settings.memory, settings.lexical, settings.fit.seed
             learn_all(model, loss, learned.and_also(also), *parts)
 
         finish = complete if everything else None
         staging = stage(work / "bundle", model, taxonomy, info, prepared, epochs, settings, teacher, finish)
+        write_trained_on(staging, train_part, known)
         put_in_place(staging, folder)
         shutil.rmtree(work, ignore_errors=True)
     processes.wait_for_everyone()
@@ -209,13 +217,14 @@ def _parts(
     validation: str | os.PathLike[str] | None,
     settings: TrainSettings,
     teacher: Bundle | None,
+    known: Hashes,
 ) -> tuple[Labelled, Prepared, Taxonomy]:
     """What was read, its parts, and the categories that are learnt: those of the training part, or the teacher's."""
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
     fields = field_names(settings.text_fields)
-    prepared = prepare(labelled, validation, fields, settings.fit.seed, settings.preparation)
+    prepared = prepare(labelled, validation, fields, settings.fit.seed, settings.preparation, known)
     check_fields([*prepared.train, *prepared.held_back], fields)
     taxonomy = Taxonomy.of(path for product in prepared.train for path in product.categories)
     if len(taxonomy.leaves) < 2:

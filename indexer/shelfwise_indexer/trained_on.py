@@ -1,0 +1,51 @@
+"""What a trunk was trained on: a training that goes on from it must not be measured on those products."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from shelfwise.bundle import Bundle
+from shelfwise.machine import tell
+from shelfwise.product import Product
+
+FILE = Path("checkpoint", "trained_on.safetensors")
+Hashes = npt.NDArray[np.uint64]
+NOTHING: Hashes = np.empty(0, dtype=np.uint64)
+
+
+def hashes_of(ids: Iterable[str]) -> Hashes:
+    """The first eight bytes of each id's SHA-256, uint64 [n], in the order of the ids."""
+    digests = (hashlib.sha256(id_.encode("utf-8", "surrogatepass")).digest()[:8] for id_ in ids)
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def trained_on(bundle: Bundle | None, validation: bool = True) -> Hashes:
+    """What a bundle's trunk was trained on, as `write_trained_on` wrote it; nothing where it does not say so.
+
+    :param validation: whether what it was trained on cannot be held back anyway; else a bundle that is silent is named.
+    """
+    if bundle is None:
+        return NOTHING
+    try:
+        return np.asarray(load_file(bundle.path / FILE)["ids"], dtype=np.uint64)
+    except (OSError, SafetensorError, KeyError):
+        if not validation:
+            tell(
+                f"bundle {bundle.version} does not say what it was trained on, and some of that may be held back now: "
+                "scores too good, too little in review; give a --validation catalogue that it has not seen"
+            )
+        return NOTHING
+
+
+def write_trained_on(folder: Path, products: Sequence[Product], before: Hashes) -> None:
+    """Keep in a bundle's folder what its trunk has learnt from.
+
+    :param before: what the trunk had learnt from when it began.
+    """
+    ids = np.union1d(before, hashes_of(product.id for product in products))
+    save_file({"ids": ids}, folder / FILE)
