@@ -154,6 +154,14 @@ def test_a_bundle_that_held_back_a_part_of_its_own_is_measured_on_the_validation
     assert [row.scores.products for row in compared.rows] == [2, 2]
 
 
+def test_a_bundle_that_had_a_validation_file_has_learnt_what_is_held_back_here(files, bundle, capsys):
+    catalogue, _, _ = files
+    given = bundle(catalogue, TrainSettings())
+    given.info["data"].update({"used_held_back": False, "products": len(PRODUCTS)})
+    compare(catalogue, bundle=given)
+    assert "a validation file" in capsys.readouterr().err
+
+
 def test_one_category_only_is_refused(tmp_path):
     one = write(tmp_path / "one.jsonl", [product for product in PRODUCTS if product["category"][1] == "Mugs"])
     with pytest.raises(TrainingError, match="all products are in Kitchen > Mugs"):

@@ -117,10 +117,11 @@ def test_a_search_starts_from_what_it_must_beat_and_goes_on_where_it_was(catalog
 @pytest.fixture
 def draws(monkeypatch):
     """What each trial is to train with; a trial scores 0.5, or raises the next of the outcomes."""
-    drawn = SimpleNamespace(settings=[], outcomes=[])
+    drawn = SimpleNamespace(settings=[], retentions=set(), outcomes=[])
 
     def score(catalogue, out, validation, settings, on_epoch):
         drawn.settings.append((settings.fit.learning_rate, settings.dropout))
+        drawn.retentions.add(settings.retention)
         if drawn.outcomes and (outcome := drawn.outcomes.pop(0)):
             raise outcome
         return SimpleNamespace(scores=SimpleNamespace(mean_weighted_f1=0.5))
@@ -170,7 +171,15 @@ def test_a_search_of_which_nothing_ran_to_its_end_chooses_nothing(catalogue, set
         tune(catalogue, tmp_path, settings=settings, trials=0)
 
 
+def test_how_hard_the_embedding_is_held_is_not_searched_for_as_nothing_measures_it(
+    settings, catalogue, draws, tmp_path
+):
+    given = replace(settings, retention=3.0)
+    assert tune(catalogue, tmp_path, settings=given, trials=3).settings.retention == 3.0
+    assert draws.retentions == {3.0}
+
+
 def test_what_is_not_searched_for_stays(settings):
-    drawn = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "dropout": 0.2, "retention": 2.0, "field_dropout": 0.1}
+    drawn = {"learning_rate": 1e-4, "head_learning_rate": 1e-3, "dropout": 0.2, "field_dropout": 0.1}
     found = tried(replace(settings, max_tokens=12), drawn | {"level_weight": 0.5, "label_smoothing": 0.1})
     assert (found.max_tokens, found.fit.epochs, found.fit.learning_rate, found.loss.level_weight) == (12, 1, 1e-4, 0.5)

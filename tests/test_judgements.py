@@ -28,6 +28,12 @@ def test_qrels_take_text_and_category_from_the_queries(write):
     assert (judged.read, judged.used, judged.rejected) == (3, 3, ())
 
 
+def test_two_queries_of_one_text_are_judged_together(write):
+    queries = '{"id": "q1", "query": "kettle"}\n{"id": "q2", "query": "kettle"}\n'
+    judged = read_judgements(write("j.qrels", "q1 0 a 3\nq1 0 b 1\nq2 0 a 0\nq2 0 c 2\n"), write("q.jsonl", queries))
+    assert judged.by_text() == {"kettle": {"a": 3, "b": 1, "c": 2}}
+
+
 def test_json_lines_name_a_query_by_its_text(write):
     packed = gzip.compress(b'{"query": "kettle", "id": "a", "grade": 4}\n{"query": "kettle", "id": 7, "grade": 1}\n')
     [query] = read_judgements(write("j.jsonl.gz", packed)).queries

@@ -46,8 +46,11 @@ def test_what_was_learnt_is_measured_on_queries_it_was_not_learnt_from(client, a
     assert learnt.gain.queries == len(JUDGED)
     assert learnt.gain.mean == pytest.approx(learnt.unseen - learnt.default)
     assert 0 < learnt.default <= 1
-    with pytest.raises(UsageError, match=f"at least {FOLDS} judged queries"):
-        learn_and_measure(search_with, {"gift": {"p1": 3}})
+    without = {f"nothing {n}": {"p1": 0} for n in range(4)}  # nDCG 0 whatever the weight
+    assert learn_and_measure(search_with, JUDGED | without) == learnt
+    assert learn_fusion(search_with, JUDGED | without) == learnt.weights
+    with pytest.raises(UsageError, match=f"at least {FOLDS} queries with a relevant product"):
+        learn_and_measure(search_with, {"gift": {"p1": 3}} | without)
 
 
 def test_the_command_writes_weights_that_a_search_takes(client, alias, tmp_path, elasticsearch_url):

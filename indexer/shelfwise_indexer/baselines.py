@@ -25,7 +25,14 @@ from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.config import settings_of
 from shelfwise_indexer.evaluate import Scores, score
 from shelfwise_indexer.keywords import learn_keywords
-from shelfwise_indexer.preparation import CATEGORY_HINT, PreparationSettings, TrainingError, prepare, read_labelled
+from shelfwise_indexer.preparation import (
+    CATEGORY_HINT,
+    PreparationSettings,
+    Prepared,
+    TrainingError,
+    prepare,
+    read_labelled,
+)
 from shelfwise_indexer.words import Kind, is_ideographic, tf_idf, words_of
 
 Floats = npt.NDArray[np.float32]
@@ -132,7 +139,8 @@ def compare(
         tell(f"{name}: mean weighted F1 {rows[-1].scores.mean_weighted_f1:.4f}, {rows[-1].seconds:.0f} s")
     digest = file_hash(catalogue)
     if bundle is not None:
-        rows.append(_bundle_row(bundle, held_back, digest, seed, text_fields if validation is None else None))
+        split_fields = text_fields if validation is None else None
+        rows.append(_bundle_row(bundle, prepared, digest, seed, split_fields))
     split = {
         "data": digest,
         "validation": None if validation is None else file_hash(validation),
@@ -249,24 +257,27 @@ def _check(
         raise TrainingError(f"{catalogue}: no word in {', '.join(fields)} of any product: give other --text-fields")
 
 
-def _bundle_row(
-    bundle: Bundle, held_back: Sequence[Product], digest: str, seed: int, split_fields: Sequence[str] | None
-) -> Row:
+def _bundle_row(bundle: Bundle, prepared: Prepared, digest: str, seed: int, split_fields: Sequence[str] | None) -> Row:
     """The bundle on the held-back part; of one that learnt that part in the end, what it scored there before.
 
     :param split_fields: the text fields of the split; None: the held-back part is a validation file.
     """
+    held_back = prepared.held_back
     data, begun = bundle.info.get("data", {}), time.perf_counter()
     trained_with = bundle.info.get("settings", {}).get("fit", {}).get("seed"), field_names(bundle.text_fields)
-    same_split = split_fields is None or trained_with == (seed, tuple(split_fields))
+    # One that was given a validation file has learnt the whole catalogue, whatever seed and fields it has.
+    same_split = split_fields is None or (
+        trained_with == (seed, tuple(split_fields)) and data.get("products") == len(prepared.train)
+    )
     same = data.get("sha256") == digest and same_split
     if same and split_fields is not None and data.get("used_held_back"):
         return Row(f"bundle {bundle.version}", Scores.from_json(bundle.info["metrics"]), 0.0)
     if not same:
         tell(
-            f"bundle {bundle.version} was not trained on this catalogue with this seed and these text fields: "
-            "it may have seen the held-back part, and its row may be too good"
+            f"bundle {bundle.version} was not trained on this part of the catalogue (another catalogue, seed, text "
+            "fields or a validation file): it may have seen the held-back part, and its row may be too good"
         )
     encoded = bundle.encoder.encode_documents([bundle.text(product) for product in held_back])
-    scores = score(bundle.taxonomy, encoded.probabilities, [product.categories for product in held_back])
+    truths = [product.categories for product in held_back]
+    scores = score(bundle.taxonomy, encoded.probabilities, truths, bundle.multi_label)
     return Row(f"bundle {bundle.version}", scores, time.perf_counter() - begun)

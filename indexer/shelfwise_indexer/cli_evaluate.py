@@ -106,8 +106,13 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be measured: {CATEGORY_HINT}")
-    learnt = loaded.info.get("data", {}).get("sha256")
-    trained_on = catalogue != "-" and learnt == file_hash(catalogue)
+    digest, learnt = (None if catalogue == "-" else file_hash(catalogue)), loaded.info.get("data", {})
+    trained_on = digest is not None and learnt.get("sha256") == digest
+    if digest is not None and learnt.get("validation") == digest:
+        tell(
+            f"{catalogue} set temperature and thresholds of bundle {loaded.version}, and when its training stopped: "
+            "the figures are slightly kind, give a catalogue that took no part"
+        )
     if trained_on:
         tell(
             f"bundle {loaded.version} was trained on {catalogue}: the figures say nothing about new products, "

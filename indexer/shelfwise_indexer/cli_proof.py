@@ -145,7 +145,7 @@ def fusion(alias: str, bundle: Path, url: str | None, judgements: str, queries: 
     say_what_was_read(judged)
     with closing(connect(url)) as client:
         search_with = partial(ProductSearch, client, alias, Bundle.load(bundle))
-        learnt = learn_and_measure(search_with, {query.text: query.grades for query in judged.queries})
+        learnt = learn_and_measure(search_with, judged.by_text())
     if out is not None:
         write(out, orjson.dumps(asdict(learnt.weights), option=orjson.OPT_INDENT_2) + b"\n")
     emit(learnt.to_json())

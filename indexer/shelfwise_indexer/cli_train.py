@@ -123,7 +123,8 @@ def train(
 def cross_validate(catalogue: str, work: Path, config: Path | None, k: int) -> None:
     """Train on k parts of CATALOGUE in turn and print each score's mean and standard deviation.
 
-    Called again with the same folder it goes on where it was.
+    Each part also says when the training on the others stops, so the scores are slightly kind. Called again with the
+    same folder it goes on where it was.
 
     \b
     shelfwise cross-validate catalogue.jsonl --work folds -k 5

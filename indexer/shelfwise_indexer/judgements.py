@@ -74,6 +74,14 @@ class Judgements:
             for query in sorted(self.queries, key=lambda query: query.id)
         ]
 
+    def by_text(self) -> dict[str, dict[str, int]]:
+        """Query text to product id to grade; where queries have the same text, the highest grade counts."""
+        grades: dict[str, dict[str, int]] = {}
+        for query in self.queries:
+            known = grades.setdefault(query.text, {})
+            known |= {id_: max(grade, known.get(id_, grade)) for id_, grade in query.grades.items()}
+        return grades
+
     @classmethod
     def from_json(cls, content: Sequence[Mapping[str, Any]]) -> "Judgements":
         """Read what `to_json` wrote."""

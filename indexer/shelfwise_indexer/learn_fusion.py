@@ -47,12 +47,12 @@ def learn_fusion(
     Every query is searched for with each weight of the grid. Stock and variants are left aside, as by whoever judged.
 
     :param search_with: gives a search with these settings, such as `partial(ProductSearch, client, alias, bundle)`.
-    :param judged: query text to the grade of each judged product, by id.
+    :param judged: query text to the grade of each judged product, by id. Queries without a relevant one teach nothing.
     :param settings: of the search that will use the weights; default `SearchSettings()`.
     :param queries: those to learn from; default all. Leave some out to measure on.
     :raises UsageError: no query.
     """
-    texts = list(judged if queries is None else queries)
+    texts = [text for text in (judged if queries is None else queries) if _teaches(judged[text])]
     return learn(texts, _gains(search_with, judged, settings, texts))
 
 
@@ -63,11 +63,15 @@ def learn_and_measure(
 ) -> LearntFusion:
     """`learn_fusion`, and its worth on queries that it was not learnt from (FOLDS folds, weights rounded to .05).
 
+    As in `evaluate search`, queries without a relevant product are left out: whatever the weight, their nDCG is 0.
+
     :raises UsageError: fewer than FOLDS queries.
     """
-    texts = sorted(judged)
+    texts = sorted(text for text, grades in judged.items() if _teaches(grades))
     if len(texts) < FOLDS:
-        raise UsageError(f"expected at least {FOLDS} judged queries to learn from, got {len(texts)}: judge more")
+        raise UsageError(
+            f"expected at least {FOLDS} queries with a relevant product to learn from, got {len(texts)}: judge more"
+        )
     gains = _gains(search_with, judged, settings, texts)
     fold_of = np.random.default_rng(0).permutation(len(texts)) % FOLDS
     unseen: dict[str, float] = {}
@@ -82,6 +86,10 @@ def learn_and_measure(
         float(np.mean(list(unseen.values()))),
         paired(unseen, default),
     )
+
+
+def _teaches(grades: Mapping[str, int]) -> bool:
+    return any(grade > 0 for grade in grades.values())
 
 
 def _gains(

@@ -50,6 +50,8 @@ def tune(
 
     A trial that failed or was interrupted does not count, and a later one is made for it.
 
+    `retention` is not searched for: only categories are measured, and less of it gives better ones and worse vectors.
+
     :param settings: what is not searched for stays as it is here.
     :raises UsageError: no trial ran to its end, or `work` holds those of another catalogue or other settings.
     """
@@ -95,7 +97,7 @@ def tune(
 def tried(base: TrainSettings, drawn: Mapping[str, Any]) -> TrainSettings:
     """The settings with what a trial drew."""
     rates = {name: drawn[name] for name in ("learning_rate", "head_learning_rate")}
-    rest = {name: drawn[name] for name in ("dropout", "retention", "field_dropout")}
+    rest = {name: drawn[name] for name in ("dropout", "field_dropout")}
     loss = replace(base.loss, level_weight=drawn["level_weight"], label_smoothing=drawn["label_smoothing"])
     return replace(base, fit=replace(base.fit, **rates), loss=loss, **rest)
 
@@ -116,7 +118,6 @@ def _draw(trial: optuna.Trial) -> dict[str, float]:
         "learning_rate": trial.suggest_float("learning_rate", 3e-5, 5e-4, log=True),
         "head_learning_rate": trial.suggest_float("head_learning_rate", 3e-4, 1e-2, log=True),
         "dropout": trial.suggest_float("dropout", 0.0, 0.4),
-        "retention": trial.suggest_float("retention", 0.0, 8.0),
         "field_dropout": trial.suggest_float("field_dropout", 0.0, 0.6),
         "level_weight": trial.suggest_float("level_weight", 0.0, 1.0),
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
@@ -128,7 +129,6 @@ def _as_they_are(base: TrainSettings) -> dict[str, float]:
         "learning_rate": base.fit.learning_rate,
         "head_learning_rate": base.fit.head_learning_rate,
         "dropout": base.dropout,
-        "retention": base.hold,
         "field_dropout": base.field_dropout,
         "level_weight": base.loss.level_weight,
         "label_smoothing": base.loss.label_smoothing,
