@@ -10,6 +10,7 @@ from shelfwise_indexer.calibrate import (
     accept_threshold,
     accept_thresholds,
     fit_temperature,
+    further_threshold,
     label_thresholds,
 )
 from shelfwise_indexer.reliability import accepted
@@ -196,6 +197,18 @@ def test_a_leafs_label_threshold_is_the_one_with_the_best_f1_drawn_to_that_of_al
     wanted = np.array([[True], [True], [False], [False]])
     assert label_thresholds(probabilities, wanted)[0] == pytest.approx(0.5)
     assert label_thresholds(probabilities, np.zeros((4, 1), dtype=bool))[0] == 0.5
+
+
+def test_a_further_category_is_accepted_from_where_enough_of_them_are_right():
+    # the best leaf of each row is the first; of the further ones, those of .6 and above are right
+    further = np.repeat(floats(0.8, 0.7, 0.6, 0.4), 40)
+    probabilities = np.stack(
+        [np.full(160, 0.9, dtype=np.float32), further, np.full(160, 0.1, dtype=np.float32)], axis=1
+    )
+    wanted = np.stack([np.ones(160, dtype=bool), further >= 0.6, np.zeros(160, dtype=bool)], axis=1)
+    thresholds = floats(0.3, 0.3, 0.3)
+    assert further_threshold(probabilities, wanted, thresholds, 0.95) == pytest.approx(0.6)
+    assert further_threshold(probabilities[:10], wanted[:10], thresholds, 0.95) == 1.0  # ten prove too little
 
 
 def test_the_temperature_of_sigmoids_recovers_by_how_much_they_were_scaled():

@@ -240,9 +240,9 @@ def test_a_text_hash_tells_texts_apart():
     assert len(text_hash("壶")) == 16
 
 
-def with_thresholds(probabilities, thresholds=None, labels=None):
+def with_thresholds(probabilities, thresholds=None, labels=None, further=0.0):
     as_floats = [None if given is None else np.array(given, dtype=np.float32) for given in (thresholds, labels)]
-    enricher = Enricher(TAXONOMY, 0.8, "b", *as_floats)
+    enricher = Enricher(TAXONOMY, 0.8, "b", *as_floats, further)
     return enricher.enrichment(product(), "Kettle", VECTOR, np.array(probabilities, dtype=np.float32), MOMENT)
 
 
@@ -257,6 +257,13 @@ def test_a_product_of_several_categories_gets_each_that_is_probable_enough():
     result = with_thresholds([0.9, 0.1, 0.6, 0.7, 0.1, 0.1], labels=[0.5, 0.5, 0.65, 0.65, 0.5, 0.5])
     assert result["category"] == ["A > a > 1", "B > c > 1"]
     assert result["ancestors"] == ["A", "A > a", "A > a > 1", "B", "B > c", "B > c > 1"]
+
+
+@pytest.mark.parametrize(("further", "accepted"), [(0.6, 2), (0.75, 1), (1.0, 1)])
+def test_a_further_category_is_accepted_where_it_is_sure_enough_and_found_by_a_filter_anyway(further, accepted):
+    result = with_thresholds([0.9, 0, 0, 1.0 if further == 1 else 0.7, 0, 0], labels=[0.5] * 6, further=further)
+    assert (result["status"], len(result["category"])) == ("accepted", accepted)
+    assert set(result["ancestors"]) == {"A", "A > a", "A > a > 1", "B", "B > c", "B > c > 1"}
 
 
 def test_a_product_never_gets_no_category_of_several():

@@ -40,6 +40,13 @@ def test_scores_of_four_products_are_those_computed_by_hand():
     assert scores.mean_weighted_f1 == pytest.approx((roots.weighted_f1 + leaves.weighted_f1) / 2)
 
 
+def test_leaves_that_a_product_may_be_in_together_are_no_sum():
+    # 1 - .6 * .6 = .64 that a leaf of A fits, not .8; and the root of the leaf that is right is right
+    rows = np.array([[0.4, 0.4, 0.7]], dtype=np.float32)
+    assert [level.accuracy for level in score(TAXONOMY, rows, [[BC]]).levels] == [0, 1]
+    assert [level.accuracy for level in score(TAXONOMY, rows, [[BC]], several=True).levels] == [1, 1]
+
+
 def test_a_faultless_classifier_scores_one_everywhere():
     scores = scored(([1, 0, 0], [AA]), ([0, 1, 0], [AB]), ([0, 0, 1], [BC]))
     assert all((level.accuracy, level.weighted_f1, level.macro_f1) == (1, 1, 1) for level in scores.levels)

@@ -31,6 +31,11 @@ def test_roots_are_measured_by_the_sum_of_their_leaves():
     assert made.correct.tolist() == [True, True, True, False, True]
 
 
+def test_roots_of_several_labels_are_measured_by_whether_any_leaf_fits():
+    made = predictions(TAXONOMY, np.array([[0.4, 0.4, 0.7]], dtype=np.float32), [[BC]], 1, several=True)
+    assert (made.guesses, made.confidence) == ((("B",),), pytest.approx([0.7]))
+
+
 def test_pairs_are_named_with_their_rows_most_products_first_then_by_share():
     found = confusions(predictions(TAXONOMY, PROBABILITIES, PATHS, 2))
     assert [(one.truth, one.guess, one.rows, one.share) for one in found] == [(AA, AB, (1,), 0.5), (BC, AB, (3,), 0.5)]

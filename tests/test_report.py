@@ -206,6 +206,23 @@ def test_the_command_measures_a_bundle_on_a_labelled_catalogue(tmp_path):
     assert "blue mug" in (tmp_path / "page" / "index.html").read_text("utf-8")
 
 
+def test_a_page_says_when_its_products_set_what_is_accepted():
+    epochs = [Epoch(1, 2.0, 0.5), Epoch(2, 1.0, 0.6)]
+    said = ["set when training stopped" in report_page(data(epochs=shown)) for shown in ((), epochs)]
+    assert said == [False, True]
+
+
+@pytest.mark.model
+def test_a_catalogue_that_set_the_thresholds_is_said_to_be_kind(tmp_path):
+    bundle = write_hand_bundle(tmp_path / "bundle", {"mug": (1, 0), "kettle": (0, 1)}, [("Mugs",), ("Kettles",)])
+    catalogue = tmp_path / "held.jsonl"
+    catalogue.write_bytes(orjson.dumps({"id": "1", "title": "mug", "category": ["Mugs"]}))
+    info = {**bundle.info, "data": {"sha256": "0", "validation": file_hash(catalogue)}}
+    (tmp_path / "bundle" / "bundle.json").write_bytes(orjson.dumps(info))
+    run = partial(runner_here(tmp_path), "evaluate", "classifier", "held.jsonl", "--bundle", "bundle", "--out", "page")
+    assert f"held.jsonl set temperature and thresholds of bundle {bundle.version}" in run().err
+
+
 @pytest.mark.model
 def test_products_that_the_bundle_was_trained_on_are_said_to_prove_nothing(tmp_path):
     bundle = write_hand_bundle(tmp_path / "bundle", {"mug": (1, 0), "kettle": (0, 1)}, [("Mugs",), ("Kettles",)])

@@ -146,6 +146,24 @@ def label_thresholds(probabilities: Floats, wanted: npt.NDArray[np.bool_]) -> Fl
     return thresholds
 
 
+def further_threshold(
+    probabilities: Floats,
+    wanted: npt.NDArray[np.bool_],
+    thresholds: Floats,
+    precision: float = PROMISED_PRECISION,
+    assurance: float = ASSURANCE,
+) -> float:
+    """The probability from which a category beside the most probable one needs no person; 1.0: none ever does.
+
+    :param probabilities: float32 [n, leaves]. :param wanted: bool [n, leaves].
+    :param thresholds: float32 [leaves], those from which a product is given a category (`label_thresholds`).
+    :param precision: the share of those accepted that must be right, see `accept_threshold`.
+    """
+    given = probabilities >= thresholds
+    given[np.arange(len(given)), probabilities.argmax(axis=1)] = False
+    return accept_threshold(probabilities[given], wanted[given], precision, assurance)
+
+
 def _best_f1(probability: Floats, wanted: npt.NDArray[np.bool_]) -> float:
     """The midpoint between the last probability to be given and the next, where F1 is highest."""
     order = np.argsort(-probability, kind="stable")

@@ -138,13 +138,17 @@ def measure_loss(
     products = [*held_back, *more]
     fast = Encoder(_with_int8(bundle, spared), "int8").encode_documents([bundle.text(product) for product in products])
     truths = [product.categories for product in products]
-    f1 = score(bundle.taxonomy, fast.probabilities, truths).mean_weighted_f1
+
+    def weighted_f1(encoded: Encoded) -> float:
+        return score(bundle.taxonomy, encoded.probabilities, truths, bundle.multi_label).mean_weighted_f1
+
+    f1 = weighted_f1(fast)
     found = compare(exact, fast)
     return Loss(
         products=len(products),
         held_back=len(held_back),
         weighted_f1=round(f1, 4),
-        weighted_f1_lost=round(score(bundle.taxonomy, exact.probabilities, truths).mean_weighted_f1 - f1, 4),
+        weighted_f1_lost=round(weighted_f1(exact) - f1, 4),
         recall_at_10=round(recall(fast.vectors, exact.vectors, NEIGHBOURS), 4),
         least_cosine=found.least_cosine,
         mean_cosine=found.mean_cosine,

@@ -18,7 +18,6 @@ CANDIDATES = 5
 BY_A_PERSON = ("confirmed", "corrected")
 DECISION = ("status", "category", "ancestors")  # the fields that say what a person decided
 REMEMBERED = 1 << 16  # paths whose texts are not put together again
-MOST = 1 - 1e-6  # a probability whose complement has a logarithm
 Document = dict[str, Any]
 Floats = npt.NDArray[np.float32]
 
@@ -34,11 +33,14 @@ class Enricher:
     """float32 [leaves], least `reliability.certainty` that is accepted; default: a probability of `threshold`."""
     label_thresholds: Floats | None = None
     """float32 [leaves], where a product may be in several categories: those from which it gets a further leaf."""
+    further_threshold: float = 0.0
+    """The least probability of a further leaf that is accepted; 1: none ever is."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Enricher":
         """The one of a bundle."""
-        return cls(bundle.taxonomy, bundle.threshold, bundle.version, bundle.thresholds, bundle.label_thresholds)
+        limits = bundle.thresholds, bundle.label_thresholds, bundle.further_threshold
+        return cls(bundle.taxonomy, bundle.threshold, bundle.version, *limits)
 
     def enrichment(
         self, product: Product, text: str, vector: Floats, probabilities: Floats, moment: str, unread: bool = False
@@ -49,6 +51,7 @@ class Enricher:
         bundle asks of it; else the product waits for review, and is filed for filtering under the deepest node that is
         sure enough, so that a filter never hides more than it must. A text that the model could hardly read waits
         for review, too, and is filed nowhere: the model is sure of what all such texts have in common.
+        Of several predicted leaves those that are sure enough are accepted; the product is filed under all of them.
 
         :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
         :param unread: see `Encoded.unread`.
@@ -57,13 +60,14 @@ class Enricher:
         candidates = [{"category": _text_of(leaf), "probability": round(likely, 4)} for leaf, likely in best]
         confidence = best[0][1]
         filed: Sequence[Path] = product.categories
-        status = "accepted"
+        accepted, status = filed, "accepted"
         if not filed:
             filed = given_leaves(self.taxonomy, probabilities, self.label_thresholds)
+            accepted = [filed[0], *(leaf for leaf in filed[1:] if self._accepts_further(probabilities, leaf))]
             if unread or not self._accepts(probabilities):
-                status, filed = "review", [] if unread else self._sure_nodes(probabilities)
+                status, accepted, filed = "review", [], [] if unread else self._sure_nodes(probabilities)
         return {
-            "category": [_text_of(path) for path in filed] if status == "accepted" else [],
+            "category": [_text_of(path) for path in accepted],
             "ancestors": nodes_of(filed),
             "confidence": round(confidence, 4),
             "status": status,
@@ -81,12 +85,13 @@ class Enricher:
         [certain] = certainty(probabilities[np.newaxis], no_rival).tolist()
         return certain >= least and least < 1.0  # 1.0: nothing was ever certain enough
 
+    def _accepts_further(self, probabilities: Floats, leaf: Path) -> bool:
+        likely = float(probabilities[self.taxonomy.leaf_number[leaf]])
+        return likely >= self.further_threshold and self.further_threshold < 1.0
+
     def _sure_nodes(self, probabilities: Floats) -> list[Path]:
-        if self.label_thresholds is None:
-            sums = self.taxonomy.node_probabilities(probabilities[np.newaxis])[0]
-        else:  # at least one of a node's leaves
-            none_of = np.log1p(-np.minimum(probabilities, MOST)).astype(np.float32)
-            sums = -np.expm1(self.taxonomy.node_probabilities(none_of[np.newaxis])[0])
+        several = self.label_thresholds is not None
+        [sums] = self.taxonomy.node_probabilities(probabilities[np.newaxis], several)
         sure = [
             (len(node), float(total), node)
             for node, total in zip(self.taxonomy.nodes, sums, strict=True)

@@ -60,22 +60,25 @@ class Scores:
         return cls(content["products"], tuple(LevelScores(**level) for level in content["levels"]))
 
 
-def score(taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32], truths: Sequence[Sequence[Path]]) -> Scores:
+def score(
+    taxonomy: Taxonomy,
+    probabilities: npt.NDArray[np.float32],
+    truths: Sequence[Sequence[Path]],
+    several: bool = False,
+) -> Scores:
     """Compare the most probable node of each level with the products' own.
 
     A product under several paths counts as right under any of them. A truth that the taxonomy lacks counts as wrong.
     Macro F1 is over the classes that occur as truth or prediction (scikit-learn's default).
 
-    :param probabilities: float32 [n, leaves].
+    :param probabilities: float32 [n, leaves]. :param several: whether they are of a multi-label classifier.
     """
     if not truths:
         return Scores(0, ())
     levels = []
     for level in range(1, taxonomy.depth + 1):
-        names, above = taxonomy.at_depth(level)
-        sums = np.zeros((len(truths), len(names)), dtype=np.float32)
-        np.add.at(sums.T, above, probabilities.T)
-        predicted = [names[best] for best in sums.argmax(axis=1)]
+        names, likely = taxonomy.level_probabilities(probabilities, level, several)
+        predicted = [names[best] for best in likely.argmax(axis=1)]
         own = [
             nearest_truth(guess, [path[:level] for path in paths])
             for guess, paths in zip(predicted, truths, strict=True)

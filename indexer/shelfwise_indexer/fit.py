@@ -26,7 +26,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
 from shelfwise.encoder import padded as pad_rows
-from shelfwise.encoder import softmax
+from shelfwise.encoder import sigmoid, softmax
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.evaluate import Epoch, score
@@ -130,7 +130,7 @@ def fit(
         data_collator=_Padding(model.trunk.tokenizer.pad_token_id),
         train_dataset=_Tokens(train),
         eval_dataset=_Tokens(held_back),
-        compute_metrics=_Metrics(taxonomy, held_back),
+        compute_metrics=_Metrics(taxonomy, held_back, model.several),
         preprocess_logits_for_metrics=_logits_only,
         optimizers=(_optimiser(model, settings), None),
         callbacks=[_Progress(on_epoch)],
@@ -261,9 +261,11 @@ class _Padding:
 class _Metrics:
     taxonomy: Taxonomy
     held_back: Texts
+    several: bool
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
-        scores = score(self.taxonomy, softmax(np.asarray(prediction.predictions)), self.held_back.paths)
+        probabilities = (sigmoid if self.several else softmax)(np.asarray(prediction.predictions))
+        scores = score(self.taxonomy, probabilities, self.held_back.paths, self.several)
         return {"mean_weighted_f1": scores.mean_weighted_f1, "leaf_accuracy": scores.levels[-1].accuracy}
 
 

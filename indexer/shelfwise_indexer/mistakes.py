@@ -55,19 +55,22 @@ class Predictions:
 
 
 def predictions(
-    taxonomy: Taxonomy, probabilities: npt.NDArray[np.float32], paths: Sequence[Sequence[Path]], level: int
+    taxonomy: Taxonomy,
+    probabilities: npt.NDArray[np.float32],
+    paths: Sequence[Sequence[Path]],
+    level: int,
+    several: bool = False,
 ) -> Predictions:
     """The most probable node of a level for each product, and its probability.
 
     :param probabilities: float32 [n, leaves]. :param level: 1 = roots; `taxonomy.depth` is that of the leaves.
+    :param several: whether they are of a multi-label classifier.
     """
-    names, above = taxonomy.at_depth(level)
-    sums = np.zeros((len(paths), len(names)), dtype=np.float32)
-    np.add.at(sums.T, above, probabilities.T)
-    best = sums.argmax(axis=1)
+    names, likely = taxonomy.level_probabilities(probabilities, level, several)
+    best = likely.argmax(axis=1)
     guesses = tuple(names[number] for number in best)
     truths = (nearest_truth(guess, [p[:level] for p in own]) for guess, own in zip(guesses, paths, strict=True))
-    return Predictions(tuple(truths), guesses, sums.max(axis=1))
+    return Predictions(tuple(truths), guesses, likely.max(axis=1))
 
 
 def class_scores(made: Predictions) -> list[ClassScores]:

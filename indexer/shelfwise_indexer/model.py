@@ -82,7 +82,7 @@ class ShelfModel(nn.Module):
             return {"embedding": embedding, "logits": logits, "pooled": pooled}
         loss = self.loss(logits.float(), labels)
         if taught is not None:
-            loss = mixed_loss(loss, logits.float(), taught, self.distil, self.loss.settings.multi_label)
+            loss = mixed_loss(loss, logits.float(), taught, self.distil, self.several)
         if original is not None and self.retention > 0:
             loss = loss + self.retention * retention_loss(embedding.float(), original)
         if self.l1 > 0:
@@ -107,6 +107,11 @@ class ShelfModel(nn.Module):
         for module in [*dropwhile(lambda module: not isinstance(module, Pooling), self.trunk)][1:]:
             features = module(features)
         return nn.functional.normalize(features["sentence_embedding"], dim=-1)
+
+    @property
+    def several(self) -> bool:
+        """Whether it learns that a product may be in several categories."""
+        return self.loss is not None and self.loss.settings.multi_label
 
     @property
     def output(self) -> nn.Linear:

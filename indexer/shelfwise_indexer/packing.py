@@ -12,17 +12,17 @@ from sentence_transformers import SentenceTransformer
 from shelfwise.bundle import FORMAT, Bundle, content_version
 from shelfwise.encoder import Encoded, Encoder, sigmoid, softmax
 from shelfwise.product import Product
-from shelfwise.taxonomy import Taxonomy
+from shelfwise.taxonomy import MOST, Taxonomy
 from shelfwise.text import field_names
 from shelfwise_indexer.calibrate import (
     ASSURANCE,
     accept_threshold,
     accept_thresholds,
     fit_temperature,
+    further_threshold,
     label_thresholds,
 )
 from shelfwise_indexer.compress import compress, compress_again
-from shelfwise_indexer.enrich import MOST
 from shelfwise_indexer.evaluate import Epoch, Scores, score
 from shelfwise_indexer.export import ENCODER, export
 from shelfwise_indexer.model import ShelfModel
@@ -63,7 +63,8 @@ def stage(
     bundle, held_back = Bundle(staging, info, taxonomy), prepared.held_back
     texts = [bundle.text(product) for product in held_back]
     encoded = _calibrate(bundle, info, held_back, texts)
-    info["metrics"] = score(taxonomy, encoded.probabilities, [product.categories for product in held_back]).to_json()
+    truths = [product.categories for product in held_back]
+    info["metrics"] = score(taxonomy, encoded.probabilities, truths, bundle.multi_label).to_json()
     if teacher:
         f1 = Scores.from_json(info["metrics"]).mean_weighted_f1
         info["distilled_from"] |= against_teacher(teacher, held_back, encoded, f1)
@@ -79,7 +80,7 @@ def stage(
         taxonomy=taxonomy,
         ids=[product.id for product in held_back],
         texts=texts,
-        paths=[product.categories for product in held_back],
+        paths=truths,
         probabilities=encoded.probabilities,
         thresholds=np.asarray(info["thresholds"], dtype=np.float32),
         epochs=epochs,
@@ -122,13 +123,15 @@ def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product
         logits = logits - np.log1p(-np.minimum(encoded.probabilities, MOST)).astype(np.float32)
     info["temperature"] = fit_temperature(logits[known], labels[known], several)
     probabilities = (sigmoid if several else softmax)((logits / info["temperature"]).astype(np.float32))
-    if several:
-        info["label_thresholds"] = label_thresholds(probabilities, labels > 0).tolist()
     best = probabilities.argmax(axis=1).astype(np.int64)
     correct = np.array(
         [taxonomy.leaves[leaf] in paths for leaf, paths in zip(best, truths, strict=True)], dtype=np.bool_
     )
     promised = info["settings"]["auto_accept_precision"]
+    if several:
+        given_from = label_thresholds(probabilities, labels > 0)
+        info["label_thresholds"] = given_from.tolist()
+        info["further_threshold"] = further_threshold(probabilities, labels > 0, given_from, promised)
     certain = certainty(probabilities, several)
     info["thresholds"] = accept_thresholds(best, certain, correct, len(taxonomy.leaves), promised).tolist()
     info["threshold"] = accept_threshold(probabilities.max(axis=1, initial=0), correct, promised, ASSURANCE)

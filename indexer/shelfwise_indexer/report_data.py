@@ -46,12 +46,16 @@ class ReportData:
     @cached_property
     def scores(self) -> Scores:
         """Scores of every level."""
-        return score(self.taxonomy, self.probabilities, self.paths)
+        return score(self.taxonomy, self.probabilities, self.paths, self.several)
 
     @cached_property
     def leaves(self) -> Predictions:
         """The predicted leaves."""
-        return predictions(self.taxonomy, self.probabilities, self.paths, self.taxonomy.depth)
+        return self.at_level(self.taxonomy.depth)
+
+    def at_level(self, level: int) -> Predictions:
+        """The predicted nodes of a level, 1 = roots."""
+        return predictions(self.taxonomy, self.probabilities, self.paths, level, self.several)
 
     @cached_property
     def calibration_error(self) -> float:

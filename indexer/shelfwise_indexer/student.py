@@ -147,7 +147,8 @@ def against_teacher(teacher: Bundle, held_back: Sequence[Product], own: Encoded,
     if not held_back:
         return {"products": 0}
     theirs = teacher.encoder.encode_documents([teacher.text(product) for product in held_back])
-    scores = score(teacher.taxonomy, theirs.probabilities, [product.categories for product in held_back])
+    truths = [product.categories for product in held_back]
+    scores = score(teacher.taxonomy, theirs.probabilities, truths, teacher.multi_label)
     found = recall(own.vectors, theirs.vectors, NEIGHBOURS)
     tell(
         f"the student finds {found:.4f} of the teacher's {NEIGHBOURS} nearest products; mean weighted F1 "

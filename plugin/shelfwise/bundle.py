@@ -37,7 +37,7 @@ VERSIONED_SETTINGS = (
     "temperature",
     "threshold",
 )
-OPTIONAL_SETTINGS = ("thresholds", "label_thresholds", "logit_leaves")  # as versioned, where a bundle has them
+OPTIONAL_SETTINGS = ("thresholds", "label_thresholds", "further_threshold", "logit_leaves")  # versioned where they are
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,14 @@ class Bundle:
     def label_thresholds(self) -> "Floats | None":
         """float32 [leaves]: the probabilities from which a product gets a further category; None: one category each."""
         return _floats(self.info.get("label_thresholds"))
+
+    @property
+    def further_threshold(self) -> float:
+        """Where a product may be in several categories: the probability from which one beside the best needs no person.
+
+        1: none ever is accepted; 0: every one that a product is given, in bundles that were not measured so.
+        """
+        return float(self.info.get("further_threshold", 0.0))
 
     @property
     def multi_label(self) -> bool:

@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,9 @@ import orjson
 from shelfwise.errors import InvalidTaxonomy
 
 Path = tuple[str, ...]
+Floats = npt.NDArray[np.float32]
 SEPARATOR = " > "
+MOST = 1 - 1e-6  # a probability whose complement has a logarithm
 
 
 def parse_path(value: object) -> Path:
@@ -103,12 +105,28 @@ class Taxonomy:
         number = {name: at for at, name in enumerate(names)}
         return names, np.array([number[name] for name in cut], dtype=np.int64)
 
-    def node_probabilities(self, leaf_probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Sum the leaves below each node: float32 [n, leaves] to float32 [n, nodes]."""
-        return leaf_probabilities @ self._below
+    def node_probabilities(self, probabilities: Floats, several: bool = False) -> Floats:
+        """The probability that one of the leaves below each node fits, float32 [n, leaves] to float32 [n, nodes].
+
+        :param several: a product may be in several leaves, each of which fits or not on its own; else they add up.
+        """
+        return _of_any(lambda terms: terms @ self._below, probabilities, several)
+
+    def level_probabilities(
+        self, probabilities: Floats, level: int, several: bool = False
+    ) -> tuple[tuple[Path, ...], Floats]:
+        """The nodes of a level, as `at_depth` has them, and their probabilities: float32 [n, leaves] to [n, names]."""
+        names, above = self.at_depth(level)
+
+        def summed(terms: Floats) -> Floats:
+            sums = np.zeros((len(terms), len(names)), dtype=np.float32)
+            np.add.at(sums.T, above, terms.T)
+            return sums
+
+        return names, _of_any(summed, probabilities, several)
 
     @cached_property
-    def _below(self) -> npt.NDArray[np.float32]:
+    def _below(self) -> Floats:
         below = np.zeros((len(self.leaves), len(self.nodes)), dtype=np.float32)
         for number, leaf in enumerate(self.leaves):
             below[number, [self.node_number[node] for node in ancestors(leaf)]] = 1.0
@@ -143,6 +161,14 @@ class Taxonomy:
             return cls(tuple(tuple(leaf) for leaf in content["leaves"]))
         except (KeyError, TypeError) as error:
             raise InvalidTaxonomy(f'expected {{"leaves": [[name, …], …]}}, got {str(content)[:60]}') from error
+
+
+def _of_any(summed: Callable[[Floats], Floats], probabilities: Floats, several: bool) -> Floats:
+    """What exclusive probabilities sum to; of independent ones, 1 - the product of their complements."""
+    if not several:
+        return summed(probabilities)
+    none_of = summed(np.log1p(-np.minimum(probabilities, MOST)).astype(np.float32))
+    return np.asarray(-np.expm1(none_of), dtype=np.float32)
 
 
 def _pairs(text: str) -> frozenset[str]:
