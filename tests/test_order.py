@@ -54,6 +54,16 @@ def test_prices_are_sorted_both_ways_and_what_has_none_is_last():
         assert ids(order) == expected
 
 
+def test_prices_and_stock_that_a_shops_update_sent_as_text_count():
+    given = [candidate("a", price="9"), candidate("b", price=10.5), candidate("c", price="100")]
+    order = Order(sort="price")
+    order.extend([candidate("out", price=1, in_stock="false"), candidate("odd", price="?"), *given], True)
+    assert ids(order) == ["a", "b", "c", "odd", "out"]
+    order = Order(sort="popularity")
+    order.extend([candidate("a", popularity="9"), candidate("b", popularity="10"), candidate("c", popularity=-3)], True)
+    assert ids(order) == ["b", "a", "c"]
+
+
 def test_the_newest_and_the_most_popular_come_first():
     order = Order(sort="created_at")
     order.extend([candidate("old", created_at="2020-01-01"), candidate("new", created_at="2026-01-01")], True)

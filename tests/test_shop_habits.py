@@ -160,6 +160,21 @@ def test_sorted_by_price(shop):
     assert prices == [60.0, 30.0, 15.5, 12.0]  # the last is out of stock
 
 
+def test_what_a_shops_own_update_sent_is_read_as_the_index_reads_it(client, bundle, alias):
+    name = f"{alias}-updated"
+    index = fill(client, name, bundle, [document(bundle, {**record, "popularity": 2}) for record in PRODUCTS])
+    updates = {"k1": {"price": "19.99", "in_stock": "true"}, "k2": {"in_stock": "false"}, "k4": {"in_stock": ""}}
+    updates |= {"wrong": {"brand": ["Sony", "LG"], "popularity": "-1"}, "c3": {"popularity": "7"}}
+    for id_, doc in updates.items():
+        client.update(index=index, id=id_, doc=doc, refresh=True)
+    shop = ProductSearch(client, name, bundle)
+    hits = {hit.id: hit for hit in shop.search("kettle", k=20, sort="price")}
+    assert (hits["k1"].price, hits["k1"].in_stock, hits["wrong"].brand) == (19.99, True, "Sony")
+    assert list(hits)[-3:] == ["k3", "k2", "k4"]
+    out = shop.search("kettle", k=20, filters=["in_stock=false"])
+    assert {hit.id for hit in out} == {hit.id for hit in hits.values() if hit.in_stock is False}
+
+
 def test_facets_count_what_holds_the_words_within_the_filters(shop):
     page = shop.page("kettle", k=2, facets=True)
     assert page.total == 6
