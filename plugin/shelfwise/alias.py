@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
-from shelfwise.errors import ServerError
+from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.live_index import LiveIndex, check_compatible, live
 from shelfwise.server import one_line, reason_of, whole
 
@@ -27,11 +27,12 @@ class LiveAlias:
 
     The alias is resolved to its index, checked, and that index is searched by name: whatever moves the alias, one
     search sees one index, and vectors of two bundles never meet. It is resolved again after `recheck` seconds, and at
-    once when the index was deleted. Several threads may share it.
+    once when the index was deleted. Several threads may share it: one asks, the others go on with the index known.
 
     :param bundle: whose vectors will be sent; None: none will, any index that shelfwise made is fine.
     :raises UsageError: there is no such alias.
     :raises IncompatibleIndex: its index does not belong with the bundle, at construction or after a swap.
+    :raises ServerError: the server does not say, and no index is known that is still there.
     """
 
     def __init__(
@@ -47,23 +48,51 @@ class LiveAlias:
         self.index()
 
     def index(self) -> LiveIndex:
-        """The live index, as of at most `recheck` seconds ago."""
-        with self._lock:
-            if self._index is None or time.monotonic() - self._checked_at >= self._recheck:
-                self._index = None  # stays so when the check fails, so that the next call asks again
-                found = live(self._client, self._alias)
-                if self._bundle is not None:
-                    check_compatible(found, self._bundle)
-                self._index, self._checked_at = found, time.monotonic()
+        """The live index, as of `recheck` seconds ago; of longer ago while the server is asked, or fails to say."""
+        known = self._index
+        if known is None:
+            with self._lock:
+                return self._resolved()
+        if self._is_fresh() or not self._lock.acquire(blocking=False):
+            return known
+        try:
+            return self._resolved()
+        finally:
+            self._lock.release()
+
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._checked_at < self._recheck
+
+    def _resolved(self) -> LiveIndex:
+        """Ask the server, unless another thread just did; whoever calls it holds the lock."""
+        if self._index is not None and self._is_fresh():
             return self._index
+        try:
+            found = live(self._client, self._alias)
+            if self._bundle is not None:
+                check_compatible(found, self._bundle)
+        except ServerError:
+            if self._index is None:
+                raise
+            found = self._index
+        except (IncompatibleIndex, UsageError):
+            self._index = None  # so that the next call asks again
+            raise
+        self._index, self._checked_at = found, time.monotonic()
+        return found
+
+    def _forget(self, index: LiveIndex) -> None:
+        with self._lock:
+            if self._index is not None and self._index.name == index.name:
+                self._index = None
 
     def over(self, operation: Callable[[LiveIndex], Answer]) -> Answer:
         """Run all requests of one operation over one index; when it was deleted meanwhile, once more over the next."""
+        index = self.index()
         try:
-            return operation(self.index())
+            return operation(index)
         except GoneError:
-            with self._lock:
-                self._index = None
+            self._forget(index)
             return operation(self.index())
 
     def ask(self, index: LiveIndex, bodies: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
