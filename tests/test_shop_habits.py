@@ -209,6 +209,17 @@ def test_words_are_marked_and_what_the_shop_wrote_is_escaped(shop):
     assert "highlight" not in shop.search("leather case", k=1)[0].to_json()
 
 
+def test_a_description_longer_than_the_server_marks_is_marked_as_far_as_it_goes(client, bundle, alias):
+    record = {"id": "long", "title": "Kettle", "category": KETTLES}
+    long = document(bundle, record) | {"description": "steel " + "word " * 200_000 + "steel"}
+    fill(client, f"{alias}-long", bundle, [long])
+    shop = ProductSearch(client, f"{alias}-long", bundle)
+    [hit] = shop.search("steel kettle", mode="lexical", highlight=True, explain=True)
+    assert hit.highlight["title"] == "<em>Kettle</em>"
+    assert hit.highlight["description"].startswith("<em>steel</em> word")
+    assert hit.highlight["description"].endswith("word steel")
+
+
 def test_an_explanation_adds_up(shop):
     for hit in shop.search("steel kettle", k=5, explain=True):
         why = hit.explanation
