@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 from elasticsearch import Elasticsearch
@@ -10,7 +11,7 @@ from elasticsearch import Elasticsearch
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.live_index import LiveIndex, check_compatible, live
-from shelfwise.server import one_line, reason_of, whole
+from shelfwise.server import SERIALIZERS, Json, one_line, reason_of, whole
 
 RECHECK_SECONDS = 2.0
 SEARCHES_PER_REQUEST = 64
@@ -103,11 +104,23 @@ class LiveAlias:
         answers: list[Mapping[str, Any]] = []
         for start in range(0, len(bodies), SEARCHES_PER_REQUEST):
             part = bodies[start : start + SEARCHES_PER_REQUEST]
-            searches: list[Mapping[str, Any]] = [line for body in part for line in ({}, body)]
+            searches = [line for body in part for line in ({"preference": preference(body)}, body)]
             with one_line(f"searching index {index.name}"):
                 responses = self._client.msearch(index=index.name, searches=searches).body["responses"]
             answers.extend(_whole(response, index) for response in responses)
         return answers
+
+
+def preference(body: Mapping[str, Any]) -> str:
+    """Which copies of the shards answer: the same ones for all windows of a query, so that its pages fit together.
+
+    Copies differ for a moment after a refresh, and for good in what is deleted but not yet merged away, which scores
+    count. Of a body counts what is looked for, not how much of it.
+    """
+    sought = body.get("query")
+    if "knn" in body:
+        sought = [body["knn"][name] for name in ("field", "query_vector", "filter")]
+    return blake2b(SERIALIZERS[Json.mimetype].dumps(sought), digest_size=8).hexdigest()
 
 
 def _whole(response: Mapping[str, Any], index: LiveIndex) -> Mapping[str, Any]:
