@@ -8,6 +8,7 @@ from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
 from shelfwise.errors import UsageError
+from shelfwise.query import MAX_HITS
 from shelfwise.search import ProductSearch
 from shelfwise.search_settings import SearchSettings
 from shelfwise.synonyms import Synonyms
@@ -155,6 +156,18 @@ def test_pages_of_any_size_are_the_whole_list_cut(shop, sort, size):
     assert pages == whole
 
 
+def test_the_last_page_that_the_server_gives_is_shorter_and_named_by_none(client, bundle, alias):
+    records = ({"id": f"k{n}", "title": f"kettle {n}"} for n in range(MAX_HITS + 100))
+    fill(client, f"{alias}-many", bundle, [document(bundle, record, vector=[0.0, 1.0]) for record in records])
+    shop = ProductSearch(client, f"{alias}-many", bundle)
+    sizes, offset = [], MAX_HITS - 40
+    while offset is not None:
+        page = shop.page("kettle", k=30, offset=offset)
+        sizes.append(len(page.hits))
+        offset = page.next
+    assert sizes == [30, 10]
+
+
 def test_sorted_by_price(shop):
     prices = [hit.price for hit in shop.search("kettle", k=7, sort="-price", category="Home", filters=["price=5.."])]
     assert prices == [60.0, 30.0, 15.5, 12.0]  # the last is out of stock
@@ -264,7 +277,7 @@ def test_a_query_of_no_use_is_answered(shop, query, mode):
     assert len(page.hits) <= len(PRODUCTS)
 
 
-@pytest.mark.parametrize(("k", "offset"), [(0, 0), (100_000, 0), (10, -1), (10, 9_995), (10, 1.5)])
+@pytest.mark.parametrize(("k", "offset"), [(0, 0), (100_000, 0), (10, -1), (10, 10_000), (10, 1.5)])
 def test_a_page_that_cannot_be_is_refused(shop, k, offset):
     with pytest.raises(UsageError, match="must be a whole number"):
         shop.search("kettle", k=k, offset=offset)
