@@ -87,6 +87,16 @@ def test_a_search_is_one_request(shop, sent, mode):
     assert [path.rpartition("/")[2] for path in sent] == ["_msearch"]
 
 
+@pytest.mark.parametrize("sort", ["price", "-price"])
+def test_the_cheapest_is_found_behind_the_first_window_in_one_request(shop, sent, sort):
+    every = sorted((record["price"] for record in PRODUCTS if "kettle" in record["title"].casefold()), key=float)
+    assert len(every) > WINDOWS[0]
+    expected = every if sort == "price" else every[::-1]
+    pages = [shop.search("kettle", k=40, offset=start, mode="lexical", sort=sort) for start in range(0, len(every), 40)]
+    assert [hit.price for page in pages for hit in page] == expected
+    assert len(sent) == len(pages)
+
+
 def test_many_searches_are_one_request(shop, sent):
     shop.search_many(["kettle", "case", "gift", "boiler"])
     assert len(sent) == 1

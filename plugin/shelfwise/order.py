@@ -16,6 +16,7 @@ from shelfwise.source import Source, in_stock, popularity_of, price_of
 from shelfwise.spelling import Correction
 
 WINDOWS = (100, 1000, 10_000)  # hits of each retriever; the last is `max_result_window` of the mapping
+SORTED_WINDOWS = WINDOWS[1:]  # the cheapest product to the point may be the 300th best
 SORTED_AT_LEAST = 24  # products: behind fewer to the point the next best up to here come before the rest
 SORTED_SHARE = 0.5  # of the best score: with reciprocal ranks, what both retrievers found
 
@@ -74,7 +75,7 @@ def _out_of_stock(candidate: Candidate) -> bool:
 
 
 def _sorted(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
-    """Those that are to the point in the order asked for, then the next best so, then the others; no field, last.
+    """Those of one window that are to the point in the order asked for, then the next best so, then the others; no field, last.
 
     A search by meaning finds everything, more or less. Sorted as a whole, the cheapest thing of the shop would come
     first whatever was asked for.
