@@ -126,7 +126,10 @@ def test_an_alias_of_another_bundle_is_refused_each_time_until_it_fits_again(cli
 
 def test_a_larger_window_of_one_query_is_asked_of_the_same_copies_and_another_query_of_its_own():
     brand = [{"term": {"brand": {"value": "Sony"}}}]
-    for window in (lambda k, **given: lexical("kettle", k, **given), lambda k, **given: semantic([0.6, 0.8], k, **given)):
+    for window in (
+        lambda k, **given: lexical("kettle", k, **given),
+        lambda k, **given: semantic([0.6, 0.8], k, **given),
+    ):
         assert preference(window(100)) == preference(window(1000)) != preference(window(100, filters=brand))
     queries = [lexical("kettle", 1), lexical("kettles", 1), lexical("half \ud83d", 1), semantic([0.8, 0.6], 1), nodes()]
     assert len({preference(body) for body in queries}) == len(queries)

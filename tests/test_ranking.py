@@ -75,7 +75,9 @@ def test_popularity_is_logarithmic_and_can_be_turned_off():
 
 def test_a_popularity_below_nothing_is_none_and_one_of_digits_counts():
     lists = {"lexical": [found("a", 1.0, popularity=-1), found("b", 1.0, popularity="9")]}
-    boosts = {c.id: c.popularity_boost for c in rank(Retrieved(lists), SearchSettings(popularity=0.2), None, None, None)}
+    boosts = {
+        c.id: c.popularity_boost for c in rank(Retrieved(lists), SearchSettings(popularity=0.2), None, None, None)
+    }
     assert boosts == {"a": 0.0, "b": pytest.approx(0.2)}
 
 

@@ -23,7 +23,9 @@ def test_what_is_in_stock_is_told_by_word_as_well(given, stock):
     assert in_stock({}) is None
 
 
-@pytest.mark.parametrize(("given", "popularity"), [(3, 3.0), ("4.5", 4.5), (-1, 0.0), ("-1", 0.0), (None, None), ("", None)])
+@pytest.mark.parametrize(
+    ("given", "popularity"), [(3, 3.0), ("4.5", 4.5), (-1, 0.0), ("-1", 0.0), (None, None), ("", None)]
+)
 def test_a_popularity_is_never_below_nothing(given, popularity):
     assert popularity_of({"popularity": given}) == popularity
 
