@@ -45,7 +45,7 @@ QUERY_LINE = '{"query": "kettle"}'
 @click.option(
     "--sort",
     type=click.Choice(["price", "-price", "created_at", "popularity"]),
-    help="Not best first: the 1,000 best by words and by meaning each, sorted.",
+    help="Not best first: what is to the point among the 1,000 best by words and by meaning each, sorted.",
 )
 @click.option("--facets", is_flag=True, help="A last line with counts: categories, brands, prices, total, next page.")
 @click.option("--highlight", is_flag=True, help="Texts with the query's words marked.")

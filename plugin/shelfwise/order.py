@@ -11,14 +11,22 @@ from typing import Any
 
 from shelfwise.facets import Facets
 from shelfwise.ranking import Candidate, one_of_each_group
-from shelfwise.search_settings import Sort
+from shelfwise.search_settings import Mode, Sort
 from shelfwise.source import Source, in_stock, popularity_of, price_of
 from shelfwise.spelling import Correction
 
 WINDOWS = (100, 1000, 10_000)  # hits of each retriever; the last is `max_result_window` of the mapping
-SORTED_WINDOWS = WINDOWS[1:]  # the cheapest product to the point may be the 300th best
 SORTED_AT_LEAST = 24  # products: behind fewer to the point the next best up to here come before the rest
-SORTED_SHARE = 0.5  # of the best score: with reciprocal ranks, what both retrievers found
+SORTED_SHARE = 0.6  # of the best score; for the demo's queries .5 let in too much of 1,000 hits, .7 too little
+
+
+def windows_of(mode: Mode, sort: Sort | None) -> tuple[int, ...]:
+    """How many hits of each retriever are ranked at once, in turn.
+
+    Sorted, the first 1,000 are: the cheapest product to the point may be the 300th best. By meaning alone it is the
+    first 100: it finds everything, and nothing but the window says what is to the point.
+    """
+    return WINDOWS if sort is None or mode == "semantic" else WINDOWS[1:]
 
 
 @dataclass
@@ -75,7 +83,7 @@ def _out_of_stock(candidate: Candidate) -> bool:
 
 
 def _sorted(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
-    """Those of one window that are to the point in the order asked for, then the next best so, then the others; no field, last.
+    """Those that are to the point in the order asked for, then the next best so, then the others; no field, last.
 
     A search by meaning finds everything, more or less. Sorted as a whole, the cheapest thing of the shop would come
     first whatever was asked for.

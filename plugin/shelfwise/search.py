@@ -18,7 +18,7 @@ from shelfwise.filters import Filter, filter_bodies
 from shelfwise.hit import Hit
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
-from shelfwise.order import SORTED_WINDOWS, WINDOWS, Order
+from shelfwise.order import Order, windows_of
 from shelfwise.page import Page
 from shelfwise.product import plain
 from shelfwise.query import MAX_HITS, shortest
@@ -86,7 +86,7 @@ class ProductSearch:
         :param offset: hits to pass over: pages of any size follow one another without a gap or a repetition, up to the
             10,000th hit.
         :param sort: the products to the point by `price`, `-price`, `created_at` (newest first) or `popularity`, among
-            the 1,000 best of each retriever; those that deeper pages reach are sorted behind them.
+            the 1,000 best of each retriever (in mode `semantic` the 100 best); deeper ones are sorted behind them.
         :param category_probabilities: P(category | query), instead of the classifier's.
         :param highlight: give each hit that words found its texts with these words marked.
         :param explain: give each hit its `Explanation`.
@@ -223,7 +223,7 @@ class ProductSearch:
         by_name = any(condition.field in ("id", "variant_of") for condition in wanted.conditions)
         collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
         orders = [Order(self._settings.out_of_stock_last, collapse, wanted.sort) for _ in asked]
-        windows = WINDOWS if wanted.sort is None else SORTED_WINDOWS
+        windows = windows_of(wanted.mode, wanted.sort)
         for depth in windows:
             # One more than is shown: whether another page follows.
             open_ = [place for place, order in enumerate(orders) if not order.has(wanted.offset + wanted.k + 1)]
