@@ -186,3 +186,22 @@ def test_json_that_is_no_taxonomy_is_damage(folder, content):
     (folder / "taxonomy.json").write_bytes(content)
     with pytest.raises(InvalidBundle, match="is damaged"):
         Bundle.load(folder)
+
+
+@pytest.mark.parametrize("part", ["network", "tokenizer", "encoder"])
+def test_a_folder_replaced_since_it_was_loaded_is_not_read_as_the_bundle_it_was(folder, part):
+    bundle = Bundle.load(folder)
+    other = write_hand_bundle(folder, WORDS | {"case": (0.6, 0.8)}, LEAVES)
+    with pytest.raises(InvalidBundle, match=f"was replaced .*{bundle.version}, found {other.version}.*load it again"):
+        getattr(bundle, part)
+    (folder / "bundle.json").unlink()
+    with pytest.raises(InvalidBundle, match="found None"):
+        getattr(bundle, part)
+
+
+def test_what_was_read_before_the_folder_was_replaced_still_runs(folder):
+    bundle = Bundle.load(folder)
+    [before] = bundle.encoder.encode_documents(["case"]).vectors
+    shutil.move(folder, folder.with_name("old"))  # as `train --out` does
+    write_hand_bundle(folder, WORDS | {"case": (0.6, 0.8)}, LEAVES)
+    assert (bundle.encoder.encode_documents(["case"]).vectors[0] == before).all()

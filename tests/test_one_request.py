@@ -63,6 +63,20 @@ def sent(monkeypatch):
     return paths
 
 
+@pytest.fixture
+def searches(monkeypatch):
+    """The headers and bodies of the test's `_msearch` requests, in order."""
+    pairs = []
+    really = Transport.perform_request
+
+    def perform_request(self, method, target, *, body=None, **rest):
+        pairs.extend(zip(body[::2], body[1::2], strict=True) if "_msearch" in target else ())
+        return really(self, method, target, body=body, **rest)
+
+    monkeypatch.setattr(Transport, "perform_request", perform_request)
+    return pairs
+
+
 def seen(hits):
     return [(hit.id, pytest.approx(hit.score, abs=1e-5)) for hit in hits]
 
@@ -71,6 +85,16 @@ def seen(hits):
 def test_a_search_is_one_request(shop, sent, mode):
     assert shop.search("kettle", mode=mode)
     assert [path.rpartition("/")[2] for path in sent] == ["_msearch"]
+
+
+@pytest.mark.parametrize("sort", ["price", "-price"])
+def test_the_cheapest_is_found_behind_the_first_window_in_one_request(shop, sent, sort):
+    every = sorted((record["price"] for record in PRODUCTS if "kettle" in record["title"].casefold()), key=float)
+    assert len(every) > WINDOWS[0]
+    expected = every if sort == "price" else every[::-1]
+    pages = [shop.search("kettle", k=40, offset=start, mode="lexical", sort=sort) for start in range(0, len(every), 40)]
+    assert [hit.price for page in pages for hit in page] == expected
+    assert len(sent) == len(pages)
 
 
 def test_many_searches_are_one_request(shop, sent):
@@ -105,6 +129,17 @@ def test_a_misspelt_word_costs_a_second_request_the_first_time_only(shop, sent):
     assert seen(again) == seen(first)
     assert shop.page("KETTEL 7").relaxed == ("no product has 'kettel': 'kettle' was looked for as well",)
     assert len(sent) == 4
+
+
+def test_all_windows_of_a_query_are_asked_of_the_same_copies(shop, searches):
+    shop.search("kettle", k=5)
+    shop.search("kettle", k=5, offset=WINDOWS[0])
+    of_words = [(header, body) for header, body in searches if "bool" in body.get("query", {})]
+    of_vectors = [(header, body) for header, body in searches if "knn" in body and body["size"] in WINDOWS]
+    for asked in (of_words, of_vectors):
+        assert [body["size"] for _, body in asked] == [WINDOWS[0], *WINDOWS[:2]]
+        assert len({header["preference"] for header, _ in asked}) == 1
+    assert of_words[0][0] != of_vectors[0][0]
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.fusion import Fused
-from shelfwise.order import SORTED_AT_LEAST, Order
+from shelfwise.order import SORTED_AT_LEAST, Order, windows_of
 from shelfwise.ranking import Candidate
 
 IDS = st.integers(0, 30)
@@ -54,6 +54,16 @@ def test_prices_are_sorted_both_ways_and_what_has_none_is_last():
         assert ids(order) == expected
 
 
+def test_prices_and_stock_that_a_shops_update_sent_as_text_count():
+    given = [candidate("a", price="9"), candidate("b", price=10.5), candidate("c", price="100")]
+    order = Order(sort="price")
+    order.extend([candidate("out", price=1, in_stock="false"), candidate("odd", price="?"), *given], True)
+    assert ids(order) == ["a", "b", "c", "odd", "out"]
+    order = Order(sort="popularity")
+    order.extend([candidate("a", popularity="9"), candidate("b", popularity="10"), candidate("c", popularity=-3)], True)
+    assert ids(order) == ["b", "a", "c"]
+
+
 def test_the_newest_and_the_most_popular_come_first():
     order = Order(sort="created_at")
     order.extend([candidate("old", created_at="2020-01-01"), candidate("new", created_at="2026-01-01")], True)
@@ -61,6 +71,11 @@ def test_the_newest_and_the_most_popular_come_first():
     order = Order(sort="popularity")
     order.extend([candidate("a", popularity=1.0), candidate("b", popularity=2.0)], True)
     assert ids(order) == ["b", "a"]
+
+
+def test_what_is_sorted_is_ranked_in_larger_windows_but_by_meaning_alone():
+    assert windows_of("hybrid", None) == windows_of("semantic", "price") == (100, 1000, 10_000)
+    assert windows_of("hybrid", "price") == windows_of("lexical", "-price") == (1000, 10_000)
 
 
 def test_moments_of_several_time_zones_are_sorted_as_moments_and_what_is_none_is_last():

@@ -73,6 +73,14 @@ def test_popularity_is_logarithmic_and_can_be_turned_off():
     assert ids(rank(Retrieved(lists), SearchSettings(popularity=0.0), None, None, None)) == ["a", "b", "c"]
 
 
+def test_a_popularity_below_nothing_is_none_and_one_of_digits_counts():
+    lists = {"lexical": [found("a", 1.0, popularity=-1), found("b", 1.0, popularity="9")]}
+    boosts = {
+        c.id: c.popularity_boost for c in rank(Retrieved(lists), SearchSettings(popularity=0.2), None, None, None)
+    }
+    assert boosts == {"a": 0.0, "b": pytest.approx(0.2)}
+
+
 def test_the_exact_model_number_comes_first_whatever_the_scores():
     lists = {"lexical": [found("x", 9.0, title="Ink 74"), found("y", 1.0, title="HP 74XL")]}
     assert ids(rank(Retrieved(lists), SearchSettings(), None, None, Exact.of("hp 74xl"))) == ["y", "x"]

@@ -216,6 +216,14 @@ def test_a_price_band_keeps_to_the_products_price(client, alias, bundle):
         similar.similar("a", price_band=0)
 
 
+def test_a_shops_own_update_may_send_a_price_as_text_and_several_brands(client, alias, bundle):
+    index = fill(client, alias, bundle, [at(n, bundle, id_, price=10.0) for n, id_ in enumerate(["a", "b", "c"])])
+    client.update(index=index, id="a", doc={"price": "10.0", "brand": ["Sony", "LG"]})
+    client.update(index=index, id="b", doc={"price": "12", "brand": ["LG"]}, refresh=True)
+    hits = SimilarProducts(client, alias).similar("a", price_band=0.5)
+    assert [(hit.id, hit.price, hit.brand) for hit in hits] == [("b", 12.0, "LG"), ("c", 10.0, None)]
+
+
 def test_diversity_brings_what_differs_forward_within_a_category(client, alias, bundle):
     degrees = {"a": 0, "twin": 10, "twin again": 11, "other way": -25}
     fill(client, alias, bundle, [at(angle, bundle, name) for name, angle in degrees.items()])

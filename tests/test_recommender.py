@@ -14,7 +14,7 @@ from shelfwise.cli import main
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel
 from shelfwise.history import Event, product_weights
-from shelfwise.recommender import Recommender
+from shelfwise.recommender import DEPTH, Recommender
 from shelfwise_indexer.cli_events import events
 from shelfwise_indexer.learn_events import learn
 from shelfwise_indexer.records import CatalogueError
@@ -184,6 +184,13 @@ def test_unknown_products_are_left_out_and_with_only_such_the_popular_come(shop,
         shop.ids([])
     shop.learn(*histories(["c1"], ["c1", "a1"], ["c1", "a1"], ["k1"]))
     assert shop.ids(["nowhere"], 2) == shop.ids([], 2) == ["c1", "a1"]
+
+
+def test_the_popular_come_however_many_more_popular_ones_are_out_of_stock(shop, bundle):
+    out = [f"out{number}" for number in range(DEPTH)]
+    shop.fill(*(at(0, bundle, id_, in_stock=False) for id_ in out), at(0, bundle, "k1"), at(90, bundle, "c1", CUPS))
+    shop.learn(*histories(out, out, ["k1", "c1"], ["c1"]))
+    assert shop.ids([], 2) == ["c1", "k1"]
 
 
 @pytest.mark.parametrize("k", [0, -1, 100_000, True])

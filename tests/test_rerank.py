@@ -136,8 +136,14 @@ def test_the_first_are_in_the_rerankers_order_and_stock_and_variants_stay_as_the
 
 @es
 def test_a_sorted_search_is_not_reranked(client, shop, model, reranker):
-    search = ProductSearch(client, shop, model, SearchSettings(rerank=10, reranker=reranker))
-    assert [hit.id for hit in search.search("kettle", sort="-price")][:3] == ["k1", "k2", "k3"]
+    plain, search = (
+        ProductSearch(client, shop, model, settings)
+        for settings in (SearchSettings(), SearchSettings(rerank=10, reranker=reranker))
+    )
+    for sort in ("price", "-price"):
+        hits = search.search("kettle", sort=sort, explain=True)
+        assert [hit.id for hit in hits] == [hit.id for hit in plain.search("kettle", sort=sort)]
+        assert [hit.explanation["reranked"] for hit in hits] == [None] * len(hits)
 
 
 @es

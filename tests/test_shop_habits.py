@@ -8,6 +8,7 @@ from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
 from shelfwise.errors import UsageError
+from shelfwise.query import MAX_HITS
 from shelfwise.search import ProductSearch
 from shelfwise.search_settings import SearchSettings
 from shelfwise.synonyms import Synonyms
@@ -113,8 +114,9 @@ def test_synonyms_count_at_the_next_query(client, alias, bundle, tmp_path):
     file.write_text("pouch, kettle, teapot")
     assert "k2" in ids(search.search("pouch", mode="lexical"))
     file.write_text("pouch")
+    assert "k2" in ids(search.search("pouch", mode="lexical"))
     with pytest.raises(UsageError, match="line 1: expected"):
-        search.search("pouch")
+        Synonyms(file)
 
 
 def test_either_word_of_a_synonym_finds_what_the_other_finds_by_meaning_too(client, alias, bundle, tmp_path):
@@ -155,9 +157,36 @@ def test_pages_of_any_size_are_the_whole_list_cut(shop, sort, size):
     assert pages == whole
 
 
+def test_the_last_page_that_the_server_gives_is_shorter_and_named_by_none(client, bundle, alias):
+    records = ({"id": f"k{n}", "title": f"kettle {n}"} for n in range(MAX_HITS + 100))
+    fill(client, f"{alias}-many", bundle, [document(bundle, record, vector=[0.0, 1.0]) for record in records])
+    shop = ProductSearch(client, f"{alias}-many", bundle)
+    sizes, offset = [], MAX_HITS - 40
+    while offset is not None:
+        page = shop.page("kettle", k=30, offset=offset)
+        sizes.append(len(page.hits))
+        offset = page.next
+    assert sizes == [30, 10]
+
+
 def test_sorted_by_price(shop):
     prices = [hit.price for hit in shop.search("kettle", k=7, sort="-price", category="Home", filters=["price=5.."])]
     assert prices == [60.0, 30.0, 15.5, 12.0]  # the last is out of stock
+
+
+def test_what_a_shops_own_update_sent_is_read_as_the_index_reads_it(client, bundle, alias):
+    name = f"{alias}-updated"
+    index = fill(client, name, bundle, [document(bundle, {**record, "popularity": 2}) for record in PRODUCTS])
+    updates = {"k1": {"price": "19.99", "in_stock": "true"}, "k2": {"in_stock": "false"}, "k4": {"in_stock": ""}}
+    updates |= {"wrong": {"brand": ["Sony", "LG"], "popularity": "-1"}, "c3": {"popularity": "7"}}
+    for id_, doc in updates.items():
+        client.update(index=index, id=id_, doc=doc, refresh=True)
+    shop = ProductSearch(client, name, bundle)
+    hits = {hit.id: hit for hit in shop.search("kettle", k=20, sort="price")}
+    assert (hits["k1"].price, hits["k1"].in_stock, hits["wrong"].brand) == (19.99, True, "Sony")
+    assert list(hits)[-3:] == ["k3", "k2", "k4"]
+    out = shop.search("kettle", k=20, filters=["in_stock=false"])
+    assert {hit.id for hit in out} == {hit.id for hit in hits.values() if hit.in_stock is False}
 
 
 def test_facets_count_what_holds_the_words_within_the_filters(shop):
@@ -192,6 +221,17 @@ def test_words_are_marked_and_what_the_shop_wrote_is_escaped(shop):
     assert hit.highlight["title"].startswith("<em>Leather</em> &lt;b&gt;<em>case")
     assert "<b>" not in hit.highlight["title"]
     assert "highlight" not in shop.search("leather case", k=1)[0].to_json()
+
+
+def test_a_description_longer_than_the_server_marks_is_marked_as_far_as_it_goes(client, bundle, alias):
+    record = {"id": "long", "title": "Kettle", "category": KETTLES}
+    long = document(bundle, record) | {"description": "steel " + "word " * 200_000 + "steel"}
+    fill(client, f"{alias}-long", bundle, [long])
+    shop = ProductSearch(client, f"{alias}-long", bundle)
+    [hit] = shop.search("steel kettle", mode="lexical", highlight=True, explain=True)
+    assert hit.highlight["title"] == "<em>Kettle</em>"
+    assert hit.highlight["description"].startswith("<em>steel</em> word")
+    assert hit.highlight["description"].endswith("word steel")
 
 
 def test_an_explanation_adds_up(shop):
@@ -238,7 +278,7 @@ def test_a_query_of_no_use_is_answered(shop, query, mode):
     assert len(page.hits) <= len(PRODUCTS)
 
 
-@pytest.mark.parametrize(("k", "offset"), [(0, 0), (100_000, 0), (10, -1), (10, 9_995), (10, 1.5)])
+@pytest.mark.parametrize(("k", "offset"), [(0, 0), (100_000, 0), (10, -1), (10, 10_000), (10, 1.5)])
 def test_a_page_that_cannot_be_is_refused(shop, k, offset):
     with pytest.raises(UsageError, match="must be a whole number"):
         shop.search("kettle", k=k, offset=offset)

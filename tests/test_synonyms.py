@@ -75,9 +75,39 @@ def test_a_changed_file_counts_at_the_next_query(tmp_path):
     file.write_text("tv, box")
     os.utime(file, ns=(1, 1))
     assert synonyms.readings("tv") == ["tv", "box"]
-    file.write_text("tv")
-    with pytest.raises(InvalidSynonyms, match="line 1"):
+
+
+@pytest.mark.parametrize("broken", [b"tv", b"tv, telly\n\xe9, caf\xe9", None])
+def test_a_file_that_becomes_unreadable_leaves_the_rules_before_it_and_says_so_once(tmp_path, capsys, broken):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("tv, telly")
+    synonyms = Synonyms(file)
+    file.unlink() if broken is None else file.write_bytes(broken)
+    assert [synonyms.readings("tv") for _ in range(3)] == [["tv", "telly"]] * 3
+    assert synonyms.words() == {"tv", "telly"}
+    [said] = capsys.readouterr().err.splitlines()
+    assert str(file) in said
+    assert said.endswith("the synonyms before that count until it is mended")
+    file.write_text("tv, box")
+    assert synonyms.readings("tv") == ["tv", "box"]
+    assert capsys.readouterr().err == ""
+
+
+def test_each_broken_state_of_a_file_is_told(tmp_path, capsys):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("tv, telly")
+    synonyms = Synonyms(file)
+    for broken in ("tv", "tv, telly\nbox"):
+        file.write_text(broken)
         synonyms.readings("tv")
+    first, second = capsys.readouterr().err.splitlines()
+    assert ("line 1" in first, "line 2" in second) == (True, True)
+
+
+def test_a_broken_file_is_refused_at_the_start(tmp_path):
+    (tmp_path / "synonyms.txt").write_text("tv")
+    with pytest.raises(InvalidSynonyms, match="line 1"):
+        Synonyms(tmp_path / "synonyms.txt")
 
 
 def test_the_words_of_a_file_are_those_of_both_sides(tmp_path):

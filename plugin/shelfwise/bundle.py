@@ -127,6 +127,7 @@ class Bundle:
         tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
         tokenizer.enable_truncation(self.max_tokens)
         tokenizer.no_padding()
+        self.check_in_place()
         return tokenizer
 
     @cached_property
@@ -134,7 +135,26 @@ class Bundle:
         """The model as it lies on disk; its weights are mapped once, for the encoders of all precisions."""
         from shelfwise.encoder import network
 
-        return network(self.path)
+        model = network(self.path)
+        self.check_in_place()
+        return model
+
+    def check_in_place(self) -> None:
+        """Check, once a file was read late, that the folder still holds this bundle; one being made is not checked.
+
+        :raises InvalidBundle: another bundle took its place.
+        """
+        if "version" not in self.info:
+            return
+        try:
+            found = orjson.loads((self.path / "bundle.json").read_bytes()).get("version")
+        except (OSError, orjson.JSONDecodeError, AttributeError):
+            found = None
+        if found != self.version:
+            raise InvalidBundle(
+                f"{self.path} was replaced since it was loaded (expected version {self.version}, found {found}): "
+                "load it again"
+            )
 
     @property
     def threshold(self) -> float:

@@ -42,7 +42,11 @@ QUERY_LINE = '{"query": "kettle"}'
     help="Many queries: JSON lines with `query`; each is answered by a line; a bad one is passed over.",
 )
 @click.option("--offset", default=0, show_default=True, help="Hits to pass over: the next page.")
-@click.option("--sort", type=click.Choice(["price", "-price", "created_at", "popularity"]), help="Not best first.")
+@click.option(
+    "--sort",
+    type=click.Choice(["price", "-price", "created_at", "popularity"]),
+    help="Not best first: what is to the point among the 1,000 best by words and by meaning each, sorted.",
+)
 @click.option("--facets", is_flag=True, help="A last line with counts: categories, brands, prices, total, next page.")
 @click.option("--highlight", is_flag=True, help="Texts with the query's words marked.")
 @click.option("--explain", is_flag=True, help="Why each hit stands where it stands.")

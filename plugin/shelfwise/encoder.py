@@ -93,7 +93,7 @@ class Encoder:
 
     :param precision: arithmetic inside the model. `f32` matches the trained model within 1e-4; `bf16` is faster on
         processors that have it and less exact; `int8` runs the compressed model, where the bundle has one.
-    :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed.
+    :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed or replaced.
     """
 
     _outputs: tuple[str, ...] = ("embedding", "logits")  # of the model, in the order of `_passes`
@@ -233,13 +233,15 @@ class Encoder:
 def model_of(bundle: "Bundle", precision: Precision) -> tuple[ov.Model, Arithmetic]:
     """A bundle's model for a precision, and the arithmetic of what is in floats there.
 
-    :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed.
+    :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed or replaced.
     """
     if precision != "int8":
         return bundle.network, precision
     # Of a spared part bf16 makes up for what it lost in speed; else it would gain nothing.
     floats: Arithmetic = "bf16" if compressed.is_spared(bundle) and has_bf16() else "f32"
-    return network(bundle.path, compressed.checked_model(bundle)), floats
+    model = network(bundle.path, compressed.checked_model(bundle))
+    bundle.check_in_place()
+    return model, floats
 
 
 def network(folder: Path, name: str = MODEL) -> ov.Model:

@@ -9,6 +9,7 @@ from itertools import islice, pairwise, product
 from typing import Any
 
 from shelfwise.ideographs import IDEOGRAPHS
+from shelfwise.source import brand_of
 
 # Chinese is written without spaces: where it meets letters or digits a word ends, as at a space.
 _CHINESE, _OTHER = rf"[{IDEOGRAPHS}]+", rf"[^\W_{IDEOGRAPHS}]+"
@@ -73,7 +74,7 @@ class Exact:
         if folded(found["_id"]) == self.text:
             return True
         source = found["_source"]
-        brand, own = _read(str(source.get("brand") or ""))
+        brand, own = _read(brand_of(source) or "")
         if not self.codes and not (own and all(map(self._names, own))):
             return False  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
@@ -90,7 +91,7 @@ class Exact:
     def _all_in(self, found: Mapping[str, Any]) -> set[str] | None:
         """The words of title and brand, if they hold all of the query's."""
         source = found["_source"]
-        text = folded(f"{source.get('title') or ''} {source.get('brand') or ''}")
+        text = folded(f"{source.get('title') or ''} {brand_of(source) or ''}")
         if not all(word in text for word in self.words):
             return None  # most products: their words need not be told apart
         own = set(_WORD.findall(text))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from shelfwise.source import brand_of, in_stock, price_of
 from shelfwise.taxonomy import Path, parse_path
 
 WORDS = re.compile(r"\w+")
@@ -52,9 +53,9 @@ class Hit:
             title=str(source.get("title", "")),
             category=(*accepted(found), ())[0],
             categories=categories,
-            brand=source.get("brand"),
-            price=source.get("price"),
-            in_stock=source.get("in_stock"),
+            brand=brand_of(source),
+            price=price_of(source),
+            in_stock=in_stock(source),
             variant_of=source.get("variant_of"),
             confidence=enriched.get("confidence"),
             status=enriched.get("status"),
@@ -99,7 +100,7 @@ def group_of(found: Mapping[str, Any]) -> str:
 def listing_of(found: Mapping[str, Any]) -> Listing:
     """Title and brand of an entry of `hits.hits`, by their words: whoever sees two alike takes them for one product."""
     source = found.get("_source") or {}
-    return " ".join(WORDS.findall(str(source.get("title", "")).casefold())), (source.get("brand") or "").casefold()
+    return " ".join(WORDS.findall(str(source.get("title", "")).casefold())), (brand_of(source) or "").casefold()
 
 
 def distinct(

@@ -11,12 +11,22 @@ from typing import Any
 
 from shelfwise.facets import Facets
 from shelfwise.ranking import Candidate, one_of_each_group
-from shelfwise.search_settings import Sort
+from shelfwise.search_settings import Mode, Sort
+from shelfwise.source import Source, in_stock, popularity_of, price_of
 from shelfwise.spelling import Correction
 
 WINDOWS = (100, 1000, 10_000)  # hits of each retriever; the last is `max_result_window` of the mapping
 SORTED_AT_LEAST = 24  # products: behind fewer to the point the next best up to here come before the rest
-SORTED_SHARE = 0.5  # of the best score: with reciprocal ranks, what both retrievers found
+SORTED_SHARE = 0.6  # of the best score; for the demo's queries .5 let in too much of 1,000 hits, .7 too little
+
+
+def windows_of(mode: Mode, sort: Sort | None) -> tuple[int, ...]:
+    """How many hits of each retriever are ranked at once, in turn.
+
+    Sorted, the first 1,000 are: the cheapest product to the point may be the 300th best. By meaning alone it is the
+    first 100: it finds everything, and nothing but the window says what is to the point.
+    """
+    return WINDOWS if sort is None or mode == "semantic" else WINDOWS[1:]
 
 
 @dataclass
@@ -69,7 +79,7 @@ class Order:
 
 
 def _out_of_stock(candidate: Candidate) -> bool:
-    return candidate.found["_source"].get("in_stock") is False
+    return in_stock(candidate.found["_source"]) is False
 
 
 def _sorted(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
@@ -88,19 +98,21 @@ def _sorted(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
 
 def _by_field(candidates: Sequence[Candidate], sort: Sort) -> list[Candidate]:
     name, ascending = sort.removeprefix("-"), sort == "price"
-    values = [_value(candidate.found["_source"].get(name), name) for candidate in candidates]
+    values = [_value(candidate.found["_source"], name) for candidate in candidates]
     having = [(value, c) for value, c in zip(values, candidates, strict=True) if value is not None]
     having.sort(key=lambda pair: pair[0], reverse=not ascending)
     lacking = (c for value, c in zip(values, candidates, strict=True) if value is None)
     return [*(c for _, c in having), *lacking]
 
 
-def _value(given: Any, name: str) -> Any:
+def _value(source: Source, name: str) -> Any:
     """What a field is sorted by: of `created_at` the moment, in UTC where it names no zone; None: there is none."""
-    if given is None or name != "created_at":
-        return given
+    if name == "price":
+        return price_of(source)
+    if name == "popularity":
+        return popularity_of(source)
     try:
-        moment = datetime.fromisoformat(str(given))
+        moment = datetime.fromisoformat(str(source.get(name)))
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

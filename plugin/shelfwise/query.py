@@ -40,6 +40,7 @@ OVERSAMPLE = 3.0
 MAX_WORDS_LENGTH = 512  # characters; every word is a clause per field, and the server bounds clauses
 OTHER_READING = 0.8  # of the score: what a shopper typed counts more than its synonym or its corrected spelling
 ID_SCORE = 50.0  # of a product whose id was typed: more than its words give another, so that it is among those found
+MAX_MARKED = 1_000_000  # characters of a field; of a longer one the server, not told so, refuses the whole search
 PHRASE_SLOP = 3  # words that may stand between those of the query for its title to count as near
 
 # The words of one language count together over title, brand and description (BM25F); title words matter most.
@@ -240,7 +241,7 @@ def with_highlights(body: Body) -> Body:
     # A field is marked by its own analyzer: stems and pairs of characters each mark what they matched.
     names = [f"{name}.{language}" for name in ("title", "brand", "description") for language in ("english", "cjk")]
     fields: Body = {name: {"number_of_fragments": 0} for name in names}
-    return {**body, "highlight": {"encoder": "html", "fields": fields}}
+    return {**body, "highlight": {"encoder": "html", "max_analyzed_offset": MAX_MARKED, "fields": fields}}
 
 
 def counted(filters: Sequence[Body], words: str | None = None, others: Sequence[str] = ()) -> Body:

@@ -15,6 +15,7 @@ from shelfwise.fusion import Fused, min_max, reciprocal_rank
 from shelfwise.hit import group_of, listed
 from shelfwise.query import cosine
 from shelfwise.search_settings import SearchSettings
+from shelfwise.source import popularity_of
 from shelfwise.spelling import Correction
 
 Found = Mapping[str, Any]
@@ -199,6 +200,6 @@ def _scores(lists: Mapping[str, Sequence[Found]]) -> dict[str, dict[str, float]]
 
 def _popularity(found: Iterable[Found]) -> dict[str, float]:
     """Popularity of each product on a logarithmic scale, 1 = the most popular of those found."""
-    given = {hit["_id"]: math.log1p(float(hit["_source"].get("popularity") or 0.0)) for hit in found}
+    given = {hit["_id"]: math.log1p(popularity_of(hit["_source"]) or 0.0) for hit in found}
     most = max(given.values(), default=0.0)
     return {id_: value / most for id_, value in given.items()} if most > 0.0 else {}

@@ -33,6 +33,7 @@ from shelfwise.query import (
     semantic,
 )
 from shelfwise.recommend_query import none_of
+from shelfwise.source import price_of
 from shelfwise.taxonomy import Path, ancestors, path_text
 from shelfwise.wanted import check_k
 
@@ -126,7 +127,7 @@ class SimilarProducts:
         enriched = source.get("shelfwise") or {}
         allowed = recommendable(id_, group_of(product))
         if price_band is not None:
-            allowed.append(_priced(id_, source.get("price"), price_band))
+            allowed.append(_priced(id_, price_of(source), price_band))
         vector = [float(part) for part in product.get("fields", {}).get(VECTOR, [])]
         seen = _Seen(str(source.get("title", "")), tuple(accepted(product)), vector, allowed, listing_of(product))
         stored = {str(near["id"]): float(near["score"]) for near in listed(enriched.get("similar"))}

@@ -220,10 +220,16 @@ class Recommender:
         return ranked
 
     def _popular(self, index: LiveIndex, profile: Profile, k: int) -> list[Hit]:
-        users = self._events.popular(min(MAX_HITS, max(DEPTH, SPARE * k)))
-        [answer] = self._alias.ask(index, [by_ids(list(users), [none_of([], []), *profile.filters])])
-        popular = {id_: float(count) for id_, count in users.items()}
-        return _best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, profile.listings, k)
+        """The k most popular, of ever more where those out of stock and variants leave fewer."""
+        hits: list[Hit] = []
+        for size in (min(MAX_HITS, max(DEPTH, SPARE * k)), MAX_HITS):
+            users = self._events.popular(size)
+            [answer] = self._alias.ask(index, [by_ids(list(users), [none_of([], []), *profile.filters])])
+            popular = {id_: float(count) for id_, count in users.items()}
+            hits = _best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, profile.listings, k)
+            if len(hits) == k or len(users) < size:
+                break
+        return hits
 
 
 def _best(

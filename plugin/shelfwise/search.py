@@ -18,10 +18,10 @@ from shelfwise.filters import Filter, filter_bodies
 from shelfwise.hit import Hit
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
-from shelfwise.order import WINDOWS, Order
+from shelfwise.order import Order, windows_of
 from shelfwise.page import Page
 from shelfwise.product import plain
-from shelfwise.query import shortest
+from shelfwise.query import MAX_HITS, shortest
 from shelfwise.ranking import rank
 from shelfwise.rerank import rerank
 from shelfwise.retrieval import Asked, Request, count_all, retrieve
@@ -83,12 +83,14 @@ class ProductSearch:
 
         :param category: a path (`"A > B"` or names, root first); finds everything below it too.
         :param filters: conditions as `Filter` or as its text, `brand=Sony`.
-        :param offset: hits to pass over: pages of any size follow one another without a gap or a repetition.
-        :param sort: the products to the point by `price`, `-price`, `created_at` (newest first) or `popularity`.
+        :param offset: hits to pass over: pages of any size follow one another without a gap or a repetition, up to the
+            10,000th hit.
+        :param sort: the products to the point by `price`, `-price`, `created_at` (newest first) or `popularity`, among
+            the 1,000 best of each retriever (in mode `semantic` the 100 best); deeper ones are sorted behind them.
         :param category_probabilities: P(category | query), instead of the classifier's.
         :param highlight: give each hit that words found its texts with these words marked.
         :param explain: give each hit its `Explanation`.
-        :raises UsageError: an empty query, k outside 1 to 10,000, a filter that cannot be.
+        :raises UsageError: an empty query, k outside 1 to 10,000, an offset of 10,000, a filter that cannot be.
         :raises UnknownCategory: neither the bundle's taxonomy nor the index has the category, or the taxonomy lacks
             one of the probabilities'.
         :raises IncompatibleIndex: the alias was moved to an index of another bundle.
@@ -166,13 +168,13 @@ class ProductSearch:
             wanted, dropped = wanted.less()
             relaxed.append(f"nothing was left: {dropped} was left out")
             [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
-        ordered = order.all()
+        end = wanted.offset + wanted.k
         return Page(
             hits=tuple(self._hits(asked, order, wanted)),
             total=order.total,
             facets=order.facets if facets else None,
             relaxed=(*relaxed, *said(order.corrections)),
-            next=offset + k if len(ordered) > offset + k else None,
+            next=end if len(order.all()) > end and end < MAX_HITS else None,
         )
 
     def _asked(self, words: Sequence[str], mode: Mode, probabilities: Sequence[Probabilities]) -> list[Asked]:
@@ -221,7 +223,8 @@ class ProductSearch:
         by_name = any(condition.field in ("id", "variant_of") for condition in wanted.conditions)
         collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
         orders = [Order(self._settings.out_of_stock_last, collapse, wanted.sort) for _ in asked]
-        for depth in WINDOWS:
+        windows = windows_of(wanted.mode, wanted.sort)
+        for depth in windows:
             # One more than is shown: whether another page follows.
             open_ = [place for place, order in enumerate(orders) if not order.has(wanted.offset + wanted.k + 1)]
             if not open_:
@@ -231,7 +234,7 @@ class ProductSearch:
                 query = asked[place]
                 ranked = rank(retrieved, self._settings, self._weights(query), query.belief, query.exact)
                 orders[place].extend(ranked, all(len(given) < depth for given in retrieved.lists.values()))
-                if depth == WINDOWS[0]:
+                if depth == windows[0]:
                     orders[place].corrections = retrieved.corrections
                     self._rerank(orders[place], query.words, wanted)
                     self._count(index, orders[place], retrieved.counted, request)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from shelfwise.errors import InvalidSynonyms
 from shelfwise.ideographs import IDEOGRAPHS
+from shelfwise.machine import tell
 
 MAX_READINGS = 8  # of one query; each is a few more clauses
 
@@ -37,16 +38,17 @@ class Rule:
 class Synonyms:
     """The synonyms of a file; a changed file is read again before the next query.
 
-    :raises InvalidSynonyms: the file is not there or a line is not of the format, at construction or after a change.
+    While a changed file cannot be read or a line is not of the format, the rules before it stay; stderr says so once.
+
+    :raises InvalidSynonyms: the file is not there or a line is not of the format, at construction.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
-        self._rules: dict[Phrase, Rule] = {}
-        self._words: frozenset[str] = frozenset()
-        self._current()
+        self._stamp = _stamp(self._path)
+        self._rules = _rules(self._path)
+        self._words = words_of(self._rules)
 
     def readings(self, query: str) -> list[str]:
         """The query as it may be read, at most MAX_READINGS, the first of which is what the words stand for."""
@@ -59,18 +61,34 @@ class Synonyms:
 
     def _current(self) -> dict[Phrase, Rule]:
         with self._lock:
-            try:
-                status = self._path.stat()
-                # Two writes within one tick of the clock differ in size, or nearly always do.
-                if self._stamp != (stamp := (status.st_mtime_ns, status.st_size)):
-                    self._rules = parse(self._path.read_text("utf-8-sig"), str(self._path))
+            if (stamp := _stamp(self._path)) != self._stamp:
+                self._stamp = stamp
+                try:
+                    self._rules = _rules(self._path)
                     self._words = words_of(self._rules)
-                    self._stamp = stamp
-            except OSError as error:
-                raise InvalidSynonyms(f"synonyms {self._path} cannot be read ({error.strerror})") from None
-            except UnicodeDecodeError:
-                raise InvalidSynonyms(f"synonyms {self._path} is not UTF-8: save it as UTF-8") from None
+                except InvalidSynonyms as error:
+                    tell(f"{error}; the synonyms before that count until it is mended")
             return self._rules
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes with the file, its permissions included; None: it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    # Two writes within one tick of the clock differ in size, or nearly always do.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def _rules(path: Path) -> dict[Phrase, Rule]:
+    """:raises InvalidSynonyms: the file cannot be read, or a line is not of the format."""
+    try:
+        return parse(path.read_text("utf-8-sig"), str(path))
+    except OSError as error:
+        raise InvalidSynonyms(f"synonyms {path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InvalidSynonyms(f"synonyms {path} is not UTF-8: save it as UTF-8") from None
 
 
 def parse(text: str, name: str) -> dict[Phrase, Rule]:

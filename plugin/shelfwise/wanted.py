@@ -42,10 +42,11 @@ class Wanted:
         :raises UsageError: a value that cannot be; the message names it and what was expected.
         """
         check_k(k)
-        _check_page(k, offset)
+        _check_offset(offset)
         _check_one_of("mode", mode, get_args(Mode))
         if sort is not None:
             _check_one_of("sort", sort, get_args(Sort))
+        k = min(k, MAX_HITS - offset)  # the last page is as long as the server goes
         return cls(k, _path(category), _conditions(filters), mode, offset, sort, highlight, explain, count)
 
     def less(self) -> "tuple[Wanted, str]":
@@ -63,9 +64,9 @@ def check_k(k: int) -> None:
         raise UsageError(f"k must be a whole number from 1 to {MAX_HITS:,}, got {k!r}")
 
 
-def _check_page(k: int, offset: int) -> None:
-    if isinstance(offset, bool) or not isinstance(offset, int) or not 0 <= offset <= MAX_HITS - k:
-        raise UsageError(f"offset must be a whole number, and with k at most {MAX_HITS:,}; got {offset!r} and k {k:,}")
+def _check_offset(offset: int) -> None:
+    if isinstance(offset, bool) or not isinstance(offset, int) or not 0 <= offset < MAX_HITS:
+        raise UsageError(f"offset must be a whole number from 0 to {MAX_HITS - 1:,}, got {offset!r}")
 
 
 def _check_one_of(name: str, given: str, known: Sequence[str]) -> None:

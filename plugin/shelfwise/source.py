@@ -1,0 +1,52 @@
+"""The source of a hit: its values as the index reads them.
+
+`_source` keeps what a shop's own update sent, where the mapping coerces: `"19.99"` is a price, `"false"` out of stock.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Source = Mapping[str, Any]
+
+
+def price_of(source: Source) -> float | None:
+    """The price; None: there is none."""
+    return _number(source.get("price"))
+
+
+def popularity_of(source: Source) -> float | None:
+    """The popularity, at least 0; None: there is none."""
+    number = _number(source.get("popularity"))
+    return None if number is None else max(0.0, number)
+
+
+def in_stock(source: Source) -> bool | None:
+    """Whether it is in stock; None: not known."""
+    value = _first(source.get("in_stock"))
+    if isinstance(value, str):
+        return {"true": True, "false": False, "": False}.get(value)
+    return value if isinstance(value, bool) else None
+
+
+def brand_of(source: Source) -> str | None:
+    """The brand, of several the first; None: there is none."""
+    value = _first(source.get("brand"))
+    return None if value is None else str(value)
+
+
+def _first(value: object) -> object:
+    if isinstance(value, list):
+        return next((one for one in value if one is not None), None)
+    return value
+
+
+def _number(value: object) -> float | None:
+    first = _first(value)
+    if not isinstance(first, int | float | str):
+        return None
+    try:
+        number = float(first)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
