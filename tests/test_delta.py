@@ -4,11 +4,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from elasticsearch import ApiError
+from elasticsearch import ApiError, ConnectionTimeout
 from elasticsearch.helpers import ScanError
 
 from killed_run import index_and_kill
-from shelfwise import SimilarProducts
+from shelfwise import SimilarProducts, clone
 from shelfwise.clone import clone_index
 from shelfwise.errors import ServerError
 from shelfwise.index import rewrite_meta, rollback, status
@@ -251,6 +251,64 @@ def test_the_live_index_takes_writes_again_after_a_clone_and_after_a_clone_that_
     assert "cloning" not in live(client, alias).meta
 
 
+@pytest.mark.parametrize("error", [ConnectionTimeout("timed out"), KeyboardInterrupt()])
+def test_a_block_that_was_interrupted_does_not_stay(client, alias, bundle, tmp_path, monkeypatch, error):
+    name = index(write(tmp_path / "c.jsonl", products()), bundle, alias, client=client).index
+    own = client.indices.add_block
+
+    def interrupted(**given):
+        own(**given)
+        raise error
+
+    monkeypatch.setattr(client.indices, "add_block", interrupted)
+    with pytest.raises((ServerError, KeyboardInterrupt)):
+        clone_index(client, live(client, alias), alias, bundle, "catalogue")
+    client.update(index=name, id="p001", doc={"price": 3})
+    assert list(client.indices.get(index=f"{alias}-*")) == [name]
+
+
+def nobody_takes_clones(monkeypatch):
+    monkeypatch.setattr(clone, "FILLING", clone.FILLING | {"routing.allocation.require._name": "nobody"})
+    monkeypatch.setattr(clone, "CLONE_TIMEOUT", 0.5)
+
+
+def test_where_the_server_starts_no_clone_a_new_index_is_filled(client, alias, bundle, tmp_path, monkeypatch, capsys):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    before = index(catalogue, bundle, alias, client=client).index
+    nobody_takes_clones(monkeypatch)
+    done = index(write(catalogue, changed(products())), bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.written) == (40, 2, 38, 40)
+    assert "did not start within 0.5 seconds and was deleted" in capsys.readouterr().err
+    assert sorted(client.indices.get(index=f"{alias}-*")) == sorted([before, done.index])
+    client.update(index=before, id="p001", doc={"price": 3})
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    assert held(client, alias) == held(client, f"{alias}-whole")
+
+
+def test_dead_letters_without_a_clone_to_join_are_refused_and_nothing_is_left(
+    client, alias, bundle, tmp_path, monkeypatch
+):
+    name = index(write(tmp_path / "c.jsonl", products()), bundle, alias, client=client).index
+    nobody_takes_clones(monkeypatch)
+    letter = {"file": "c", "line": 1, "id": None, "reason": "r", "record": {"id": "new", "title": "mug"}}
+    with pytest.raises(ServerError, match="did not start"):
+        index(write(tmp_path / "letters.jsonl", [letter]), bundle, alias, client=client)
+    assert list(client.indices.get(index=f"{alias}-*")) == [name]
+
+
+def test_the_server_is_told_how_long_a_clone_may_take(client, alias, bundle, tmp_path, monkeypatch):
+    index(write(tmp_path / "c.jsonl", products()), bundle, alias, client=client)
+    own, waits = type(client.indices).clone, []
+
+    def timed(self, **given):
+        waits.append(given["timeout"])
+        return own(self, **given)
+
+    monkeypatch.setattr(type(client.indices), "clone", timed)
+    clone_index(client, live(client, alias), alias, bundle, "catalogue")
+    assert waits == ["600000ms"]
+
+
 def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp_path, elasticsearch_url, monkeypatch):
     monkeypatch.setattr(ingest, "SEGMENT", 100)
     catalogue = write(tmp_path / "many.jsonl", products(4000))
@@ -262,10 +320,10 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
     write(catalogue, records)
     index_and_kill(catalogue, bundle.path, alias, elasticsearch_url, segment=100, cache=tmp_path / "cache", after=3)
     assert live(client, alias).name == before, "the run ended before it could be killed"
-    [clone] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
+    [left] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
     done = index(catalogue, bundle, alias, client=client)
     assert (done.read, done.indexed, done.unchanged, done.rejected) == (4000, 500, 3500, 0)
-    assert done.index == clone
+    assert done.index == left
     index(catalogue, bundle, f"{alias}-whole", client=client)
     left, right = held(client, alias), held(client, f"{alias}-whole")
     for document in (*left.values(), *right.values()):

@@ -12,7 +12,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
-from shelfwise.clone import clone_index, release
+from shelfwise.clone import NotCloned, clone_index, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, described, find
 from shelfwise.machine import SAID, cache_folder
@@ -134,10 +134,10 @@ def index(
             _some_left(read_lines, letters, alias)
             products = Spooled.of(spool, bundle)
             changes = addition(server, grown, products) if grown else delta(server, live, bundle, products)
+            name, changes = _target(server, alias, bundle, digest, live, changes)
             # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
             wanted = None if changes is None else ~products.carried & (grown is None)
             similar = SimilarLists.of(spool, products, bundle.dimension, wanted)
-            name = _target(server, alias, bundle, digest, live, changes)
             refused = send(server, name, spool, similar, changes)
             _write_refused(catalogue, refused, letters)
             _some_left(read_lines, letters, alias)
@@ -180,16 +180,25 @@ def _some_left(read_lines: int, letters: DeadLetters, alias: str) -> None:
 
 def _target(
     server: Elasticsearch, alias: str, bundle: Bundle, digest: str, live: LiveIndex | None, changes: Delta | None
-) -> str:
-    """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one."""
+) -> tuple[str, Delta | None]:
+    """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one.
+
+    :returns: also what there is to change in it; None: all is to be written, as where the server makes no clone.
+    """
     original = live if changes is not None else None
     left = unfinished(server, alias, bundle, digest)
     if left and described(server, left).meta.get("cloned_from") == (original.name if original else None):
-        return left
-    if original is None:
-        return create_index(server, alias, bundle, digest)
+        return left, changes
+    if original is None or changes is None:
+        return create_index(server, alias, bundle, digest), None
     say(f"only what changed: {changes}; the rest is taken from index {original.name}")
-    return clone_index(server, original, alias, bundle, digest)
+    try:
+        return clone_index(server, original, alias, bundle, digest), changes
+    except NotCloned as error:
+        if changes.kept is not None:
+            raise
+        say(f"{error} A new index is filled instead")
+        return _target(server, alias, bundle, digest, live, None)
 
 
 def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:
