@@ -234,6 +234,29 @@ def test_a_product_that_was_deleted_while_the_run_was_on_is_written_whole(client
     assert len(held(client, alias)["p001"]["shelfwise"]["vector"]) == bundle.dimension
 
 
+@pytest.mark.parametrize("records", [products(), changed(products())], ids=["nothing-changed", "some-changed"])
+def test_a_product_that_was_read_as_unchanged_and_then_deleted_is_written_whole(
+    client, alias, bundle, tmp_path, monkeypatch, records
+):
+    monkeypatch.setattr(ingest, "SEGMENT", 8)
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+
+    def late(client, original, *rest):
+        for id_ in ("p011", "p029"):
+            client.delete(index=original.name, id=id_)
+        return clone_index(client, original, *rest)
+
+    monkeypatch.setattr(ingest, "clone_index", late)
+    done = index(write(catalogue, records), bundle, alias, client=client)
+    assert done.rejected == 0
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    left, right = held(client, alias), held(client, f"{alias}-whole")
+    for document in (*left.values(), *right.values()):
+        document["shelfwise"].pop("similar", None)
+    assert left == right
+
+
 def test_the_live_index_takes_writes_again_after_a_clone_and_after_a_clone_that_was_killed(
     client, alias, bundle, tmp_path
 ):
@@ -331,21 +354,21 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
     assert left == right
 
 
-@pytest.mark.parametrize("harm", ["deleted", "of another vector"])
+@pytest.mark.parametrize("harm", ["added", "of another vector"])
 def test_an_index_that_is_not_what_was_encoded_does_not_go_live(client, alias, bundle, tmp_path, monkeypatch, harm):
     catalogue = write(tmp_path / "c.jsonl", products())
     before, own_send = index(catalogue, bundle, alias, client=client).index, ingest.send
 
     def send(server, name, *rest):
         refused = own_send(server, name, *rest)
-        if harm == "deleted":
-            server.delete(index=name, id="p007")
+        if harm == "added":
+            server.index(index=name, id="foreign", document={"id": "foreign", "title": "mug"})
         else:
             server.update(index=name, id="p000", doc={"shelfwise": {"vector": [0, 0, 1]}})
         return refused
 
     monkeypatch.setattr(ingest, "send", send)
-    message = "holds 39 products, expected 40" if harm == "deleted" else "p000 is not found by its own vector"
+    message = "holds 41 products, expected 40" if harm == "added" else "p000 is not found by its own vector"
     with pytest.raises(ServerError, match=f"{message}: the alias was not moved"):
         index(write(catalogue, [*products()[:-1], {"id": "p039", "title": "tent"}]), bundle, alias, client=client)
     assert live(client, alias).name == before

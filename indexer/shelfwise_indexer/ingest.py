@@ -37,7 +37,7 @@ from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.kept_lines import KeptLines, keep_lines
 from shelfwise_indexer.kept_vectors import keep
-from shelfwise_indexer.sending import check, send
+from shelfwise_indexer.sending import check, complete, send
 from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.spooled import Spooled
@@ -142,7 +142,10 @@ def index(
             _write_refused(catalogue, refused, letters)
             _some_left(read_lines, letters, alias)
             _finish(server, name, merge)
-            check(server, name, spool, read_lines - letters.count + _beside(server, live, changes, refused), refused)
+            expected = read_lines - letters.count + _beside(server, live, changes, refused)
+            if changes is not None:
+                complete(server, name, spool, similar, expected, refused)
+            check(server, name, spool, expected, refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
             # A clone may hold what was written after its original was read, and then no line tells of that.
