@@ -14,7 +14,7 @@ from elasticsearch import Elasticsearch
 from shelfwise.bundle import Bundle
 from shelfwise.clone import NotCloned, clone_index, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
-from shelfwise.live_index import LiveIndex, check_alias, described, find
+from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import SAID, cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
@@ -187,7 +187,10 @@ def _target(
     """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one.
 
     :returns: also what there is to change in it; None: all is to be written, as where the server makes no clone.
+    :raises ServerError: the live index was migrated meanwhile.
     """
+    if live is not None:
+        check_not_migrated(server, alias, live)
     original = live if changes is not None else None
     left = unfinished(server, alias, bundle, digest)
     if left and described(server, left).meta.get("cloned_from") == (original.name if original else None):
@@ -218,7 +221,10 @@ def _go_live(
 
     :param stands: whether the index holds what was read and nothing else.
     :returns: how far it was written before anybody knew of it; None: it holds something else.
+    :raises ServerError: the live index was migrated meanwhile, or the alias moved.
     """
+    if live is not None:
+        check_not_migrated(server, alias, live)
     decided = carry_decisions(server, live.name, name) if live else 0
     if decided:
         say(f"{decided} products that a person decided on meanwhile keep that")
