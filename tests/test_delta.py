@@ -354,6 +354,31 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
     assert left == right
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_an_interrupted_delta_goes_on_in_its_clone_only_while_nobody_writes_into_the_live_index(
+    client, alias, bundle, tmp_path, monkeypatch, written
+):
+    catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.check
+    before = index(catalogue, bundle, alias, client=client).index
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ingest, "check", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index(write(catalogue, changed(products())), bundle, alias, client=client)
+    [left] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
+    if written:
+        client.update(index=before, id="p020", doc={"price": 3})
+    monkeypatch.setattr(ingest, "check", own)
+    done = index(catalogue, bundle, alias, client=client)
+    assert (done.index == left) == (not written)
+    assert held(client, alias)["p020"]["price"] == (3 if written else 20)
+    if not written:
+        index(catalogue, bundle, f"{alias}-whole", client=client)
+        assert held(client, alias) == held(client, f"{alias}-whole")
+
+
 @pytest.mark.parametrize("harm", ["added", "of another vector"])
 def test_an_index_that_is_not_what_was_encoded_does_not_go_live(client, alias, bundle, tmp_path, monkeypatch, harm):
     catalogue = write(tmp_path / "c.jsonl", products())

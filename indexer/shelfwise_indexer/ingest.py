@@ -12,7 +12,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
-from shelfwise.clone import NotCloned, clone_index, release
+from shelfwise.clone import NotCloned, clone_index, is_whole_clone, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import SAID, cache_folder
@@ -186,20 +186,27 @@ def _target(
 ) -> tuple[str, Delta | None]:
     """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one.
 
+    A clone whose original was written into since is not gone on with: what others wrote there would be lost.
+
     :returns: also what there is to change in it; None: all is to be written, as where the server makes no clone.
     :raises ServerError: the live index was migrated meanwhile.
     """
     if live is not None:
         check_not_migrated(server, alias, live)
-    original = live if changes is not None else None
     left = unfinished(server, alias, bundle, digest)
-    if left and described(server, left).meta.get("cloned_from") == (original.name if original else None):
-        return left, changes
-    if original is None or changes is None:
+    found = described(server, left) if left else None
+    if live is None or changes is None:
+        if found and "cloned_from" not in found.meta:
+            return found.name, None
         return create_index(server, alias, bundle, digest), None
-    say(f"only what changed: {changes}; the rest is taken from index {original.name}")
+    written = bulk.written(server, live.name)
+    if found and is_whole_clone(found, live.name, written):
+        return found.name, changes
+    if found and "cloned_from" in found.meta:
+        say(f"index {found.name} of an interrupted run can be deleted: {live.name} was written into since")
+    say(f"only what changed: {changes}; the rest is taken from index {live.name}")
     try:
-        return clone_index(server, original, alias, bundle, digest), changes
+        return clone_index(server, live, alias, bundle, digest, written), changes
     except NotCloned as error:
         if changes.kept is not None:
             raise

@@ -27,13 +27,21 @@ class NotCloned(ServerError):
     """A clone did not start, and was deleted: a new index can be filled instead."""
 
 
-def clone_index(client: Elasticsearch, original: LiveIndex, alias: str, bundle: Bundle, catalogue_hash: str) -> str:
+def clone_index(
+    client: Elasticsearch,
+    original: LiveIndex,
+    alias: str,
+    bundle: Bundle,
+    catalogue_hash: str,
+    written: Mapping[str, Any] | None = None,
+) -> str:
     """Clone a live index, and give the clone's name: to be filled further, then finished and swapped as a new one.
 
+    :param written: how far the original is written, for `is_whole_clone`.
     :raises NotCloned: it did not start within CLONE_TIMEOUT seconds.
     :raises ServerError: the server refused.
     """
-    of = {"cloned_from": original.name, "neighbours_at": neighbours_at(original)}
+    of = {"cloned_from": original.name, "cloned_at": written, "neighbours_at": neighbours_at(original)}
 
     def clone(name: str, meta: Mapping[str, Any]) -> None:
         try:
@@ -54,6 +62,14 @@ def clone_index(client: Elasticsearch, original: LiveIndex, alias: str, bundle: 
         return named_anew(alias, bundle, catalogue_hash, clone)
     finally:
         unblock(client, original.name)
+
+
+def is_whole_clone(index: LiveIndex, original: str, written: Mapping[str, Any] | None) -> bool:
+    """Whether an index is a clone that lacks nothing of what was written into its original since.
+
+    :param written: how far the original is written now; None: not known.
+    """
+    return index.meta.get("cloned_from") == original and written is not None and index.meta.get("cloned_at") == written
 
 
 def _start(client: Elasticsearch, original: str, name: str) -> None:
