@@ -76,6 +76,45 @@ def test_a_bad_line_is_rejected_with_the_reason_and_the_others_are_read(tmp_path
     assert reason in rows[1].reason
 
 
+def nested(depth: int) -> bytes:
+    """A product that is an object of so many levels."""
+    return b'{"id": "x", "title": "Kettle", "a": ' + b'{"a":' * (depth - 1) + b"1" + b"}" * depth
+
+
+@pytest.mark.parametrize("depth", [101, 255, 1024])
+def test_a_line_that_is_nested_too_deep_to_be_written_is_rejected_and_can_be_mended(tmp_path, depth):
+    path, letters_path = lines_file(tmp_path / "shop.jsonl", KETTLE, nested(depth)), tmp_path / "letters.jsonl"
+    for _ in range(2):  # the second time what is read are letters
+        (rejected,) = rejected_of(path)
+        assert "nested deeper than 100 levels" in rejected.reason
+        assert rejected.record_text.encode() == nested(depth)
+        with DeadLetters(letters_path, source=path) as letters:
+            letters.write(rejected)
+        path = Path(letters_path).replace(tmp_path / "mended.jsonl")
+    assert holds_dead_letters(path)
+    letter = json.loads(path.read_text())
+    letter["record"] = '{"id": "x", "title": "Kettle"}'
+    assert [row.id for row in rows_of(lines_file(path, letter))] == ["x"]
+
+
+def test_a_letter_whose_record_is_still_too_deep_as_an_object_can_be_mended(tmp_path):
+    letter = b'{"file": "f", "line": 1, "id": null, "reason": "r", "record": ' + nested(300) + b"}"
+    (rejected,) = rejected_of(lines_file(tmp_path / "letters.jsonl", letter))
+    with DeadLetters(tmp_path / "again.jsonl", source="letters.jsonl") as letters:
+        letters.write(rejected)
+    mended = (tmp_path / "again.jsonl").read_bytes().replace(b'{\\"a\\":' * 299 + b"1" + b"}" * 299, b"1")
+    (tmp_path / "again.jsonl").write_bytes(mended)
+    (row,) = rows_of(tmp_path / "again.jsonl")
+    assert row.record == {"id": "x", "title": "Kettle", "a": 1}
+
+
+def test_a_line_of_the_deepest_nesting_is_read_and_so_is_its_letter(tmp_path):
+    (row,) = rows_of(lines_file(tmp_path / "shop.jsonl", nested(100)))
+    with DeadLetters(tmp_path / "letters.jsonl", source="shop.jsonl") as letters:
+        letters.write(row.rejected("the server refused it"))
+    assert [again.record for again in rows_of(tmp_path / "letters.jsonl")] == [row.record]
+
+
 def test_of_products_with_one_id_the_first_is_kept(tmp_path):
     path = lines_file(tmp_path / "shop.jsonl", {"id": 7, "title": "first"}, {"id": "7", "title": "second"})
     first, second = read(path)

@@ -18,6 +18,7 @@ from hand_bundle import add_hand_int8, write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.cli import main
 from shelfwise.doctor import bundle_found
+from shelfwise.live_index import live
 
 SHELFWISE = Path(sys.executable).parent / "shelfwise"
 NOWHERE = "http://127.0.0.1:1"
@@ -322,6 +323,55 @@ class TestTaxonomyMigrate:
         ran = shelfwise("taxonomy", "migrate", "changes.jsonl", "--bundle", model, "--out", "next")
         assert refused_in_one_line(ran, "there is no category 'Home > Kitchn'", "'Home > Kitchen'")
         assert not (tmp_path / "next").exists()
+
+    @pytest.mark.es
+    @pytest.mark.parametrize("source", ["Home > Kitchen", "Home > Attic"])
+    def test_a_catalogue_is_replaced_in_place_and_a_killed_run_goes_on(
+        self, client, elasticsearch_url, model, alias, tmp_path, monkeypatch, source
+    ):
+        run = runner_here(tmp_path)
+        indexed(run, elasticsearch_url, model, alias, folder=tmp_path)
+        changes = [{"change": "renamed", "from": source, "to": "Home > Cooking"}]
+        (tmp_path / "changes.jsonl").write_text(lines_of(changes))
+        odd = {"id": "o1", "title": "kettle", "category": "Home > Attic"}
+        (tmp_path / "c.jsonl").write_text(lines_of([*CATALOGUE, odd]))
+        arguments = ["taxonomy", "migrate", "changes.jsonl", "--bundle", model, "--out", "next"]
+        arguments += ["--catalogue", "c.jsonl", "--catalogue-out", "c.jsonl"]
+        arguments += ["--alias", alias, "--url", elasticsearch_url]
+
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr("shelfwise_indexer.index_migration.migrate_index", killed)
+            assert run(*arguments).status != 0
+        assert "Cooking" in (tmp_path / "c.jsonl").read_text()
+        for _ in range(2):
+            ran = run(*arguments)
+            assert (ran.status, ran.lines[0]["catalogue"]["changed"]) == (0, 0), ran
+        assert live(client, alias).meta["bundle"] == ran.lines[0]["version"]
+
+    @pytest.mark.es
+    def test_with_an_index_of_another_bundle_the_catalogue_stays_as_it_is(
+        self, elasticsearch_url, model, alias, tmp_path
+    ):
+        run = runner_here(tmp_path)
+        indexed(run, elasticsearch_url, model, alias, folder=tmp_path)
+        other = write_hand_bundle(tmp_path / "other", WORDS | {"pot": (1, 1)}, [tuple(KETTLES), tuple(CASES)])
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES)
+        (tmp_path / "c.jsonl").write_text(lines_of(CATALOGUE))
+        arguments = ["taxonomy", "migrate", "changes.jsonl", "--bundle", other.path, "--out", "next"]
+        arguments += ["--catalogue", "c.jsonl", "--catalogue-out", "c.jsonl"]
+        ran = run(*arguments, "--alias", alias, "--url", elasticsearch_url)
+        assert refused_in_one_line(ran, "give --bundle the one in its _meta")
+        assert (tmp_path / "c.jsonl").read_text() == lines_of(CATALOGUE)
+
+    def test_a_change_into_a_category_that_the_catalogue_has_is_refused_at_first(self, shelfwise, model, tmp_path):
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES)
+        (tmp_path / "c.jsonl").write_text(lines_of([{"id": "1", "title": "pot", "category": "Home > Cooking"}]))
+        arguments = ["--bundle", model, "--out", "next", "--catalogue", "c.jsonl", "--catalogue-out", "c.jsonl"]
+        ran = shelfwise("taxonomy", "migrate", "changes.jsonl", *arguments)
+        assert refused_in_one_line(ran, "Home > Cooking is there already")
 
     def test_a_catalogue_goes_with_the_file_to_write(self, shelfwise, model, tmp_path):
         (tmp_path / "changes.jsonl").write_text(self.CHANGES)

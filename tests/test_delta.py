@@ -4,11 +4,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from elasticsearch import ApiError
+from elasticsearch import ApiError, ConnectionTimeout
 from elasticsearch.helpers import ScanError
 
 from killed_run import index_and_kill
-from shelfwise import SimilarProducts
+from shelfwise import SimilarProducts, clone
 from shelfwise.clone import clone_index
 from shelfwise.errors import ServerError
 from shelfwise.index import rewrite_meta, rollback, status
@@ -234,6 +234,29 @@ def test_a_product_that_was_deleted_while_the_run_was_on_is_written_whole(client
     assert len(held(client, alias)["p001"]["shelfwise"]["vector"]) == bundle.dimension
 
 
+@pytest.mark.parametrize("records", [products(), changed(products())], ids=["nothing-changed", "some-changed"])
+def test_a_product_that_was_read_as_unchanged_and_then_deleted_is_written_whole(
+    client, alias, bundle, tmp_path, monkeypatch, records
+):
+    monkeypatch.setattr(ingest, "SEGMENT", 8)
+    catalogue = write(tmp_path / "c.jsonl", products())
+    index(catalogue, bundle, alias, client=client)
+
+    def late(client, original, *rest):
+        for id_ in ("p011", "p029"):
+            client.delete(index=original.name, id=id_)
+        return clone_index(client, original, *rest)
+
+    monkeypatch.setattr(ingest, "clone_index", late)
+    done = index(write(catalogue, records), bundle, alias, client=client)
+    assert done.rejected == 0
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    left, right = held(client, alias), held(client, f"{alias}-whole")
+    for document in (*left.values(), *right.values()):
+        document["shelfwise"].pop("similar", None)
+    assert left == right
+
+
 def test_the_live_index_takes_writes_again_after_a_clone_and_after_a_clone_that_was_killed(
     client, alias, bundle, tmp_path
 ):
@@ -251,6 +274,64 @@ def test_the_live_index_takes_writes_again_after_a_clone_and_after_a_clone_that_
     assert "cloning" not in live(client, alias).meta
 
 
+@pytest.mark.parametrize("error", [ConnectionTimeout("timed out"), KeyboardInterrupt()])
+def test_a_block_that_was_interrupted_does_not_stay(client, alias, bundle, tmp_path, monkeypatch, error):
+    name = index(write(tmp_path / "c.jsonl", products()), bundle, alias, client=client).index
+    own = client.indices.add_block
+
+    def interrupted(**given):
+        own(**given)
+        raise error
+
+    monkeypatch.setattr(client.indices, "add_block", interrupted)
+    with pytest.raises((ServerError, KeyboardInterrupt)):
+        clone_index(client, live(client, alias), alias, bundle, "catalogue")
+    client.update(index=name, id="p001", doc={"price": 3})
+    assert list(client.indices.get(index=f"{alias}-*")) == [name]
+
+
+def nobody_takes_clones(monkeypatch):
+    monkeypatch.setattr(clone, "FILLING", clone.FILLING | {"routing.allocation.require._name": "nobody"})
+    monkeypatch.setattr(clone, "CLONE_TIMEOUT", 0.5)
+
+
+def test_where_the_server_starts_no_clone_a_new_index_is_filled(client, alias, bundle, tmp_path, monkeypatch, capsys):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    before = index(catalogue, bundle, alias, client=client).index
+    nobody_takes_clones(monkeypatch)
+    done = index(write(catalogue, changed(products())), bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.written) == (40, 2, 38, 40)
+    assert "did not start within 0.5 seconds and was deleted" in capsys.readouterr().err
+    assert sorted(client.indices.get(index=f"{alias}-*")) == sorted([before, done.index])
+    client.update(index=before, id="p001", doc={"price": 3})
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    assert held(client, alias) == held(client, f"{alias}-whole")
+
+
+def test_dead_letters_without_a_clone_to_join_are_refused_and_nothing_is_left(
+    client, alias, bundle, tmp_path, monkeypatch
+):
+    name = index(write(tmp_path / "c.jsonl", products()), bundle, alias, client=client).index
+    nobody_takes_clones(monkeypatch)
+    letter = {"file": "c", "line": 1, "id": None, "reason": "r", "record": {"id": "new", "title": "mug"}}
+    with pytest.raises(ServerError, match="did not start"):
+        index(write(tmp_path / "letters.jsonl", [letter]), bundle, alias, client=client)
+    assert list(client.indices.get(index=f"{alias}-*")) == [name]
+
+
+def test_the_server_is_told_how_long_a_clone_may_take(client, alias, bundle, tmp_path, monkeypatch):
+    index(write(tmp_path / "c.jsonl", products()), bundle, alias, client=client)
+    own, waits = type(client.indices).clone, []
+
+    def timed(self, **given):
+        waits.append(given["timeout"])
+        return own(self, **given)
+
+    monkeypatch.setattr(type(client.indices), "clone", timed)
+    clone_index(client, live(client, alias), alias, bundle, "catalogue")
+    assert waits == ["600000ms"]
+
+
 def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp_path, elasticsearch_url, monkeypatch):
     monkeypatch.setattr(ingest, "SEGMENT", 100)
     catalogue = write(tmp_path / "many.jsonl", products(4000))
@@ -262,10 +343,10 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
     write(catalogue, records)
     index_and_kill(catalogue, bundle.path, alias, elasticsearch_url, segment=100, cache=tmp_path / "cache", after=3)
     assert live(client, alias).name == before, "the run ended before it could be killed"
-    [clone] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
+    [left] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
     done = index(catalogue, bundle, alias, client=client)
     assert (done.read, done.indexed, done.unchanged, done.rejected) == (4000, 500, 3500, 0)
-    assert done.index == clone
+    assert done.index == left
     index(catalogue, bundle, f"{alias}-whole", client=client)
     left, right = held(client, alias), held(client, f"{alias}-whole")
     for document in (*left.values(), *right.values()):
@@ -273,21 +354,46 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
     assert left == right
 
 
-@pytest.mark.parametrize("harm", ["deleted", "of another vector"])
+@pytest.mark.parametrize("written", [True, False])
+def test_an_interrupted_delta_goes_on_in_its_clone_only_while_nobody_writes_into_the_live_index(
+    client, alias, bundle, tmp_path, monkeypatch, written
+):
+    catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.check
+    before = index(catalogue, bundle, alias, client=client).index
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ingest, "check", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index(write(catalogue, changed(products())), bundle, alias, client=client)
+    [left] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
+    if written:
+        client.update(index=before, id="p020", doc={"price": 3})
+    monkeypatch.setattr(ingest, "check", own)
+    done = index(catalogue, bundle, alias, client=client)
+    assert (done.index == left) == (not written)
+    assert held(client, alias)["p020"]["price"] == (3 if written else 20)
+    if not written:
+        index(catalogue, bundle, f"{alias}-whole", client=client)
+        assert held(client, alias) == held(client, f"{alias}-whole")
+
+
+@pytest.mark.parametrize("harm", ["added", "of another vector"])
 def test_an_index_that_is_not_what_was_encoded_does_not_go_live(client, alias, bundle, tmp_path, monkeypatch, harm):
     catalogue = write(tmp_path / "c.jsonl", products())
     before, own_send = index(catalogue, bundle, alias, client=client).index, ingest.send
 
     def send(server, name, *rest):
         refused = own_send(server, name, *rest)
-        if harm == "deleted":
-            server.delete(index=name, id="p007")
+        if harm == "added":
+            server.index(index=name, id="foreign", document={"id": "foreign", "title": "mug"})
         else:
             server.update(index=name, id="p000", doc={"shelfwise": {"vector": [0, 0, 1]}})
         return refused
 
     monkeypatch.setattr(ingest, "send", send)
-    message = "holds 39 products, expected 40" if harm == "deleted" else "p000 is not found by its own vector"
+    message = "holds 41 products, expected 40" if harm == "added" else "p000 is not found by its own vector"
     with pytest.raises(ServerError, match=f"{message}: the alias was not moved"):
         index(write(catalogue, [*products()[:-1], {"id": "p039", "title": "tent"}]), bundle, alias, client=client)
     assert live(client, alias).name == before

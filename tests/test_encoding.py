@@ -84,7 +84,7 @@ def test_stages_that_overlap_leave_the_spool_that_one_after_the_other_leaves(
 
 class TestGroups:
     def segment(self, number, changed):
-        return Segment(number, [None] * 9, [""] * 9, {}, {}, range(changed))
+        return Segment(number, [None] * 9, [""] * 9, {}, {}, range(changed), {})
 
     @pytest.mark.parametrize(
         ("changed", "ends"),

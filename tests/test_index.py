@@ -11,7 +11,17 @@ from elasticsearch import BadRequestError
 
 from hand_index import CATALOGUE
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
-from shelfwise.index import create_index, finish, rollback, status, superseded, swap, unfinished
+from shelfwise.index import (
+    FILLING,
+    after_filling,
+    create_index,
+    finish,
+    rollback,
+    status,
+    superseded,
+    swap,
+    unfinished,
+)
 from shelfwise.live_index import check_alias, check_compatible, live
 from shelfwise.mapping import index_body, index_settings, mapping_hash
 from shelfwise.server import connect, server_version
@@ -97,6 +107,35 @@ def test_finish_gives_the_index_its_own_settings_back_and_shows_its_documents(cl
     assert settings["refresh_interval"] == "1s"
     assert settings["auto_expand_replicas"] == "0-1"
     assert client.count(index=name)["count"] == 1
+
+
+@pytest.mark.es
+def test_a_setting_that_was_taken_out_of_the_file_is_the_servers_default_after_filling(client, alias, monkeypatch):
+    own = {key: value for key, value in index_settings().items() if key not in FILLING}
+    monkeypatch.setattr("shelfwise.index.index_settings", lambda: own)
+    name = create_index(client, alias, BUNDLE, CATALOGUE)
+    finish(client, name)
+    settings = client.indices.get_settings(index=name)[name]["settings"]["index"]
+    assert settings["number_of_replicas"] == "1"
+    assert not settings.keys() & {"refresh_interval", "auto_expand_replicas"}
+
+
+@pytest.mark.parametrize(
+    ("own", "sent"),
+    [
+        ({"auto_expand_replicas": "0-1"}, {"refresh_interval": None, "auto_expand_replicas": "0-1"}),
+        (
+            {"refresh_interval": "5s", "number_of_replicas": 2},
+            {"refresh_interval": "5s", "auto_expand_replicas": None, "number_of_replicas": 2},
+        ),
+        (
+            {"auto_expand_replicas": False},
+            {"refresh_interval": None, "auto_expand_replicas": False, "number_of_replicas": None},
+        ),
+    ],
+)
+def test_the_number_of_replicas_is_not_set_where_the_server_chooses_it(own, sent):
+    assert after_filling(own) == sent
 
 
 def segments(client, name):

@@ -1,5 +1,7 @@
 """The live index after changes of a taxonomy, on the real server: categories follow, nothing else changes."""
 
+from contextlib import suppress
+
 import orjson
 import pytest
 
@@ -8,7 +10,7 @@ from hand_index import document, fill
 from shelfwise import ProductSearch
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.live_index import live
-from shelfwise_indexer import bulk
+from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.index_migration import followed, migrate_index
 from shelfwise_indexer.ingest import index as run
@@ -231,3 +233,35 @@ class TestLiveIndex:
         assert now["t1"]["category"] == now["t1"]["shelfwise"]["category"] == ["Camping > Tents"]
         assert now["t2"]["shelfwise"]["category"] == ["Camping > Tents"]
         assert (now["k1"]["shelfwise"]["status"], now["k1"]["shelfwise"]["ancestors"]) == ("review", ["Home"])
+
+    @pytest.mark.parametrize("moment", ["delta", "check"])
+    @pytest.mark.parametrize("ends", [True, False])
+    def test_a_run_of_index_during_which_it_is_migrated_does_not_go_live(
+        self, client, alias, bundle, after, tmp_path, monkeypatch, moment, ends
+    ):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.chdir(tmp_path)
+        records = [{"id": f"t{n}", "title": "tent"} for n in range(9)]
+        catalogue = tmp_path / "c.jsonl"
+        catalogue.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+        before = run(catalogue, bundle, alias, client=client).index
+        own, update = getattr(ingest, moment), bulk.update
+
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        def late(*given):
+            answer = own(*given)
+            with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+                patched.setattr(bulk, "update", update if ends else killed)
+                migrate_index(client, alias, bundle, after, CHANGES)
+            return answer
+
+        monkeypatch.setattr(ingest, moment, late)
+        with pytest.raises(ServerError, match=f"takes index {before} to bundle {after.version}"):
+            run(catalogue, bundle, alias, client=client)
+        assert live(client, alias).name == before
+        assert len(client.indices.get(index=f"{alias}-*")) == (1 if moment == "delta" else 2)
+        monkeypatch.setattr(ingest, moment, own)
+        migrate_index(client, alias, bundle, after, CHANGES)
+        assert run(catalogue, after, alias, client=client).unchanged == 9

@@ -11,7 +11,7 @@ from hand_bundle import write_hand_bundle
 from killed_run import index_and_kill
 from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
-from shelfwise.index import rollback
+from shelfwise.index import rewrite_meta, rollback
 from shelfwise.live_index import live
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.catalogue import CatalogueError
@@ -249,6 +249,33 @@ def test_what_a_person_decided_survives_the_next_run(client, alias, bundle, tmp_
     following = bundle if same_bundle else write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
     index(catalogue, following, alias, client=client)
     assert {name: source(client, alias, "t1")["shelfwise"][name] for name in decided} == decided
+
+
+CORRECTED = {"status": "corrected", "category": ["Home > Mugs"], "ancestors": ["Home", "Home > Mugs"]}
+COMES_BACK = {
+    "for-a-night": lambda client, first, second: None,
+    "after-the-index-was-deleted": lambda client, first, second: client.indices.delete(index=first),
+    "after-other-categories": lambda client, first, second: rewrite_meta(client, second, {"taxonomy": "migrated"}),
+}
+
+
+@pytest.mark.parametrize("way", COMES_BACK)
+@pytest.mark.parametrize("letters", [True, False])
+def test_what_a_person_decided_comes_back_with_a_product_whose_line_was_broken_for_a_night(
+    client, alias, bundle, tmp_path, way, letters
+):
+    first = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client).index
+    client.update(index=first, id="t1", doc={"shelfwise": CORRECTED}, refresh=True)
+    client.update(index=first, id="u1", doc={"shelfwise": {"status": "accepted"}}, refresh=True)
+    broken = [product | ({"price": "cheap"} if product["id"] in ("t1", "u1") else {}) for product in PRODUCTS]
+    night = index(write(tmp_path / "c.jsonl", *broken), bundle, alias, client=client)
+    assert night.rejected == 2
+    COMES_BACK[way](client, first, night.index)
+    catalogue = mended(night, tmp_path / "m.jsonl") if letters else write(tmp_path / "c.jsonl", *PRODUCTS)
+    index(catalogue, bundle, alias, client=client)
+    comes_back = CORRECTED.items() <= source(client, alias, "t1")["shelfwise"].items()
+    assert comes_back == (way == "for-a-night")
+    assert source(client, alias, "u1")["shelfwise"]["status"] == "review"
 
 
 @pytest.mark.parametrize("same_bundle", [True, False])

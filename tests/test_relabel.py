@@ -75,6 +75,13 @@ def test_what_is_read_is_written_or_rejected_and_the_rejected_are_named(migrated
     assert [letter["line"] for letter in letters] == [1, 3, 4]
 
 
+def test_a_line_that_could_not_be_written_again_is_rejected(migrated):
+    deep = '{"id": 2, "title": "b", "a": ' + "[" * 300 + "]" * 300 + "}"
+    done, records = migrated({"id": 1, "title": "a"}, deep)
+    assert (done.read, done.written, done.rejected) == (2, 1, 1)
+    assert [record["id"] for record in records] == [1]
+
+
 def test_a_second_time_changes_nothing(migrated, tmp_path):
     migrated({"id": 1, "title": "a", "category": "Home > Cups"}, {"id": 2, "title": "b"})
     done = relabel(tmp_path / "next.jsonl", CHANGES, tmp_path / "again.jsonl")

@@ -153,6 +153,25 @@ def test_refused_marks_come_back_for_their_index_only(spool, tmp_path):
     assert spool.refused("products-2") == {}
 
 
+@pytest.mark.parametrize("torn", [b'["b","mapper_pars', b"[", b'["b","why"]'])
+def test_a_line_of_refused_marks_that_a_kill_cut_short_is_passed_over(spool, torn):
+    spool.mark_refused("products-1", {"a": "why"})
+    with (spool.folder / "refused-products-1").open("ab") as file:
+        file.write(torn)
+    whole = {"b": "why"} if torn.endswith(b"]") else {}
+    assert spool.refused("products-1") == {"a": "why"} | whole
+    spool.mark_refused("products-1", {"c": "why"})
+    assert spool.refused("products-1") == {"a": "why", "c": "why"} | whole
+
+
+def test_a_sent_mark_that_a_kill_cut_short_does_not_run_into_the_next(spool):
+    spool.mark_sent("products-1", [10, 11])
+    with (spool.folder / "sent-products-1").open("a") as file:
+        file.write("1")  # of 12; what came before it was sent
+    spool.mark_sent("products-1", [12, 13])
+    assert spool.sent("products-1") == {1, 10, 11, 12, 13}
+
+
 def test_a_removed_spool_leaves_nothing_and_can_begin_again(spool, tmp_path):
     spool.write(0, entries("a"), vectors([1, 0]))
     spool.mark_sent("products-1", [0])

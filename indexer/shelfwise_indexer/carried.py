@@ -1,4 +1,8 @@
-"""Carried over: what the live index holds already of the products that a run reads."""
+"""Carried over: what the live index holds already of the products that a run reads.
+
+A product that the live index lacks may have been rejected or refused the run before: what a person decided of it is
+looked for in the index that was live before.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +12,10 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
-from shelfwise.live_index import LiveIndex
+from shelfwise.live_index import LiveIndex, meta_of
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
+from shelfwise_indexer.enrich import BY_A_PERSON, DECISION
 from shelfwise_indexer.kept_vectors import Floats, KeptVectors
 
 _OWN = ("vector", "similar")  # of `shelfwise`: follows from the rest
@@ -18,12 +23,13 @@ _OWN = ("vector", "similar")  # of `shelfwise`: follows from the rest
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The live index, if there is one, and the vectors that the run before kept of it."""
+    """The live index, if there is one, the vectors that the run before kept of it, and the index that it replaced."""
 
     server: Elasticsearch
     live: LiveIndex | None
     bundle: str
     kept: KeptVectors
+    previous: str | None = None
 
     @classmethod
     def of(cls, server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, folder: Path) -> "Carried":
@@ -34,7 +40,7 @@ class Carried:
         if live is not None:
             with one_line(f"reading index {live.name}"):
                 server.indices.refresh(index=live.name)
-        return cls(server, live, bundle.version, KeptVectors.load(folder, bundle.dimension))
+        return cls(server, live, bundle.version, KeptVectors.load(folder, bundle.dimension), _previous(server, live))
 
     def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The documents of these products, by id, those of the bundle with their vectors; see `bulk.enrichments`."""
@@ -52,9 +58,36 @@ class Carried:
             enrichment["vector"] = vector
         return found | bulk.enrichments(self.server, self.live.name, lacking)
 
+    def decisions_before(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What a person decided of these products in the index before the live one: documents of that only, by id."""
+        if self.previous is None or not ids:
+            return {}
+        decided = [{"ids": {"values": list(ids)}}, {"terms": {"shelfwise.status": list(BY_A_PERSON)}}]
+        with one_line(f"reading the decisions of index {self.previous}"):
+            answer = self.server.search(
+                index=self.previous,
+                ignore_unavailable=True,  # it may be deleted at any time
+                size=len(ids),
+                query={"bool": {"filter": decided}},
+                source_includes=[f"shelfwise.{name}" for name in DECISION],
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+        return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
+
     def vectors(self, text_hashes: Sequence[str]) -> Floats:
         """Kept vectors, float32 [n, dimension]; each is there."""
         return self.kept.at(self.kept.find(text_hashes))
+
+
+def _previous(server: Elasticsearch, live: LiveIndex | None) -> str | None:
+    """The index before the live one, if it is still there and its categories are the same."""
+    if live is None or not (name := live.meta.get("previous")):
+        return None
+    with one_line(f"looking for index {name}"):
+        found = server.indices.get(index=name, features=["mappings"], ignore_unavailable=True).body
+    meta = meta_of(found.get(name, {})) or {}
+    return str(name) if meta.get("taxonomy") == live.meta.get("taxonomy") and meta else None
 
 
 def is_same(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:

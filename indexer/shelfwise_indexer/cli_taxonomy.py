@@ -59,19 +59,24 @@ def migrate(
     from shelfwise.live_index import live
     from shelfwise.server import connect
     from shelfwise_indexer.bundle_migration import migrate_bundle
-    from shelfwise_indexer.index_migration import migrate_index
-    from shelfwise_indexer.relabel import carried_paths, relabel
+    from shelfwise_indexer.index_migration import check_belongs, migrate_index
+    from shelfwise_indexer.relabel import carried_paths, has_followed, relabel
     from shelfwise_indexer.taxonomy_changes import Changes
 
     if (catalogue is None) != (catalogue_out is None):
         raise UsageError("--catalogue and --catalogue-out go together: what is read, and what is written")
     made, before = Changes.read(changes), Bundle.load(bundle)
-    made.check({*before.taxonomy.leaves, *(carried_paths(catalogue) if catalogue else ())})
+    carried = carried_paths(catalogue) if catalogue else set()
+    # A run that was killed has checked the changes, and may have written the catalogue over the one that it read.
+    if not (carried and (out / "bundle.json").is_file() and has_followed(carried, made)):
+        made.check({*before.taxonomy.leaves, *carried})
     client = connect(url) if alias else None
     try:
         if client and alias:
             live(client, alias)
         after = migrate_bundle(before, made, out)
+        if client and alias:
+            check_belongs(live(client, alias), before, after)
         done: dict[str, Any] = {
             "bundle": str(out),
             "version": after.version,

@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from shelfwise_indexer.records import CatalogueError, Rejected, object_or_text
+from shelfwise_indexer.records import CatalogueError, Rejected, writable
 
 
 class DeadLetters:
@@ -49,7 +49,7 @@ class DeadLetters:
             "line": rejected.line,
             "id": rejected.id,
             "reason": rejected.reason,
-            "record": object_or_text(rejected.record_text),
+            "record": writable(rejected.record_text),
         }
         try:
             if self._file is None:

@@ -33,6 +33,7 @@ class Segment:
     """Rows that are kept together: their texts, what the live index holds of them, and the places to encode.
 
     Of those that are known already there is no text; `known` holds their vectors, float32 [n, dimension], by place.
+    `decided` holds what a person decided, in the index before the live one, of products that the live one lacks.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Segment:
     known: Mapping[int, Floats]
     before: Mapping[str, Mapping[str, Any]]
     changed: Sequence[int]
+    decided: Mapping[str, Mapping[str, Any]]
 
     @classmethod
     def of(cls, number: int, rows: Sequence[Row | Known], bundle: Bundle, carried: Carried) -> "Segment":
@@ -54,7 +56,9 @@ class Segment:
         ]
         known = {place: row.document["shelfwise"] for place, row in enumerate(rows) if isinstance(row, Known)}
         vectors = carried.vectors([enrichment["text_hash"] for enrichment in known.values()])
-        return cls(number, rows, texts, dict(zip(known, vectors, strict=True)), before, changed)
+        lacking = [row.id for row in rows if isinstance(row, Row) and row.id not in before]
+        decided = carried.decisions_before(lacking)
+        return cls(number, rows, texts, dict(zip(known, vectors, strict=True)), before, changed, decided)
 
 
 class Source:
@@ -226,7 +230,8 @@ def write(spool: Spool, enricher: Enricher, segment: Segment, encoded: Encoded) 
         old = segment.before.get(row.id)
         enrichment = fresh.get(place) or dict(old["shelfwise"] if old else {})
         vectors[place] = enrichment.pop("vector")
-        enrichment = keep_decision(enrichment, old) | {"group": row.product.variant_of or row.id}
+        enrichment = keep_decision(enrichment, old or segment.decided.get(row.id))
+        enrichment["group"] = row.product.variant_of or row.id
         content = document(row.product, enrichment) | {name: old[name] for name in added if old and name in old}
         entries.append(Entry(row.line, content, place not in fresh, is_same(old, content), row.source))
     spool.write(segment.number, entries, vectors)

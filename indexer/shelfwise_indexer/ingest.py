@@ -12,9 +12,9 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
-from shelfwise.clone import clone_index, release
+from shelfwise.clone import NotCloned, clone_index, is_whole_clone, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
-from shelfwise.live_index import LiveIndex, check_alias, described, find
+from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import SAID, cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
@@ -37,7 +37,7 @@ from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.kept_lines import KeptLines, keep_lines
 from shelfwise_indexer.kept_vectors import keep
-from shelfwise_indexer.sending import check, send
+from shelfwise_indexer.sending import check, complete, send
 from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.spooled import Spooled
@@ -134,15 +134,18 @@ def index(
             _some_left(read_lines, letters, alias)
             products = Spooled.of(spool, bundle)
             changes = addition(server, grown, products) if grown else delta(server, live, bundle, products)
+            name, changes = _target(server, alias, bundle, digest, live, changes)
             # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
             wanted = None if changes is None else ~products.carried & (grown is None)
             similar = SimilarLists.of(spool, products, bundle.dimension, wanted)
-            name = _target(server, alias, bundle, digest, live, changes)
             refused = send(server, name, spool, similar, changes)
             _write_refused(catalogue, refused, letters)
             _some_left(read_lines, letters, alias)
             _finish(server, name, merge)
-            check(server, name, spool, read_lines - letters.count + _beside(server, live, changes, refused), refused)
+            expected = read_lines - letters.count + _beside(server, live, changes, refused)
+            if changes is not None:
+                complete(server, name, spool, similar, expected, refused)
+            check(server, name, spool, expected, refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
             # A clone may hold what was written after its original was read, and then no line tells of that.
@@ -180,16 +183,35 @@ def _some_left(read_lines: int, letters: DeadLetters, alias: str) -> None:
 
 def _target(
     server: Elasticsearch, alias: str, bundle: Bundle, digest: str, live: LiveIndex | None, changes: Delta | None
-) -> str:
-    """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one."""
-    original = live if changes is not None else None
+) -> tuple[str, Delta | None]:
+    """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one.
+
+    A clone whose original was written into since is not gone on with: what others wrote there would be lost.
+
+    :returns: also what there is to change in it; None: all is to be written, as where the server makes no clone.
+    :raises ServerError: the live index was migrated meanwhile.
+    """
+    if live is not None:
+        check_not_migrated(server, alias, live)
     left = unfinished(server, alias, bundle, digest)
-    if left and described(server, left).meta.get("cloned_from") == (original.name if original else None):
-        return left
-    if original is None:
-        return create_index(server, alias, bundle, digest)
-    say(f"only what changed: {changes}; the rest is taken from index {original.name}")
-    return clone_index(server, original, alias, bundle, digest)
+    found = described(server, left) if left else None
+    if live is None or changes is None:
+        if found and "cloned_from" not in found.meta:
+            return found.name, None
+        return create_index(server, alias, bundle, digest), None
+    written = bulk.written(server, live.name)
+    if found and is_whole_clone(found, live.name, written):
+        return found.name, changes
+    if found and "cloned_from" in found.meta:
+        say(f"index {found.name} of an interrupted run can be deleted: {live.name} was written into since")
+    say(f"only what changed: {changes}; the rest is taken from index {live.name}")
+    try:
+        return clone_index(server, live, alias, bundle, digest, written), changes
+    except NotCloned as error:
+        if changes.kept is not None:
+            raise
+        say(f"{error} A new index is filled instead")
+        return _target(server, alias, bundle, digest, live, None)
 
 
 def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:
@@ -206,7 +228,10 @@ def _go_live(
 
     :param stands: whether the index holds what was read and nothing else.
     :returns: how far it was written before anybody knew of it; None: it holds something else.
+    :raises ServerError: the live index was migrated meanwhile, or the alias moved.
     """
+    if live is not None:
+        check_not_migrated(server, alias, live)
     decided = carry_decisions(server, live.name, name) if live else 0
     if decided:
         say(f"{decided} products that a person decided on meanwhile keep that")

@@ -13,6 +13,8 @@ from shelfwise.errors import ShelfwiseError
 
 LETTER_FIELDS = frozenset(("file", "line", "id", "reason", "record"))
 DUPLICATE = "duplicate id"  # begins the reason, after the product
+MAX_DEPTH = 100  # objects and lists in one another; the server takes 20 in attributes, orjson reads 1,024, writes 254
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: flatten it (the server takes 20 in attributes)"
 PRODUCT_EXPECTED = "expected an object with at least id and title"
 
 _BOM = b"\xef\xbb\xbf"
@@ -124,22 +126,33 @@ def json_records(its_lines: Iterator[Line], expected: str = PRODUCT_EXPECTED) ->
         except orjson.JSONDecodeError as error:
             yield Rejected(line.number, f"not JSON: {error}", text_of(line.content))
         else:
-            yield _json_record(line.number, content, expected)
+            yield _json_record(line, content, expected)
 
 
-def _json_record(line: int, content: object, expected: str) -> Record | Rejected:
+def _json_record(line: Line, content: object, expected: str) -> Record | Rejected:
     if isinstance(content, dict) and content.keys() == LETTER_FIELDS:
-        letter, inner = content, content["record"]
-        content = object_or_text(inner) if isinstance(inner, str) else inner
-        if isinstance(content, str):
-            return Rejected(line, "the record of this dead letter is still not an object: mend `record`", content)
-        if DUPLICATE in str(letter["reason"]) and isinstance(content, dict) and str(content.get("id")) == letter["id"]:
-            why = f"product {letter['id']}: {DUPLICATE} still: give it one of its own, or take the line out"
-            return Rejected(line, why, json_text(content), letter["id"])
+        return _unwrapped(line, content, expected)
+    if line.content.count(b"{") + line.content.count(b"[") > MAX_DEPTH and too_deep(content):
+        return Rejected(line.number, TOO_DEEP, text_of(line.content))
     if isinstance(content, dict):
-        return line, content
+        return line.number, content
     shown = json_text(content)
-    return Rejected(line, f"{expected}, got {shown[:60]}", shown)
+    return Rejected(line.number, f"{expected}, got {shown[:60]}", shown)
+
+
+def _unwrapped(line: Line, letter: dict[str, Any], expected: str) -> Record | Rejected:
+    inner = letter["record"]
+    content = writable(inner) if isinstance(inner, str) else inner
+    if isinstance(content, str):
+        why = TOO_DEEP if too_deep(object_or_text(content)) else "not an object: mend `record`"
+        return Rejected(line.number, f"the record of this dead letter is still {why}", content)
+    record = _json_record(line, content, expected)
+    if isinstance(record, Rejected) or DUPLICATE not in str(letter["reason"]):
+        return record
+    if str(record[1].get("id")) != letter["id"]:
+        return record
+    why = f"product {letter['id']}: {DUPLICATE} still: give it one of its own, or take the line out"
+    return Rejected(line.number, why, json_text(record[1]), letter["id"])
 
 
 def object_or_text(text: str) -> object:
@@ -149,6 +162,21 @@ def object_or_text(text: str) -> object:
     except orjson.JSONDecodeError:
         return text
     return content if isinstance(content, dict) else text
+
+
+def writable(text: str) -> object:
+    """As `object_or_text`, but what is nested too deep to be written again stays text."""
+    content = object_or_text(text)
+    return text if too_deep(content) else content
+
+
+def too_deep(content: object) -> bool:
+    """Whether objects and lists are nested deeper than MAX_DEPTH."""
+    level = [content] if isinstance(content, (dict, list)) else []
+    for _ in range(MAX_DEPTH):
+        within = (part for one in level for part in (one.values() if isinstance(one, dict) else one))
+        level = [part for part in within if isinstance(part, (dict, list))]
+    return bool(level)
 
 
 def json_text(content: object) -> str:

@@ -1,7 +1,7 @@
 """Relabelling: a catalogue whose categories follow the changes of a taxonomy; every other field stays as it is."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -11,7 +11,7 @@ import orjson
 from shelfwise.machine import SAID, tell
 from shelfwise.taxonomy import Path, parse_path, path_text
 from shelfwise_indexer.catalogue import JSON_LINES, CatalogueError, DeadLetters, Rejected, dead_letters_path, read
-from shelfwise_indexer.taxonomy_changes import Changes
+from shelfwise_indexer.taxonomy_changes import Changes, Followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,11 @@ class Relabelled:
 def carried_paths(catalogue: str | os.PathLike[str]) -> set[Path]:
     """Every category that a product of a catalogue carries."""
     return {path for row in read(catalogue) if not isinstance(row, Rejected) for path in row.product.categories}
+
+
+def has_followed(carried: Iterable[Path], changes: Changes) -> bool:
+    """Whether the changes leave all paths as they are, as they do those of a catalogue that was relabelled."""
+    return all(changes.follow(path) == Followed(path) for path in carried)
 
 
 def relabel(

@@ -10,7 +10,7 @@ from elasticsearch import Elasticsearch
 from tqdm import tqdm
 
 from shelfwise.errors import ServerError
-from shelfwise.server import takes_packed_vectors
+from shelfwise.server import one_line, takes_packed_vectors
 from shelfwise_indexer import bulk
 from shelfwise_indexer.delta import Delta
 from shelfwise_indexer.pipeline import ahead
@@ -120,12 +120,39 @@ def _part(
     return Part(gathered.numbers, gathered.products, documents, refused)
 
 
+def complete(
+    server: Elasticsearch, name: str, spool: Spool, similar: SimilarLists, expected: int, refused: Mapping[str, str]
+) -> None:
+    """Send whole what a clone lacks of a spool: deleted from the live index after it was read there as unchanged.
+
+    :param expected: products; where the index has so many, it is not asked which.
+    """
+    if _count(server, name) == expected:
+        return
+    there = {*bulk.ids(server, name), *refused}
+    start, packs = 0, takes_packed_vectors(server)
+    for number in range(spool.segments()):
+        count, entries = spool.everything(number)
+        gathered = _Gathered()
+        lacking = [(row, entry) for row, entry in entries if entry.document["id"] not in there]
+        gathered.add(number, start, count, lacking, anew=True)
+        bulk.send(server, name, _part(server, name, spool, similar, gathered, packs).documents)
+        start += count
+    with one_line(f"refreshing index {name}"):
+        server.indices.refresh(index=name)
+
+
+def _count(server: Elasticsearch, name: str) -> int:
+    with one_line(f"counting index {name}"):
+        return int(server.count(index=name)["count"])
+
+
 def check(server: Elasticsearch, name: str, spool: Spool, expected: int, refused: Mapping[str, str]) -> None:
     """Before the swap: every product is there, and a sample is found by its vector and by its id.
 
     :raises ServerError: it is not so; the index is left for another run to go on with.
     """
-    count = int(server.count(index=name)["count"])
+    count = _count(server, name)
     if count != expected:
         raise ServerError(
             f"index {name} holds {count} products, expected {expected}: the alias was not moved; run the same again, "

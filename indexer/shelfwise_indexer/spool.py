@@ -9,7 +9,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -142,16 +142,24 @@ class Spool:
     def mark_sent(self, index: str, numbers: Sequence[int]) -> None:
         """Remember that segments are in the index."""
         with self.writing(), (self.folder / f"sent-{index}").open("a") as file:
-            file.writelines(f"{number}\n" for number in numbers)
+            file.write("\n".join(map(str, ("", *numbers, ""))))  # the first ends a line that a kill cut short
 
     def refused(self, index: str) -> dict[str, str]:
-        """Ids that the server refused in the segments sent so far, with the reason."""
-        path = self.folder / f"refused-{index}"
-        return dict(map(orjson.loads, path.read_bytes().splitlines())) if path.exists() else {}
+        """Ids that the server refused in the segments sent so far, with the reason.
+
+        A line that a kill cut short is passed over: its segment counts as not sent, and is refused anew.
+        """
+        path, refused = self.folder / f"refused-{index}", dict[str, str]()
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            with suppress(orjson.JSONDecodeError):
+                id_, reason = orjson.loads(line)
+                refused[id_] = reason
+        return refused
 
     def mark_refused(self, index: str, refused: Mapping[str, str]) -> None:
         """Remember what the server refused."""
         with self.writing(), (self.folder / f"refused-{index}").open("ab") as file:
+            file.write(b"\n" * bool(refused))  # ends a line that a kill cut short
             file.writelines(orjson.dumps(pair) + b"\n" for pair in refused.items())
 
     def remove(self) -> None:

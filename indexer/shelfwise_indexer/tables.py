@@ -17,9 +17,9 @@ from shelfwise_indexer.records import (
     Rejected,
     json_text,
     not_utf8,
-    object_or_text,
     opened,
     text_of,
+    writable,
 )
 
 NEEDED = ("id", "title")
@@ -133,7 +133,7 @@ def _cell(column: str, cell: str) -> object:
     if column == "categories":
         return [path for path in cell.split("|") if path.strip()]
     if column == "attributes":
-        return object_or_text(cell)
+        return writable(cell)
     return cell
 
 

@@ -6,9 +6,11 @@ The server links the files of the live index and copies none, so that it takes a
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from elasticsearch import Elasticsearch
+from elastic_transport import TransportError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import ServerError
@@ -17,32 +19,70 @@ from shelfwise.live_index import LiveIndex
 from shelfwise.server import one_line
 
 CLONE_TIMEOUT = 600.0  # seconds; linking is quick, but a file system without hard links makes the server copy
+CLIENT_WAITS_ON = 30.0  # seconds, so that it is the server that says no
 OPEN: dict[str, Any] = {"index.blocks.write": None}
 
 
-def clone_index(client: Elasticsearch, original: LiveIndex, alias: str, bundle: Bundle, catalogue_hash: str) -> str:
+class NotCloned(ServerError):
+    """A clone did not start, and was deleted: a new index can be filled instead."""
+
+
+def clone_index(
+    client: Elasticsearch,
+    original: LiveIndex,
+    alias: str,
+    bundle: Bundle,
+    catalogue_hash: str,
+    written: Mapping[str, Any] | None = None,
+) -> str:
     """Clone a live index, and give the clone's name: to be filled further, then finished and swapped as a new one.
 
-    :raises ServerError: the server refused, or it took longer than CLONE_TIMEOUT seconds.
+    :param written: how far the original is written, for `is_whole_clone`.
+    :raises NotCloned: it did not start within CLONE_TIMEOUT seconds.
+    :raises ServerError: the server refused.
     """
-    of = {"cloned_from": original.name, "neighbours_at": neighbours_at(original)}
+    of = {"cloned_from": original.name, "cloned_at": written, "neighbours_at": neighbours_at(original)}
 
     def clone(name: str, meta: Mapping[str, Any]) -> None:
-        patient = client.options(request_timeout=CLONE_TIMEOUT, max_retries=0)
-        settings = {f"index.{key}": value for key, value in FILLING.items()}
-        answer = patient.indices.clone(index=original.name, target=name, settings=settings | OPEN)
-        if not answer["shards_acknowledged"]:
-            raise ServerError(f"index {name}, a clone of {original.name}, does not start: is the server's disk full?")
-        # A clone begins as its original says it is: complete.
-        client.indices.put_mapping(index=name, meta={"shelfwise": dict(meta) | of})
+        try:
+            _start(client, original.name, name)
+            # A clone begins as its original says it is: complete.
+            client.indices.put_mapping(index=name, meta={"shelfwise": dict(meta) | of})
+        except BadRequestError:
+            raise  # an index of this name is somebody else's
+        except BaseException:
+            with suppress(ApiError, TransportError):  # what went wrong first is what there is to say
+                client.indices.delete(index=name, ignore_unavailable=True)
+            raise
 
-    with one_line(f"cloning index {original.name}"):
-        rewrite_meta(client, original.name, {"cloning": True})
-        client.indices.add_block(index=original.name, block="write")
     try:
+        with one_line(f"cloning index {original.name}"):
+            rewrite_meta(client, original.name, {"cloning": True})
+            client.indices.add_block(index=original.name, block="write")
         return named_anew(alias, bundle, catalogue_hash, clone)
     finally:
         unblock(client, original.name)
+
+
+def is_whole_clone(index: LiveIndex, original: str, written: Mapping[str, Any] | None) -> bool:
+    """Whether an index is a clone that lacks nothing of what was written into its original since.
+
+    :param written: how far the original is written now; None: not known.
+    """
+    return index.meta.get("cloned_from") == original and written is not None and index.meta.get("cloned_at") == written
+
+
+def _start(client: Elasticsearch, original: str, name: str) -> None:
+    patient = client.options(request_timeout=CLONE_TIMEOUT + CLIENT_WAITS_ON, max_retries=0)
+    settings = {f"index.{key}": value for key, value in FILLING.items()}
+    answer = patient.indices.clone(
+        index=original, target=name, settings=settings | OPEN, timeout=f"{CLONE_TIMEOUT * 1000:.0f}ms"
+    )
+    if not answer["shards_acknowledged"]:
+        raise NotCloned(
+            f"index {name}, a clone of {original}, did not start within {CLONE_TIMEOUT:g} seconds and was deleted: "
+            "is the server's disk full?"
+        )
 
 
 def release(client: Elasticsearch, index: LiveIndex) -> None:

@@ -82,10 +82,9 @@ def finish(client: Elasticsearch, name: str, segments: int | None = None) -> boo
     :returns: False if that took more than MERGE_TIMEOUT seconds: the index is ready, and the server merges on.
     :raises ServerError: a shard failed, or the rest took more than FINISH_TIMEOUT seconds.
     """
-    own = index_settings()
     patient = client.options(request_timeout=FINISH_TIMEOUT, max_retries=0)
     with one_line(f"finishing index {name}"):
-        patient.indices.put_settings(index=name, settings={key: own[key] for key in FILLING if key in own})
+        patient.indices.put_settings(index=name, settings=after_filling(index_settings()))
         _whole(patient.indices.refresh(index=name).body, name)
     if segments is None:
         return True
@@ -97,6 +96,15 @@ def finish(client: Elasticsearch, name: str, segments: int | None = None) -> boo
             return False
         _whole(patient.indices.refresh(index=name).body, name)
     return True
+
+
+def after_filling(own: Mapping[str, Any]) -> dict[str, Any]:
+    """What ends FILLING: an index's own settings; None, the server's default, for those that it leaves open.
+
+    Where the server chooses the number of replicas it is not set.
+    """
+    expands = str(own.get("auto_expand_replicas", "false")).lower() != "false"
+    return {key: own.get(key) for key in FILLING if not (expands and key == "number_of_replicas")}
 
 
 def swap(client: Elasticsearch, alias: str, new: str, expected: str | None = ANY) -> None:

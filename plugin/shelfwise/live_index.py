@@ -8,7 +8,7 @@ from typing import Any
 from elasticsearch import Elasticsearch, NotFoundError
 
 from shelfwise.bundle import Bundle
-from shelfwise.errors import IncompatibleIndex, UsageError
+from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.mapping import SCHEMA
 from shelfwise.server import one_line
 
@@ -55,6 +55,20 @@ def check_compatible(index: LiveIndex, bundle: Bundle) -> None:
         f"bundle {bundle.path} {differs}: re-index with this bundle, "
         f"or point --bundle at the one in its _meta ({theirs})"
     )
+
+
+def check_not_migrated(client: Elasticsearch, alias: str, index: LiveIndex) -> None:
+    """:raises ServerError: the live index was taken towards another bundle since it was read."""
+    now = find(client, alias)
+    if now is None or now.name != index.name:
+        return  # `swap` refuses that
+    for key in ("bundle", "migrating_to"):
+        if now.meta.get(key) != index.meta.get(key):
+            goal = now.meta.get("migrating_to") or now.meta.get("bundle")
+            raise ServerError(
+                f"`taxonomy migrate` takes index {index.name} to bundle {goal} meanwhile, or has taken it there; alias "
+                f"{alias} was not moved: once the migration is done, run the same again with that bundle"
+            )
 
 
 def check_alias(alias: str) -> None:
