@@ -8,6 +8,12 @@ WORKERS ?= 2
 TEST_ENV := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 SHELFWISE_REQUIRE_ES=1
 PYTEST := $(TEST_ENV) $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
+# The client of the server's line: with a JDK of 17 to 20 that is 8.19.8, which the locked client does not talk to.
+define WITH_CLIENT
+if test "$$($(BIN)/python -c 'from shelfwise import local; print(local.chosen_version())' 2>/dev/null)" = 8.19.8; then \
+  $(MAKE) -s .venv/.client-8 && export PYTHONPATH=$(CURDIR)/.venv/client-8; fi;
+endef
+
 .PHONY: setup demo test test-8 quick lint bench bench-scale clean
 
 setup: .venv/.synced
@@ -23,15 +29,18 @@ setup: .venv/.synced
 	@touch $@
 
 demo: setup
-	@HF_HUB_OFFLINE=1 $(BIN)/shelfwise demo
+	@$(if $(ELASTICSEARCH_URL),,$(WITH_CLIENT)) HF_HUB_OFFLINE=1 $(BIN)/shelfwise demo
 
 test: setup lint
-	$(PYTEST)
+	$(if $(SHELFWISE_TEST_URL),,$(WITH_CLIENT)) $(PYTEST)
 
 # The same tests that ask a server, against Elasticsearch 8.19.8 with the client of that line.
-test-8: setup
-	@$(UV) pip install -q --target .venv/client-8 --upgrade 'elasticsearch>=8.19,<9'
+test-8: setup .venv/.client-8
 	PYTHONPATH=$(CURDIR)/.venv/client-8 SHELFWISE_TEST_ES_VERSION=8.19.8 $(PYTEST) -m es
+
+.venv/.client-8: .venv/.synced
+	@$(UV) pip install -q --target .venv/client-8 --upgrade 'elasticsearch>=8.19,<9'
+	@touch $@
 
 quick: setup
 	$(BIN)/pytest -m 'not es and not model'

@@ -1,5 +1,6 @@
 import socket
 import threading
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -24,7 +25,7 @@ from shelfwise.index import (
 )
 from shelfwise.live_index import check_alias, check_compatible, live
 from shelfwise.mapping import index_body, index_settings, mapping_hash
-from shelfwise.server import connect, server_version
+from shelfwise.server import _login, _parts, connect, server_version
 from shelfwise.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.of([("A",)])
@@ -508,6 +509,26 @@ def test_a_server_that_does_not_fit_is_one_line_with_what_to_do(status_code, con
 def test_a_url_that_is_none_is_refused_without_showing_it(url):
     with pytest.raises(UsageError, match="must look like http://localhost:9200") as refused:
         connect(url, {})
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "env"),
+    [
+        ("http://127.0.0.1:1", {"ELASTICSEARCH_USERNAME": "jörg", "ELASTICSEARCH_PASSWORD": "Schlüssel 1"}),
+        ("http://j%C3%B6rg:Schl%C3%BCssel%201@127.0.0.1:1", {}),
+    ],
+)
+def test_a_login_of_any_letters_is_sent_in_utf_8(url, env):
+    with elasticsearch.Elasticsearch("http://127.0.0.1:1", **_login(_parts(url), env)) as client:
+        sent = client._headers["authorization"].removeprefix("Basic ")
+    assert b64decode(sent).decode() == "jörg:Schlüssel 1"
+
+
+def test_a_key_loses_the_line_end_of_its_file_and_one_of_two_lines_is_refused():
+    assert _login(_parts("http://x"), {"ELASTICSEARCH_API_KEY": "a2V5\r\n"}) == {"api_key": "a2V5"}
+    with pytest.raises(UsageError, match="must be printable ASCII on one line") as refused:
+        connect(None, {"ELASTICSEARCH_API_KEY": "s3cret\nmore"})
     assert "s3cret" not in str(refused.value)
 
 

@@ -100,6 +100,13 @@ def test_with_java_17_alone_the_older_server_is_taken_and_said(tmp_path):
     assert len(said) == 1
 
 
+@pytest.mark.parametrize(("majors", "version"), [([17], "8.19.8"), ([17, 25], "9.4.3")])
+def test_what_start_takes_can_be_asked_for_the_client_that_talks_to_it(majors, version, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "find_jdks", lambda env: [Jdk(tmp_path, major) for major in majors])
+    monkeypatch.setattr(local, "server_account", lambda: None)
+    assert local.chosen_version() == version
+
+
 def test_an_asked_version_without_its_java_names_what_is_there_and_the_older_server(tmp_path):
     with pytest.raises(
         local.LocalServerError, match=r"9\.4\.3 needs a full JDK of 21 .* found 17 in .*--version 8\.19\.8"
@@ -274,7 +281,9 @@ def test_without_a_port_the_next_free_one_is_taken_and_said(folder, monkeypatch)
         with local._port(None, folder, said.append) as port:
             assert taken < port < taken + 100
             assert is_free(port)
-    assert said == [f"port {taken} is taken: using {port}"]
+    [line] = said
+    assert line.startswith(f"port {taken} is taken: using {port}; ")
+    assert line.endswith(f" export ELASTICSEARCH_URL=http://127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(

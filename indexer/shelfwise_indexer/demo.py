@@ -55,8 +55,8 @@ def run(work: Path, url: str | None) -> None:
     screen = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     folder = demo_folder()
     url = url or os.environ.get("ELASTICSEARCH_URL") or local.start().url
-    bundle = _bundle(work / "demo", folder / "catalogue.jsonl", screen)
-    with closing(connect(url)) as client:
+    with closing(connect(url)) as client:  # whoever cannot be talked to is known before anything is trained
+        bundle = _bundle(work / "demo", folder / "catalogue.jsonl", screen)
         done = index(folder / "catalogue.jsonl", bundle, ALIAS, client=client)
         screen.print(
             f"\n{done.read} products read: {done.indexed} encoded and indexed, {done.unchanged} carried over, "

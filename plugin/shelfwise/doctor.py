@@ -5,7 +5,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -151,4 +151,9 @@ def _node(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _existing(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    """The folder, or the deepest above it that is there and that this user may look into."""
+    for path in (folder, *folder.parents):
+        with suppress(OSError):
+            if path.exists():
+                return path
+    return Path("/")

@@ -35,7 +35,7 @@ from shelfwise.machine import (
 )
 from shelfwise.node import START_LIMIT, Node, furnish, launch, node_name, processes_of, terminate, wait_until_up
 
-__all__ = ["LocalServer", "LocalServerError", "start", "status", "stop"]
+__all__ = ["LocalServer", "LocalServerError", "chosen_version", "start", "status", "stop"]
 
 DEFAULT_PORT = 9200
 DEFAULT_HEAP = "1g"
@@ -77,8 +77,7 @@ def start(
         name = node_name(folder)
         terminate(name, say)  # a `start` that was killed may have left a server on its way up
         (folder / "server.json").unlink(missing_ok=True)
-        jdks = [jdk for jdk in find_jdks(env) if reaches(account, jdk.home)]
-        distribution, jdk = _choose(version, jdks, env, say)
+        distribution, jdk = _choose(version, _jdks(env, account), env, say)
         version, home = distribution.version, folder / distribution.version.partition(".")[0]
         cache = cache_folder(env, account)
         program = provide(distribution, cache, jdk, env, say)
@@ -92,6 +91,15 @@ def start(
             _write_state(folder, server)
             cleanup.pop_all()
     return server
+
+
+def chosen_version(*, env: Mapping[str, str] = os.environ) -> str:
+    """The Elasticsearch that `start` takes where none is asked for: the newest that a JDK of this machine runs.
+
+    :raises LocalServerError: there is no such JDK.
+    """
+    distribution, _ = _choose(None, _jdks(env, server_account()), env, lambda _: None)
+    return distribution.version
 
 
 def status(data: Path | None = None, *, env: Mapping[str, str] = os.environ) -> LocalServer | None:
@@ -112,7 +120,9 @@ def stop(data: Path | None = None, *, env: Mapping[str, str] = os.environ, say: 
     :raises LocalServerError: the server belongs to someone else.
     """
     folder = _data_folder(data, env, server_account())
-    if not folder.is_dir():
+    with file_trouble(folder, "stop a local Elasticsearch"):
+        is_there = folder.is_dir()
+    if not is_there:
         say(f"no local Elasticsearch runs in {folder}")
         return None
     with _held(folder, say):
@@ -163,6 +173,10 @@ def _same(server: LocalServer, version: str | None, port: int | None, folder: Pa
     return server
 
 
+def _jdks(env: Mapping[str, str], account: Account | None) -> list[Jdk]:
+    return [jdk for jdk in find_jdks(env) if reaches(account, jdk.home)]
+
+
 def _choose(version: str | None, jdks: list[Jdk], env: Mapping[str, str], say: Say) -> tuple[Distribution, Jdk]:
     """The distribution that was asked for, or else the newest for which there is a JDK; and that JDK."""
     asked = [distribution for distribution in DISTRIBUTIONS if version in (None, distribution.version)]
@@ -200,7 +214,10 @@ def _port(port: int | None, cache: Path, say: Say) -> Iterator[int]:
         if chosen is None:
             raise LocalServerError(f"all ports from {DEFAULT_PORT} to {last} are taken: choose one with --port")
         if chosen != DEFAULT_PORT:
-            say(f"port {DEFAULT_PORT} is taken: using {chosen}")
+            address = f"http://{LOOPBACK}:{chosen}"
+            say(
+                f"port {DEFAULT_PORT} is taken: using {chosen}; other commands need: export ELASTICSEARCH_URL={address}"
+            )
         yield chosen
 
 

@@ -1,6 +1,7 @@
 """The server: reach an Elasticsearch, know its version, and say in one line what it refused."""
 
 import os
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -180,13 +181,20 @@ def _parts(url: str) -> SplitResult:
 
 def _login(parts: SplitResult, env: Mapping[str, str]) -> dict[str, Any]:
     if parts.username:
-        return {"basic_auth": (unquote(parts.username), unquote(parts.password or ""))}
-    if key := env.get("ELASTICSEARCH_API_KEY"):
+        return _basic(unquote(parts.username), unquote(parts.password or ""))
+    if key := env.get("ELASTICSEARCH_API_KEY", "").strip():
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError("ELASTICSEARCH_API_KEY must be printable ASCII on one line: set it anew")
         return {"api_key": key}
     name, password = env.get("ELASTICSEARCH_USERNAME"), env.get("ELASTICSEARCH_PASSWORD")
     if bool(name) != bool(password):
         raise UsageError("ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD go together, only one of them is set")
-    return {"basic_auth": (name, password)} if name else {}
+    return _basic(name, password or "") if name else {}
+
+
+def _basic(name: str, password: str) -> dict[str, str]:
+    """HTTP Basic in UTF-8, as the server reads it: of name and password apart the client takes ASCII only."""
+    return {"basic_auth": b64encode(f"{name}:{password}".encode()).decode("ascii")}
 
 
 def _greeted(client: Elasticsearch, address: str) -> tuple[int, ...]:
