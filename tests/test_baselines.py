@@ -197,3 +197,13 @@ def test_the_command_prints_one_object_and_writes_it(files, tmp_path):
     assert ran.status == 0
     assert ran.lines == [orjson.loads((tmp_path / "rows.json").read_bytes())]
     assert "majority class: mean weighted F1" in ran.err
+
+
+def test_rejected_lines_of_both_files_make_the_status_1(files, tmp_path):
+    for name, file in zip(("train.jsonl", "test.jsonl"), files, strict=False):
+        (tmp_path / name).write_bytes(file.read_bytes() + b"\n{nope")
+    ran = runner_here(tmp_path)("evaluate", "baselines", "train.jsonl", "--validation", "test.jsonl")
+    assert ran.status == 1
+    assert [line["rejected"] for line in ran.lines] == [2]
+    assert "train.jsonl, line 31: not JSON" in ran.err
+    assert "test.jsonl, line 3: not JSON" in ran.err

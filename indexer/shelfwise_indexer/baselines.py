@@ -80,14 +80,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The split that all rows share, and the rows."""
+    """The split that all rows share, the rows, and how many lines of the catalogues are no products."""
 
     split: Mapping[str, Any]
     rows: tuple[Row, ...]
+    rejected: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise evaluate baselines` prints."""
-        return {"split": dict(self.split), "rows": [row.to_json() for row in self.rows]}
+        return {
+            "split": dict(self.split),
+            "rejected": self.rejected,
+            "rows": [row.to_json() for row in self.rows],
+        }
 
     def table(self) -> Iterator[str]:
         """A line a row for people: accuracy, weighted and macro F1 of each level, their mean weighted F1, seconds."""
@@ -150,7 +155,7 @@ def compare(
         "held_back": len(held_back),
         "leaves": len(taxonomy.leaves),
     }
-    return Comparison(split, tuple(rows))
+    return Comparison(split, tuple(rows), len(labelled.rejected) + len(prepared.rejected))
 
 
 def majority(task: Task) -> Floats:

@@ -81,6 +81,8 @@ def baselines(
             click.echo(line)
     else:
         emit(compared.to_json())
+    if compared.rejected:
+        sys.exit(REJECTED)
 
 
 @evaluate.command()

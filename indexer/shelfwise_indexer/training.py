@@ -195,10 +195,9 @@ def train(
     processes.wait_for_everyone()
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
-    products, losses = (len(train_part), labelled.unlabelled), losses_of(written.info)
-    return Trained(
-        folder, written.version, scores, *products, labelled.rejected, losses, encoder=written.info.get(ENCODER)
-    )
+    products, rejected = (len(train_part), labelled.unlabelled), (*labelled.rejected, *prepared.rejected)
+    losses = losses_of(written.info)
+    return Trained(folder, written.version, scores, *products, rejected, losses, encoder=written.info.get(ENCODER))
 
 
 def _check_choices(
