@@ -349,6 +349,60 @@ class TestFormats:
         assert row.product.created_at == "2024-05-01T00:00:00+00:00"
         assert row.product.attributes == {"size": {"cm": 3}, "raw": "x"}
 
+    def test_a_float32_of_parquet_is_the_decimal_that_was_meant(self, tmp_path):
+        small = pa.float32()
+        table = pa.table(
+            {
+                "id": ["k1", "m1"],
+                "title": ["Kettle", "Mug"],
+                "price": pa.array([49.9, None], small),
+                "sizes": pa.array([[0.1, None], None], pa.list_(small)),
+                "box": pa.array(
+                    [{"weight": 1.7, "kind": "tall"}, None], pa.struct([("weight", small), ("kind", pa.string())])
+                ),
+            }
+        )
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        kettle, mug = (row.product for row in rows_of(tmp_path / "shop.parquet"))
+        assert kettle.price == 49.9
+        assert kettle.attributes == {"sizes": [0.1, None], "box": {"weight": 1.7, "kind": "tall"}}
+        assert (mug.price, mug.attributes) == (None, {})
+
+    def test_whole_decimals_of_parquet_are_whole_numbers(self, tmp_path):
+        import decimal
+
+        numbers = [decimal.Decimal(7), decimal.Decimal(8)]
+        table = pa.table(
+            {
+                "id": pa.array(numbers, pa.decimal128(10, 0)),
+                "title": ["Kettle", "Mug"],
+                "variant_of": pa.array([None, decimal.Decimal(7)], pa.decimal128(10, 2)),
+                "watts": pa.array(numbers, pa.decimal128(38, 0)),
+                "litres": pa.array(numbers, pa.decimal128(10, 2)),
+                "far": pa.array([decimal.Decimal(10**30)] * 2, pa.decimal128(38, 0)),
+            }
+        )
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        kettle, mug = rows_of(tmp_path / "shop.parquet")
+        assert (kettle.id, mug.id, mug.product.variant_of) == ("7", "8", "7")
+        assert json.dumps(kettle.product.attributes) == '{"watts": 7, "litres": 7.0, "far": 1e+30}'
+
+    def test_a_map_of_parquet_is_an_object(self, tmp_path):
+        table = pa.table(
+            {
+                "id": ["k1", "m1"],
+                "title": ["Kettle", "Mug"],
+                "attributes": pa.array(
+                    [[("colour", "red"), ("size", "tall")], None], pa.map_(pa.string(), pa.string())
+                ),
+                "weights": pa.array([[(1, 0.1)], []], pa.map_(pa.int32(), pa.float32())),
+            }
+        )
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        kettle, mug = (row.product for row in rows_of(tmp_path / "shop.parquet"))
+        assert kettle.attributes == {"colour": "red", "size": "tall", "weights": {"1": 0.1}}
+        assert mug.attributes == {"weights": {}}
+
     def test_a_parquet_file_that_is_damaged_gives_its_rows_and_one_rejection(self, tmp_path):
         path = tmp_path / "shop.parquet"
         rows = pa.table({"id": [str(n) for n in range(4_000)], "title": [f"Kettle {n}" for n in range(4_000)]})
