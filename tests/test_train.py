@@ -389,6 +389,14 @@ def test_rejected_lines_of_a_validation_file_are_counted_too(catalogue, quick, t
     assert done.to_json()["rejected"] == 1
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_standard_input_which_is_read_once_is_refused_before_it_is_read(place, catalogue, quick, tmp_path):
+    given = [catalogue, catalogue]
+    given[place] = "-"
+    with pytest.raises(CatalogueError, match="a file is needed here"):
+        train(given[0], tmp_path / "bundle", given[1], quick)
+
+
 def test_a_catalogue_that_is_cut_off_leaves_the_old_bundle_as_it_was(bundle, quick, tmp_path):
     kept = shutil.copytree(bundle.path, tmp_path / "bundle")
     with pytest.raises(CatalogueError, match="the file is cut off"):
