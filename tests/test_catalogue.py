@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import (
     CatalogueError,
     DeadLetters,
@@ -24,6 +25,7 @@ from shelfwise_indexer.catalogue import (
     holds_dead_letters,
     read,
 )
+from shelfwise_indexer.events import read_events
 
 KETTLE = {"id": "k1", "title": "Kettle", "price": 29.5, "category": ["Kitchen", "Kettles"], "colour": "red"}
 MUG = {"id": "m1", "title": "马克杯", "categories": [["Kitchen", "Mugs"], ["Gifts"]], "in_stock": True}
@@ -295,6 +297,13 @@ class TestFormats:
     def test_standard_input_is_json_lines(self, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(KETTLE).encode())))
         assert [row.product.id for row in read("-")] == ["k1"]
+
+    def test_standard_input_that_is_closed_is_refused(self, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", None)
+        with pytest.raises(UsageError, match="standard input is closed: name a file"):
+            read("-")
+        with pytest.raises(UsageError, match="standard input is closed: name a file"):
+            next(read_events("-"))
 
     @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
     def test_the_delimiter_is_found_in_the_header(self, tmp_path, delimiter):
