@@ -105,10 +105,17 @@ def test_a_rejected_line_is_said_and_makes_the_status_1(command, catalogue, draw
 
 
 @pytest.mark.parametrize("run", [cross_validate, tune])
+def test_a_folder_for_the_work_that_is_a_file_is_refused(run, catalogue, draws, tmp_path):
+    (tmp_path / "work").write_text("mine")
+    with pytest.raises(UsageError, match="work is there and is not a folder: give --work"):
+        run(catalogue, tmp_path / "work")
+
+
+@pytest.mark.parametrize("run", [cross_validate, tune])
 def test_a_catalogue_that_is_cut_off_is_refused(run, draws, tmp_path):
     with pytest.raises(CatalogueError, match="the file is cut off"):
         run(cut_off(tmp_path), tmp_path / "work")
-    assert not (tmp_path / "work").exists()
+    assert not list((tmp_path / "work").iterdir())
 
 
 def test_one_fold_is_no_cross_validation(catalogue, settings, tmp_path):

@@ -14,6 +14,7 @@ from shelfwise.text import field_names
 from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.config import settings_of
 from shelfwise_indexer.evaluate import Scores
+from shelfwise_indexer.folders import made
 from shelfwise_indexer.good_rows import GoodRows
 from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, groups_of
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
@@ -62,9 +63,11 @@ def cross_validate(
     :param work: folder for the parts and the k bundles; of another catalogue or other settings, another folder.
     :raises CatalogueError: the catalogue cannot be read, or not to its end.
     :raises TrainingError: no product carries a category.
-    :raises UsageError: k is less than 2, or `work` holds bundles of another catalogue, other settings or another k.
+    :raises UsageError: k is less than 2, or `work` cannot be written or holds bundles of another catalogue, other
+        settings or another k.
     """
     settings = settings or TrainSettings()
+    folder = made(Path(work), "give --work a folder you may write")
     good = GoodRows(catalogue)
     rows = [row for row in good if row.product.categories]
     if not rows:
@@ -73,8 +76,6 @@ def cross_validate(
     groups = groups_of(products, field_names(settings.text_fields))
     paths = [product.categories for product in products]
     parts = folds([several[0] for several in paths], groups, k, settings.fit.seed)
-    folder = Path(work)
-    folder.mkdir(parents=True, exist_ok=True)
     scores = []
     for number, fold in enumerate(with_every_label(part, paths, groups) for part in parts):
         learn, hold = folder / f"{number}-train.jsonl", folder / f"{number}-held-back.jsonl"

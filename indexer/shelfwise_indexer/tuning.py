@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import file_hash
+from shelfwise_indexer.folders import made
 from shelfwise_indexer.preparation import read_labelled
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.training import train
@@ -60,13 +61,13 @@ def tune(
 
     :param settings: what is not searched for stays as it is here.
     :raises CatalogueError: a catalogue cannot be read, or not to its end.
-    :raises UsageError: no trial ran to its end, or `work` holds those of another catalogue or other settings.
+    :raises UsageError: no trial ran to its end, or `work` cannot be written or holds those of another catalogue or
+        other settings.
     """
     base = settings or TrainSettings()
+    folder = made(Path(work), "give --work a folder you may write")
     files = [file_hash(catalogue), file_hash(validation) if validation else None]
     rejected = sum(len(read_labelled(file).rejected) for file in (catalogue, validation) if file)
-    folder = Path(work)
-    folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what ends a trial is raised, and said once
     storage = JournalStorage(JournalFileBackend(str(folder / "trials.log")))
     name = hashlib.sha256(orjson.dumps([*files, asdict(base)], option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
