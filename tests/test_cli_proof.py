@@ -95,6 +95,13 @@ def test_the_figures_and_the_page_are_written(evaluated, tmp_path):
     assert "<b>Phone" not in page
 
 
+def test_figures_that_cannot_be_written_are_printed(evaluated, tmp_path):
+    (tmp_path / "proof").write_text("mine")
+    ran = evaluated("--no-ablation", "--out", "proof")
+    assert (ran.status, len(ran.lines)) == (2, 2)
+    assert "cannot be written" in ran.err.splitlines()[-1]
+
+
 def test_a_table_is_for_people_and_only_two_systems_are_enough(evaluated):
     ran = evaluated("--table", "--no-ablation")
     assert len(ran.out.splitlines()) == 2

@@ -8,6 +8,7 @@ import pytest
 
 from shelfwise.errors import UsageError
 from shelfwise_indexer import cross_validation, tuning
+from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.config import read_config, show_config
 from shelfwise_indexer.cross_validation import CrossValidated, cross_validate
 from shelfwise_indexer.evaluate import LevelScores, Scores
@@ -15,6 +16,8 @@ from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.preparation import TrainingError
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.tuning import tried, tune
+from test_cli import runner_here
+from test_good_rows import cut_off
 from tiny_backbone import write_tiny_backbone
 
 pytestmark = pytest.mark.model
@@ -91,6 +94,30 @@ def test_products_of_one_title_are_never_on_both_sides_of_a_fold(settings, tmp_p
     assert [titles & held_back for titles, held_back in sides] == [set(), set()]
 
 
+@pytest.mark.parametrize("command", [("cross-validate", "-k", 2), ("tune", "--trials", 1, "--out", "best.toml")])
+def test_a_rejected_line_is_said_and_makes_the_status_1(command, catalogue, draws, tmp_path):
+    (tmp_path / "shop.jsonl").write_bytes(catalogue.read_bytes() + b"{nope\n")
+    name, *options = command
+    ran = runner_here(tmp_path)(name, "shop.jsonl", "--work", "work", *options)
+    assert (ran.status, ran.lines[0]["rejected"]) == (1, 1)
+    assert ran.err.startswith("shop.jsonl, line 33: not JSON")
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("run", [cross_validate, tune])
+def test_a_folder_for_the_work_that_is_a_file_is_refused(run, catalogue, draws, tmp_path):
+    (tmp_path / "work").write_text("mine")
+    with pytest.raises(UsageError, match="work is there and is not a folder: give --work"):
+        run(catalogue, tmp_path / "work")
+
+
+@pytest.mark.parametrize("run", [cross_validate, tune])
+def test_a_catalogue_that_is_cut_off_is_refused(run, draws, tmp_path):
+    with pytest.raises(CatalogueError, match="the file is cut off"):
+        run(cut_off(tmp_path), tmp_path / "work")
+    assert not list((tmp_path / "work").iterdir())
+
+
 def test_one_fold_is_no_cross_validation(catalogue, settings, tmp_path):
     with pytest.raises(UsageError, match="folds must be at least 2"):
         cross_validate(catalogue, tmp_path, settings, k=1)
@@ -116,17 +143,18 @@ def test_a_search_starts_from_what_it_must_beat_and_goes_on_where_it_was(catalog
 
 @pytest.fixture
 def draws(monkeypatch):
-    """What each trial is to train with; a trial scores 0.5, or raises the next of the outcomes."""
+    """What each trial or fold is to train with; it scores 0.5, or raises the next of the outcomes."""
     drawn = SimpleNamespace(settings=[], retentions=set(), outcomes=[])
 
-    def score(catalogue, out, validation, settings, on_epoch):
+    def score(catalogue, out, validation, settings, on_epoch=None):
         drawn.settings.append((settings.fit.learning_rate, settings.dropout))
         drawn.retentions.add(settings.retention)
         if drawn.outcomes and (outcome := drawn.outcomes.pop(0)):
             raise outcome
-        return SimpleNamespace(scores=SimpleNamespace(mean_weighted_f1=0.5))
+        return SimpleNamespace(scores=Scores(1, (LevelScores(1, 0.5, 0.5, 0.5, 2),)))
 
     monkeypatch.setattr(tuning, "train", score)
+    monkeypatch.setattr(cross_validation, "train", score)
     return drawn
 
 

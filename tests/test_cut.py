@@ -21,6 +21,7 @@ from shelfwise_indexer.model import load_trunk
 from shelfwise_indexer.neighbours import nearest, recall
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.training import train
+from test_cli import runner_here
 from tiny_backbone import write_tiny_backbone
 
 KETTLES, CASES = ("Home", "Kettles"), ("Phones", "Cases")
@@ -121,7 +122,7 @@ def test_a_dimension_that_cannot_be_is_refused(dimension):
 
 class TestCompact:
     def test_categories_stay_bit_for_bit_and_vectors_are_the_cut_ones(self, bundle, catalogue, tmp_path):
-        smaller = compact(bundle, catalogue, 2, tmp_path / "smaller")
+        smaller = compact(bundle, catalogue, 2, tmp_path / "smaller").bundle
         before, after = (one.encoder.encode_documents(TEXTS) for one in (bundle, smaller))
         assert after.probabilities.tobytes() == before.probabilities.tobytes()
         assert after.vectors.shape == (len(TEXTS), 2)
@@ -130,7 +131,7 @@ class TestCompact:
         np.testing.assert_allclose(queries, after.vectors, atol=1e-6)
 
     def test_the_bundle_says_what_was_lost_and_keeps_the_rest(self, bundle, catalogue, tmp_path):
-        smaller = compact(bundle, catalogue, 2, tmp_path / "smaller")
+        smaller = compact(bundle, catalogue, 2, tmp_path / "smaller").bundle
         assert (smaller.dimension, smaller.threshold, smaller.taxonomy) == (2, bundle.threshold, bundle.taxonomy)
         assert smaller.version != bundle.version
         stated = smaller.info["embedding"]
@@ -140,11 +141,12 @@ class TestCompact:
         assert Bundle.load(bundle.path).version == bundle.version
 
     def test_the_same_call_gives_the_same_bundle(self, bundle, catalogue, tmp_path):
-        one, other = (compact(bundle, catalogue, 2, tmp_path / name) for name in ("one", "other"))
+        one, other = (compact(bundle, catalogue, 2, tmp_path / name).bundle for name in ("one", "other"))
         assert one.version == other.version
 
     def test_a_cut_bundle_can_be_cut_again(self, bundle, catalogue, tmp_path):
-        twice = compact(compact(bundle, catalogue, 2, tmp_path / "one"), catalogue, 1, tmp_path / "two")
+        once = compact(bundle, catalogue, 2, tmp_path / "one").bundle
+        twice = compact(once, catalogue, 1, tmp_path / "two").bundle
         vectors = twice.encoder.encode_documents(TEXTS).vectors
         np.testing.assert_allclose(np.abs(vectors), np.ones((len(TEXTS), 1)), atol=1e-6)
 
@@ -163,6 +165,15 @@ class TestCompact:
             compact(bundle, catalogue, 2, tmp_path / "smaller")
         assert [path.name for path in (tmp_path / "smaller").iterdir()] == ["holiday.jpg"]
 
+    def test_a_rejected_line_is_named_and_makes_the_status_1(self, bundle, catalogue, tmp_path):
+        with catalogue.open("ab") as file:
+            file.write(b"{nope\n")
+        ran = runner_here(tmp_path)(
+            "compact", "catalogue.jsonl", "--bundle", bundle.path, "--dimension", 2, "--out", "s"
+        )
+        assert (ran.status, ran.lines[0]["rejected"]) == (1, 1)
+        assert "catalogue.jsonl, line 17: not JSON" in ran.err
+
     def test_two_products_do_not_say_how_to_cut(self, bundle, tmp_path):
         few = tmp_path / "few.jsonl"
         few.write_text('{"id": "1", "title": "kettle"}\n{"id": "2", "title": "case"}\n')
@@ -174,7 +185,7 @@ class TestCompact:
     def test_a_cut_bundle_indexes_and_searches_and_the_whole_one_is_refused_there(
         self, client, alias, bundle, catalogue, tmp_path
     ):
-        smaller = compact(bundle, catalogue, 2, tmp_path / "smaller")
+        smaller = compact(bundle, catalogue, 2, tmp_path / "smaller").bundle
         indexed = index(catalogue, smaller, alias, client=client, dead_letters=tmp_path / "dead.jsonl")
         search = ProductSearch(client, alias, smaller)
         vectors = smaller.encoder.encode_documents([f"{one} {other}" for one in WORDS for other in WORDS]).vectors
@@ -226,7 +237,7 @@ class TestTraining:
 
     def test_what_a_query_is_most_like_is_cut_too(self, both, given, tmp_path):
         whole, cut = (Bundle.load(one.bundle) for one in both)
-        for smaller in (cut, compact(whole, given[0], 4, tmp_path / "smaller")):
+        for smaller in (cut, compact(whole, given[0], 4, tmp_path / "smaller").bundle):
             queries = smaller.encoder.encode_queries(["large red kettle", "kettle", "tent"])
             assert queries.alike.shape == (3, smaller.dimension)
             np.testing.assert_allclose(np.linalg.norm(queries.alike, axis=1), 1, atol=1e-5)
@@ -257,7 +268,7 @@ class TestTraining:
 
     def test_a_trained_bundle_is_compacted_with_its_checkpoint(self, both, given, tmp_path):
         whole = Bundle.load(both[0].bundle)
-        smaller = compact(whole, given[0], 4, tmp_path / "smaller")
+        smaller = compact(whole, given[0], 4, tmp_path / "smaller").bundle
         texts = ["large red kettle", "old tent"]
         model = load_checkpoint(smaller).eval()
         tokens = model.trunk.tokenizer(texts, padding=True, return_tensors="pt")

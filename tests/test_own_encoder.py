@@ -169,7 +169,7 @@ def test_training_goes_on_from_both_models(bundle, catalogue, settings, tmp_path
 
 
 def test_a_bundle_with_one_is_compacted_with_its_checkpoint(bundle, catalogue, tmp_path):
-    smaller = compact(bundle, catalogue, 4, tmp_path / "smaller")
+    smaller = compact(bundle, catalogue, 4, tmp_path / "smaller").bundle
     encoded = smaller.encoder.encode_documents(TEXTS)
     np.testing.assert_allclose(encoded.vectors, given_by(smaller, TEXTS)[0], atol=1e-4)
     assert encoded.probabilities.tobytes() == bundle.encoder.encode_documents(TEXTS).probabilities.tobytes()

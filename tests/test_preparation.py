@@ -105,6 +105,11 @@ def test_merging_holds_for_a_validation_file_too(labelled, tmp_path):
     assert len(prepared.train) == len(labelled.products)
 
 
+def test_rejected_lines_of_a_validation_file_are_kept(labelled, tmp_path):
+    validation = write(tmp_path / "validation.jsonl", [{"title": "lamp", "category": "Home"}, {"title": ""}])
+    assert [one.line for one in prepare(labelled, validation, FIELDS, 0).rejected] == [2]
+
+
 def test_conflicts_may_be_dropped(labelled):
     prepared = prepare(labelled, None, FIELDS, 0, PreparationSettings(conflicts="drop"))
     assert prepared.stages["conflicts"]["changed"] == ["0", "18"]

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.reranker import Reranker
+from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.cross_encoder import begin_cross_encoder
 from shelfwise_indexer.judgements import JudgementError, read_judgements
 from shelfwise_indexer.rerank_fit import RerankFitSettings, fit_reranker, label_scale, rerank_ndcg
 from shelfwise_indexer.rerank_lists import JudgedList, hold_back, read_lists
 from shelfwise_indexer.rerank_training import RerankSettings, train_reranker
 from test_cli import refused_in_one_line, runner_here
+from test_good_rows import cut_off
 from tiny_backbone import write_tiny_backbone
 from tiny_cross_encoder import write_tiny_cross_encoder
 
@@ -76,10 +78,10 @@ def test_labels_are_shares_of_the_best_grade_or_aim_at_the_gain():
 
 
 class TestLists:
-    def read(self, files, backbone, fields=("title",)):
+    def read(self, files, backbone, fields=("title",), catalogue="catalogue.jsonl"):
         tokenizer = begin_cross_encoder(backbone, 16).tokenizer.backend_tokenizer
         judged = read_judgements(str(files / "judged.jsonl"))
-        return read_lists(judged, str(files / "catalogue.jsonl"), fields, tokenizer, 16)
+        return read_lists(judged, str(files / catalogue), fields, tokenizer, 16)
 
     @pytest.mark.model
     def test_judgements_get_the_texts_of_the_catalogue(self, files, backbone):
@@ -93,6 +95,12 @@ class TestLists:
             file.write(b'\n{"query": "red mug", "id": "gone", "grade": 1}\n{"query": "only", "id": "gone", "grade": 1}')
         read = self.read(files, backbone)
         assert (len(read.lists), read.missing) == (24, 2)
+
+    @pytest.mark.model
+    def test_a_catalogue_that_is_cut_off_is_refused(self, files, backbone):
+        cut_off(files)
+        with pytest.raises(CatalogueError, match="the file is cut off"):
+            self.read(files, backbone, catalogue="half.jsonl.gz")
 
     @pytest.mark.model
     def test_what_teaches_nothing_is_refused(self, files, backbone):
@@ -195,3 +203,13 @@ class TestCommandLine:
         assert ran.status == 1
         assert "judged.jsonl, line 577: not JSON" in ran.err
         assert len(ran.lines) == 1
+
+    def test_a_rejected_line_of_the_catalogue_is_named_and_the_rest_is_learnt(self, files, backbone):
+        with (files / "catalogue.jsonl").open("ab") as file:
+            file.write(b"\n{nope")
+        ran = runner_here(files)(
+            *("rerank", "train", "judged.jsonl", "--catalogue", "catalogue.jsonl", "--out", "r"),
+            *("--backbone", backbone, "--epochs", 1, "--max-tokens", 16),
+        )
+        assert (ran.status, ran.lines[0]["rejected"]) == (1, 1)
+        assert "catalogue.jsonl, line 25: not JSON" in ran.err

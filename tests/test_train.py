@@ -20,6 +20,7 @@ from shelfwise.machine import SAID
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer import training
 from shelfwise_indexer.bundle_migration import migrate_bundle
+from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.enrich import given_leaves
 from shelfwise_indexer.evaluate import Epoch
@@ -35,6 +36,7 @@ from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 from shelfwise_indexer.trained_on import hashes_of, trained_on
 from shelfwise_indexer.training import Trained, carry_over, train
+from test_good_rows import cut_off
 from tiny_backbone import write_tiny_backbone
 
 pytestmark = pytest.mark.model
@@ -378,6 +380,28 @@ def test_rejected_lines_are_named_and_counted_and_the_rest_is_trained_on(quick, 
     trained = train(path, tmp_path / "b", settings=quick)
     assert [rejected.line for rejected in trained.rejected] == [1, 122]
     assert "line 1:" in capsys.readouterr().err
+
+
+def test_rejected_lines_of_a_validation_file_are_counted_too(catalogue, quick, tmp_path):
+    validation = tmp_path / "validation.jsonl"
+    validation.write_bytes(catalogue.read_bytes() + b"{nope\n")
+    done = train(catalogue, tmp_path / "bundle", validation, quick)
+    assert done.to_json()["rejected"] == 1
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_standard_input_which_is_read_once_is_refused_before_it_is_read(place, catalogue, quick, tmp_path):
+    given = [catalogue, catalogue]
+    given[place] = "-"
+    with pytest.raises(CatalogueError, match="a file is needed here"):
+        train(given[0], tmp_path / "bundle", given[1], quick)
+
+
+def test_a_catalogue_that_is_cut_off_leaves_the_old_bundle_as_it_was(bundle, quick, tmp_path):
+    kept = shutil.copytree(bundle.path, tmp_path / "bundle")
+    with pytest.raises(CatalogueError, match="the file is cut off"):
+        train(cut_off(tmp_path), kept, settings=quick)
+    assert Bundle.load(kept).version == bundle.version
 
 
 def test_of_many_rejected_lines_the_first_are_said_and_the_others_counted(tmp_path, capsys):

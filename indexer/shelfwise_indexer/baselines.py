@@ -80,14 +80,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The split that all rows share, and the rows."""
+    """The split that all rows share, the rows, and how many lines of the catalogues are no products."""
 
     split: Mapping[str, Any]
     rows: tuple[Row, ...]
+    rejected: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise evaluate baselines` prints."""
-        return {"split": dict(self.split), "rows": [row.to_json() for row in self.rows]}
+        return {
+            "split": dict(self.split),
+            "rejected": self.rejected,
+            "rows": [row.to_json() for row in self.rows],
+        }
 
     def table(self) -> Iterator[str]:
         """A line a row for people: accuracy, weighted and macro F1 of each level, their mean weighted F1, seconds."""
@@ -120,6 +125,7 @@ def compare(
     :param bundle: scored on the same held-back part as the last row, on its own text fields.
     :raises CatalogueError, BackboneError, TrainingError: the catalogue cannot be trained on, or nothing is held back.
     """
+    digest, validation_digest = file_hash(catalogue), None if validation is None else file_hash(validation)
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
@@ -137,20 +143,19 @@ def compare(
         begun = time.perf_counter()
         rows.append(Row(name, score(taxonomy, baseline(task), truths), time.perf_counter() - begun))
         tell(f"{name}: mean weighted F1 {rows[-1].scores.mean_weighted_f1:.4f}, {rows[-1].seconds:.0f} s")
-    digest = file_hash(catalogue)
     if bundle is not None:
         split_fields = text_fields if validation is None else None
         rows.append(_bundle_row(bundle, prepared, digest, seed, split_fields))
     split = {
         "data": digest,
-        "validation": None if validation is None else file_hash(validation),
+        "validation": validation_digest,
         "seed": seed,
         "text_fields": list(text_fields),
         "trained_on": len(train_part),
         "held_back": len(held_back),
         "leaves": len(taxonomy.leaves),
     }
-    return Comparison(split, tuple(rows))
+    return Comparison(split, tuple(rows), len(labelled.rejected) + len(prepared.rejected))
 
 
 def majority(task: Task) -> Floats:

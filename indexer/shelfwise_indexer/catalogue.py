@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import itertools
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from shelfwise.errors import InvalidProduct
 from shelfwise.product import Product, parse_product
+from shelfwise.standard_input import standard_input
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.dead_letters import DeadLetters
 from shelfwise_indexer.records import (
@@ -76,6 +76,7 @@ def read(path: str | os.PathLike[str], max_line_bytes: int = MAX_LINE_BYTES) -> 
 
     :param max_line_bytes: longer lines are rejected unread.
     :raises CatalogueError: the file is not there, of no known kind, or without rows; raised at once, not while reading.
+    :raises UsageError: standard input is closed.
     """
     name = os.fspath(path)
     return not_empty(_rows(_records(name, max_line_bytes)), name)
@@ -114,7 +115,7 @@ def dead_letters_path(
 
 def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
     if name == "-":
-        yield from json_records(lines(sys.stdin.buffer, max_line_bytes))
+        yield from json_records(lines(standard_input(), max_line_bytes))
         return
     extension = _extension(name)
     if extension is None:

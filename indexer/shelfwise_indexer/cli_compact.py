@@ -1,10 +1,11 @@
 """The command line of compacting."""
 
+import sys
 from pathlib import Path
 
 import click
 
-from shelfwise.console import bundle_option, emit
+from shelfwise.console import REJECTED, bundle_option, emit
 
 
 @click.command()
@@ -25,4 +26,6 @@ def compact(catalogue: str, bundle: Path, dimension: int, out: Path) -> None:
     from shelfwise_indexer.compact import compact as cut
 
     smaller = cut(Bundle.load(bundle), catalogue, dimension, out)
-    emit({"bundle": str(out), "version": smaller.version, "embedding": smaller.info["embedding"]})
+    emit({"bundle": str(out)} | smaller.to_json())
+    if smaller.rejected:
+        sys.exit(REJECTED)

@@ -74,13 +74,15 @@ def baselines(
         [kind for kind, asked in wanted.items() if asked],
         loaded,
     )
-    if out is not None:
-        _write(out, orjson.dumps(compared.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if table:
         for line in compared.table():
             click.echo(line)
     else:
         emit(compared.to_json())
+    if out is not None:
+        _write(out, orjson.dumps(compared.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if compared.rejected:
+        sys.exit(REJECTED)
 
 
 @evaluate.command()

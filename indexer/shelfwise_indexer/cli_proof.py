@@ -101,16 +101,16 @@ def search(
             kept = (parts.BM25, parts.SHOWN, parts.RERANK)
             systems = {name: system for name, system in systems.items() if name in kept}
         evaluation = evaluate_search(systems, judged, live["products"], k, relevant)
-    if out is not None:
-        about = about_run(live)
-        write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
-        figures = evaluation.figures() | {"judged_not_in_index": absent, "about": about}
-        write(out / "figures.json", orjson.dumps(figures, option=orjson.OPT_INDENT_2))
     for line in evaluation.to_json():
         click.echo(_row(line, k, parts.BM25)) if table else emit(line)
     verdict = compare(evaluation, saved, parts.SHOWN) if saved else None
     if verdict is not None:
         click.echo(str(verdict)) if table else emit(verdict.to_json())
+    if out is not None:
+        about = about_run(live)
+        write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
+        figures = evaluation.figures() | {"judged_not_in_index": absent, "about": about}
+        write(out / "figures.json", orjson.dumps(figures, option=orjson.OPT_INDENT_2))
     if (verdict is not None and not verdict.passed) or judged.rejected or judged.bad_queries:
         sys.exit(REJECTED)
 
@@ -146,9 +146,9 @@ def fusion(alias: str, bundle: Path, url: str | None, judgements: str, queries: 
     with closing(connect(url)) as client:
         search_with = partial(ProductSearch, client, alias, Bundle.load(bundle))
         learnt = learn_and_measure(search_with, judged.by_text())
+    emit(learnt.to_json())
     if out is not None:
         write(out, orjson.dumps(asdict(learnt.weights), option=orjson.OPT_INDENT_2) + b"\n")
-    emit(learnt.to_json())
     if judged.rejected or judged.bad_queries:
         sys.exit(REJECTED)
 

@@ -89,8 +89,9 @@ def train(
     say_what_was_read(judged)
     settings = RerankSettings(backbone, _names(text_fields), max_tokens, blend)
     fit = replace(settings.fit, seed=seed, epochs=epochs or settings.fit.epochs)
-    emit(train_reranker(judged, catalogue, out, replace(settings, fit=fit)).to_json())
-    if judged.rejected or judged.bad_queries:
+    trained = train_reranker(judged, catalogue, out, replace(settings, fit=fit))
+    emit(trained.to_json())
+    if trained.rejected or judged.rejected or judged.bad_queries:
         sys.exit(REJECTED)
 
 

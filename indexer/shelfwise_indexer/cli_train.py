@@ -132,7 +132,10 @@ def cross_validate(catalogue: str, work: Path, config: Path | None, k: int) -> N
     from shelfwise_indexer.config import read_config
     from shelfwise_indexer.cross_validation import cross_validate as validate
 
-    emit(validate(catalogue, work, read_config(config) if config else None, k).to_json())
+    validated = validate(catalogue, work, read_config(config) if config else None, k)
+    emit(validated.to_json())
+    if validated.rejected:
+        sys.exit(REJECTED)
 
 
 @click.command()
@@ -159,6 +162,8 @@ def tune(catalogue: str, work: Path, out: Path, validation: str | None, config: 
     except OSError as error:
         raise UsageError(f"{out} cannot be written ({error.strerror}): name a file in a folder you may write") from None
     emit({"config": str(out)} | tuned.to_json())
+    if tuned.rejected:
+        sys.exit(REJECTED)
 
 
 def _settings(

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise.processor import CORE
 from shelfwise.product import Product
-from shelfwise_indexer.catalogue import Rejected, read
+from shelfwise_indexer.catalogue import Row
 from shelfwise_indexer.cut import (
     LEARNT_FROM,
     MEASURED_ON,
@@ -28,20 +29,38 @@ from shelfwise_indexer.cut import (
     rotation,
 )
 from shelfwise_indexer.export import ENCODER, write_runtime
+from shelfwise_indexer.good_rows import GoodRows
 from shelfwise_indexer.model import load_trunk
 
 MEASURED_SHARE = 0.2
 KEPT = ("taxonomy.json", "checkpoint", "report")
 
 
-def compact(bundle: Bundle, catalogue: str | os.PathLike[str], dimension: int, out: Path) -> Bundle:
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The shorter bundle, and how many lines of the catalogue are no products."""
+
+    bundle: Bundle
+    rejected: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shelfwise compact` prints beside the folder."""
+        return {
+            "version": self.bundle.version,
+            "rejected": self.rejected,
+            "embedding": self.bundle.info["embedding"],
+        }
+
+
+def compact(bundle: Bundle, catalogue: str | os.PathLike[str], dimension: int, out: Path) -> Compacted:
     """Write the bundle with embeddings of `dimension` numbers into a new folder, whole or not at all.
 
     The axes come from products of the catalogue, and what is lost is measured on others of it; no category is needed.
     The same layers give the same logits as before: only what the model gives as the embedding goes on through a matrix.
 
     :raises UsageError: the dimension cannot be, or the folder is there or cannot be written.
-    :raises CatalogueError: the catalogue cannot be read. :raises BackboneError: the checkpoint cannot be read.
+    :raises CatalogueError: the catalogue cannot be read, or not to its end.
+    :raises BackboneError: the checkpoint cannot be read.
     """
     if not 1 <= dimension < bundle.dimension:
         raise UsageError(
@@ -50,7 +69,8 @@ def compact(bundle: Bundle, catalogue: str | os.PathLike[str], dimension: int, o
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is there and is not an empty folder: give --out a new one; nothing was changed")
-    texts = [bundle.text(product) for product in _some(catalogue)]
+    rows = GoodRows(catalogue)
+    texts = [bundle.text(product) for product in _some(rows)]
     measured = min(MEASURED_ON, max(1, int(len(texts) * MEASURED_SHARE)))
     if len(texts) - measured < 2:
         raise UsageError(f"{catalogue}: {len(texts)} products cannot say how to cut: give a catalogue of some hundreds")
@@ -79,19 +99,14 @@ def compact(bundle: Bundle, catalogue: str | os.PathLike[str], dimension: int, o
         raise UsageError(f"{out} cannot be written ({error.strerror}): give --out a folder you may write") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Bundle.load(out)
+    return Compacted(Bundle.load(out), len(rows.rejected))
 
 
-def _some(catalogue: str | os.PathLike[str]) -> Sequence[Product]:
-    """Products of a catalogue, drawn evenly whatever its length, in a random order that is always the same."""
+def _some(rows: Iterable[Row]) -> Sequence[Product]:
+    """Some of the products, drawn evenly however many there are, in a random order that is always the same."""
     rng = np.random.default_rng(0)
     drawn: list[Product] = []
-    seen = 0
-    for row in read(catalogue):
-        if isinstance(row, Rejected):
-            tell(f"{catalogue}, line {row.line}: {row.reason}")
-            continue
-        seen += 1
+    for seen, row in enumerate(rows, start=1):
         if len(drawn) < LEARNT_FROM + MEASURED_ON:
             drawn.append(row.product)
         elif (place := int(rng.integers(seen))) < len(drawn):

@@ -14,6 +14,8 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from shelfwise_indexer.folders import made
+
 # A folder is renamed into place whole; these tell one that somebody has since taken files out of.
 EXPECTED = (
     "README.md",
@@ -33,10 +35,11 @@ def once(folder: Path, say: str, write: Callable[[Path], None]) -> Path:
     It appears whole or not at all; of two processes that want it, one writes and the other waits.
 
     :param say: a line for stderr, before it is written. :param write: writes it where it is told to.
+    :raises UsageError: it lies where nothing may be written.
     """
     if _complete(folder):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    made(folder.parent, "set XDG_CACHE_HOME to a folder you may write")
     with (folder.parent / f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the system gives it back when the process dies
         if not _complete(folder):

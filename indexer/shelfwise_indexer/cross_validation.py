@@ -11,9 +11,11 @@ import orjson
 from shelfwise.bundle import Bundle
 from shelfwise.errors import InvalidBundle, UsageError
 from shelfwise.text import field_names
-from shelfwise_indexer.catalogue import Row, file_hash, read
+from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.config import settings_of
 from shelfwise_indexer.evaluate import Scores
+from shelfwise_indexer.folders import made
+from shelfwise_indexer.good_rows import GoodRows
 from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, groups_of
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.split import folds, with_every_label
@@ -22,9 +24,10 @@ from shelfwise_indexer.training import train
 
 @dataclass(frozen=True, slots=True)
 class CrossValidated:
-    """The scores of each fold."""
+    """The scores of each fold, and how many lines of the catalogue are no products."""
 
     folds: tuple[Scores, ...]
+    rejected: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise cross-validate` prints: each score's mean and standard deviation (n - 1) over the folds."""
@@ -41,6 +44,7 @@ class CrossValidated:
         return {
             "folds": len(self.folds),
             "products": sum(fold.products for fold in self.folds),
+            "rejected": self.rejected,
             "mean_weighted_f1": _spread([fold.mean_weighted_f1 for fold in self.folds]),
             "levels": levels,
         }
@@ -57,26 +61,28 @@ def cross_validate(
     Folds that `work` already holds are not trained again, so that an interrupted call goes on when it is repeated.
 
     :param work: folder for the parts and the k bundles; of another catalogue or other settings, another folder.
+    :raises CatalogueError: the catalogue cannot be read, or not to its end.
     :raises TrainingError: no product carries a category.
-    :raises UsageError: k is less than 2, or `work` holds bundles of another catalogue, other settings or another k.
+    :raises UsageError: k is less than 2, or `work` cannot be written or holds bundles of another catalogue, other
+        settings or another k.
     """
     settings = settings or TrainSettings()
-    rows = [row for row in read(catalogue) if isinstance(row, Row) and row.product.categories]
+    folder = made(Path(work), "give --work a folder you may write")
+    good = GoodRows(catalogue)
+    rows = [row for row in good if row.product.categories]
     if not rows:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
     products = [row.product for row in rows]
     groups = groups_of(products, field_names(settings.text_fields))
     paths = [product.categories for product in products]
     parts = folds([several[0] for several in paths], groups, k, settings.fit.seed)
-    folder = Path(work)
-    folder.mkdir(parents=True, exist_ok=True)
     scores = []
     for number, fold in enumerate(with_every_label(part, paths, groups) for part in parts):
         learn, hold = folder / f"{number}-train.jsonl", folder / f"{number}-held-back.jsonl"
         for path, part in ((learn, fold.train), (hold, fold.held_back)):
             path.write_bytes(b"".join(orjson.dumps(dict(rows[at].record)) + b"\n" for at in part))
         scores.append(_scores(learn, hold, folder / f"{number}-bundle", settings))
-    return CrossValidated(tuple(scores))
+    return CrossValidated(tuple(scores), len(good.rejected))
 
 
 def _scores(learn: Path, hold: Path, out: Path, settings: TrainSettings) -> Scores:

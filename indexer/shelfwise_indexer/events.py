@@ -1,7 +1,6 @@
 """Events: a shop's log of who did what with which product, read as a stream in which one bad line costs one line."""
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from shelfwise.errors import UsageError
 from shelfwise.history import Event, parse_event, parse_history
 from shelfwise.machine import SAID, tell
+from shelfwise.standard_input import standard_input
 from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
 from shelfwise_indexer.records import CatalogueError, Record, Rejected, json_records, json_text, lines, opened
 
@@ -33,6 +33,7 @@ def read_events(path: str | os.PathLike[str]) -> Iterator[Told | Rejected]:
     `weight`) or a history (`user`, `history`, a list of ids or events, oldest first); other fields are passed over.
 
     :raises CatalogueError: the file is not there, or of no known kind.
+    :raises UsageError: standard input is closed.
     """
     name = os.fspath(path)
     if name != "-" and not name.lower().endswith(EXTENSIONS):
@@ -66,7 +67,7 @@ def read_histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event
 
 def _records(name: str) -> Iterator[Record | Rejected]:
     if name == "-":
-        yield from json_records(lines(sys.stdin.buffer, MAX_LINE_BYTES), EXPECTED)
+        yield from json_records(lines(standard_input(), MAX_LINE_BYTES), EXPECTED)
         return
     packed = name.lower().endswith(".gz")
     with opened(name) as file, unpacked(file, name) if packed else nullcontext(file) as stream:

@@ -12,13 +12,14 @@ import orjson
 from pydantic import Field
 
 from shelfwise.errors import ShelfwiseError, UsageError
-from shelfwise.machine import first_of, tell
+from shelfwise.machine import tell
 from shelfwise.product import CONTRACT_FIELDS, Product
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text
-from shelfwise_indexer.catalogue import Rejected, read
+from shelfwise_indexer.catalogue import Rejected
 from shelfwise_indexer.clean import Report, clean, duplicate_groups, union, variant_pairs
 from shelfwise_indexer.duplicates import pairs_of
+from shelfwise_indexer.good_rows import GoodRows
 from shelfwise_indexer.labels import (
     POLICIES,
     Policy,
@@ -70,6 +71,8 @@ class Prepared:
     train: Sequence[Product]
     held_back: Sequence[Product]
     stages: dict[str, Any] = field(default_factory=dict)
+    rejected: tuple[Rejected, ...] = ()
+    """Lines of a validation catalogue that are no products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +86,23 @@ class Labelled:
 
 
 def read_labelled(catalogue: str | os.PathLike[str]) -> Labelled:
-    """The products of a catalogue that carry a category; rejected lines are said on stderr."""
-    products, rejected, unlabelled, cleaning = [], [], 0, Report()
-    for row in read(catalogue):
-        if isinstance(row, Rejected):
-            rejected.append(row)
-        elif row.product.categories:
+    """The products of a catalogue that carry a category; rejected lines are said on stderr.
+
+    :raises CatalogueError: the catalogue cannot be read, or not to its end.
+    """
+    rows, products, unlabelled, cleaning = GoodRows(catalogue), [], 0, Report()
+    for row in rows:
+        if row.product.categories:
             products.append(row.product)
             cleaning.add(clean(row.product))
         else:
             unlabelled += 1
-    complaints = (f"{catalogue}, line {row.line}: {row.reason}" for row in rejected)
-    for line in first_of(complaints, len(rejected), "lines that were rejected"):
-        tell(line)
-    return Labelled(tuple(products), tuple(rejected), unlabelled, cleaning)
+    return Labelled(tuple(products), tuple(rows.rejected), unlabelled, cleaning)
 
 
 def parts(
     labelled: Labelled,
-    validation: str | os.PathLike[str] | None,
+    validation: Labelled | None,
     fields: Sequence[str],
     seed: int,
     known: Hashes = NOTHING,
@@ -112,13 +113,9 @@ def parts(
     held back.
 
     :param known: `hashes_of` the ids that a bundle that is gone on from was trained on.
-    :raises TrainingError: `validation` has no product with a category.
     """
     if validation is not None:
-        held_back = read_labelled(validation).products
-        if not held_back:
-            raise TrainingError(f"{validation}: no product carries a category: {CATEGORY_HINT}")
-        return labelled.products, held_back
+        return labelled.products, validation.products
     return split_apart(labelled.products, fields, HELD_BACK_SHARE, seed, known)
 
 
@@ -211,7 +208,8 @@ def prepare(
     settled = _settled(labelled, fields, settings.conflicts)
     if not settled.products:
         raise TrainingError('every product stands under several categories, and conflicts = "drop" leaves none of them')
-    train_part, held_back = parts(replace(labelled, products=settled.products), validation, fields, seed, known)
+    measured = None if validation is None else _validation(validation)
+    train_part, held_back = parts(replace(labelled, products=settled.products), measured, fields, seed, known)
     if validation is not None:
         for relabelling in relabellings.values():
             held_back = [relabelling.apply(product) for product in held_back]
@@ -225,13 +223,21 @@ def prepare(
                 f"{name.replace('_', ' ')}: {told['categories']} categories of {told['products']} products were merged"
             )
     stages = _found(labelled, settled, fields, settings.conflicts)
-    return Prepared(train_part, held_back, stages | {name: one.to_json() for name, one in relabellings.items()})
+    stages |= {name: one.to_json() for name, one in relabellings.items()}
+    return Prepared(train_part, held_back, stages, measured.rejected if measured else ())
 
 
 def write_stages(folder: Path, stages: dict[str, Any]) -> None:
     """`preparation.json` in the folder: by stage, the counts and examples of what it found and changed."""
     folder.mkdir(exist_ok=True)
     (folder / "preparation.json").write_bytes(orjson.dumps(stages, option=orjson.OPT_INDENT_2))
+
+
+def _validation(catalogue: str | os.PathLike[str]) -> Labelled:
+    labelled = read_labelled(catalogue)
+    if not labelled.products:
+        raise TrainingError(f"{catalogue}: no product carries a category: {CATEGORY_HINT}")
+    return labelled
 
 
 def _settled(labelled: Labelled, fields: Sequence[str], policy: Policy) -> Settled:

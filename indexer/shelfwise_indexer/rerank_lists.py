@@ -7,7 +7,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from shelfwise.text import TextRecipe, field_names
-from shelfwise_indexer.catalogue import Row, read
+from shelfwise_indexer.good_rows import GoodRows
 from shelfwise_indexer.judgements import JudgedQuery, JudgementError, Judgements
 
 
@@ -27,6 +27,8 @@ class JudgedLists:
     lists: tuple[JudgedList, ...]
     missing: int
     """Judgements of products that the catalogue does not have."""
+    rejected: int = 0
+    """Lines of the catalogue that are no products."""
 
     @property
     def pairs(self) -> int:
@@ -39,14 +41,14 @@ def read_lists(
 ) -> JudgedLists:
     """Judgements with the texts of their products; of the catalogue only the judged are kept.
 
-    :raises CatalogueError: the catalogue cannot be read.
+    :raises CatalogueError: the catalogue cannot be read, or not to its end.
     :raises JudgementError: it has none of the judged products, or every product has the same grade.
     """
     field_names(fields)
     recipe = TextRecipe(fields, tokenizer, max_tokens)
     wanted = {id_ for query in judgements.queries for id_ in query.grades}
-    rows = (row for row in read(catalogue) if isinstance(row, Row) and row.product.id in wanted)
-    texts = {row.product.id: recipe.text(row.product) for row in rows}
+    rows = GoodRows(catalogue)
+    texts = {row.product.id: recipe.text(row.product) for row in rows if row.product.id in wanted}
     lists = tuple(_lists(judgements.queries, texts))
     if not lists:
         raise JudgementError(
@@ -56,7 +58,8 @@ def read_lists(
         raise JudgementError(
             "every judged product has the same grade, nothing can be learnt: judge some that are worse"
         )
-    return JudgedLists(lists, sum(len(q.grades) for q in judgements.queries) - sum(len(one.texts) for one in lists))
+    missing = sum(len(q.grades) for q in judgements.queries) - sum(len(one.texts) for one in lists)
+    return JudgedLists(lists, missing, len(rows.rejected))
 
 
 def _lists(queries: Iterable[JudgedQuery], texts: dict[str, str]) -> Iterable[JudgedList]:

@@ -52,6 +52,8 @@ class TrainedReranker:
     """Of the order of these queries' judged products, nDCG@10; slightly kind, since it chose the epoch."""
     missing: int
     """Judgements of products that the catalogue does not have."""
+    rejected: int
+    """Lines of the catalogue that are no products."""
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise rerank train` prints."""
@@ -103,4 +105,5 @@ def train_reranker(
     }
     samples = [(one.query, one.texts[0]) for one in read.lists[:EXPORT_SAMPLES]]
     written = write_reranker(model, folder, info, samples, checkpoint=True)
-    return TrainedReranker(folder, written.version, len(train), read.pairs, len(held_back), ndcg, read.missing)
+    counts = len(train), read.pairs, len(held_back)
+    return TrainedReranker(folder, written.version, *counts, ndcg, read.missing, read.rejected)

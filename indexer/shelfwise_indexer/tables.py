@@ -4,12 +4,13 @@ import csv
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from shelfwise.product import CONTRACT_FIELDS
+from shelfwise_indexer.parquet_values import Reading, readings
 from shelfwise_indexer.records import (
     CatalogueError,
     Line,
@@ -138,7 +139,7 @@ def _cell(column: str, cell: str) -> object:
 
 
 def parquet_records(name: str) -> Iterator[Record | Rejected]:
-    """The rows of a Parquet file, counted from 1, batch by batch; nulls stay, NaN becomes null.
+    """The rows of a Parquet file, counted from 1, batch by batch; nulls stay, NaN becomes null, a map an object.
 
     :raises CatalogueError: it is no Parquet file, or has no id or title.
     """
@@ -154,7 +155,7 @@ def parquet_records(name: str) -> Iterator[Record | Rejected]:
         except (pa.ArrowException, OSError) as error:
             raise CatalogueError(f"{name}: not a Parquet file ({_first_line(error)}): write it anew") from None
         _check_columns(table.schema_arrow.names, name)
-        row = 0
+        row, meant = 0, readings(table.schema_arrow)
         batches = table.iter_batches(batch_size=_PARQUET_BATCH)
         while True:
             try:
@@ -168,13 +169,13 @@ def parquet_records(name: str) -> Iterator[Record | Rejected]:
             try:
                 records = batch.to_pylist()
             except (OverflowError, ValueError):  # the same row by row, to find what cannot be read
-                records = [_read_alone(row + at + 1, batch.slice(at, 1)) for at in range(batch.num_rows)]
+                records = [_read_alone(row + at + 1, batch.slice(at, 1), meant) for at in range(batch.num_rows)]
             for record in records:
                 row += 1
-                yield record if isinstance(record, Rejected) else _parquet_record(row, record)
+                yield record if isinstance(record, Rejected) else _parquet_record(row, record, meant)
 
 
-def _read_alone(row: int, batch: Any) -> dict[str, Any] | Rejected:
+def _read_alone(row: int, batch: Any, meant: Mapping[str, Reading]) -> dict[str, Any] | Rejected:
     import pyarrow as pa
 
     record: dict[str, Any] = {}
@@ -190,12 +191,14 @@ def _read_alone(row: int, batch: Any) -> dict[str, Any] | Rejected:
     if not reason:
         return record
     if not text:
-        others = _parquet_record(row, record)
+        others = _parquet_record(row, record, meant)
         text = others.record_text if isinstance(others, Rejected) else json_text(others[1])
     return Rejected(row, reason, text, str(record["id"]) if record.get("id") is not None else None)
 
 
-def _parquet_record(row: int, record: dict[str, Any]) -> Record | Rejected:
+def _parquet_record(row: int, record: dict[str, Any], meant: Mapping[str, Reading]) -> Record | Rejected:
+    for name in meant.keys() & record.keys():
+        record[name] = None if record[name] is None else meant[name](record[name])
     plain = {name: _number(name, value) if isinstance(value, float) else value for name, value in record.items()}
     try:
         # one way through JSON makes dates text and NaN null, as the other formats would have them

@@ -117,6 +117,7 @@ def train(
     folder = Path(out)
     _check_target(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    digest, files = file_hash(catalogue), [file_hash(file) if file else None for file in (validation, events)]
     known = trained_on(start or teacher, validation is not None)
     labelled, prepared, taxonomy = _parts(catalogue, validation, settings, teacher, known)
     train_part, held_back = prepared.train, prepared.held_back
@@ -131,8 +132,6 @@ def train(
         tell(f"nothing could be held back ({why}): no scores, and every prediction waits for review; give --validation")
     warn_unknown(held_back, taxonomy)
     set_seed(settings.fit.seed)
-    digest = file_hash(catalogue)
-    files = [file_hash(file) if file else None for file in (validation, events)]
     work = _work_folder(folder, [digest, *files, asdict(settings), *models.identity()])
     trunk = models.trunk
     backbone_weights = weights_of(trunk)
@@ -195,10 +194,9 @@ def train(
     processes.wait_for_everyone()
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
-    products, losses = (len(train_part), labelled.unlabelled), losses_of(written.info)
-    return Trained(
-        folder, written.version, scores, *products, labelled.rejected, losses, encoder=written.info.get(ENCODER)
-    )
+    products, rejected = (len(train_part), labelled.unlabelled), (*labelled.rejected, *prepared.rejected)
+    losses = losses_of(written.info)
+    return Trained(folder, written.version, scores, *products, rejected, losses, encoder=written.info.get(ENCODER))
 
 
 def _check_choices(

@@ -15,6 +15,8 @@ from optuna.trial import TrialState
 
 from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import file_hash
+from shelfwise_indexer.folders import made
+from shelfwise_indexer.preparation import read_labelled
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.training import train
 
@@ -24,16 +26,21 @@ STARTUP_TRIALS = 4  # that run to their end before others are compared with them
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The best trial: its settings, its held-back mean weighted F1, and how many trials there were."""
+    """The best trial: its settings, its held-back mean weighted F1, and how many trials there were.
+
+    `rejected` counts the lines of the catalogues that are no products.
+    """
 
     settings: TrainSettings
     score: float
     trials: int
     pruned: int
+    rejected: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise tune` prints beside the configuration it writes."""
-        return {"mean_weighted_f1": round(self.score, 4), "trials": self.trials, "pruned": self.pruned}
+        counts = {"trials": self.trials, "pruned": self.pruned, "rejected": self.rejected}
+        return {"mean_weighted_f1": round(self.score, 4), **counts}
 
 
 def tune(
@@ -53,15 +60,17 @@ def tune(
     `retention` is not searched for: only categories are measured, and less of it gives better ones and worse vectors.
 
     :param settings: what is not searched for stays as it is here.
-    :raises UsageError: no trial ran to its end, or `work` holds those of another catalogue or other settings.
+    :raises CatalogueError: a catalogue cannot be read, or not to its end.
+    :raises UsageError: no trial ran to its end, or `work` cannot be written or holds those of another catalogue or
+        other settings.
     """
     base = settings or TrainSettings()
-    folder = Path(work)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = made(Path(work), "give --work a folder you may write")
+    files = [file_hash(catalogue), file_hash(validation) if validation else None]
+    rejected = sum(len(read_labelled(file).rejected) for file in (catalogue, validation) if file)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what ends a trial is raised, and said once
     storage = JournalStorage(JournalFileBackend(str(folder / "trials.log")))
-    inputs = [file_hash(catalogue), file_hash(validation) if validation else None, asdict(base)]
-    name = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+    name = hashlib.sha256(orjson.dumps([*files, asdict(base)], option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
     if any(one.get_trials(states=COUNTED) for one in _others(storage, name)):
         raise UsageError(f"{folder} holds a search for another catalogue or other settings: give --work a new folder")
     study = optuna.create_study(
@@ -91,7 +100,7 @@ def tune(
     pruned = sum(trial.state == TrialState.PRUNED for trial in done)
     if pruned == len(done):
         raise UsageError(f"no trial in {folder} ran to its end, so there is nothing to choose from: give more --trials")
-    return Tuned(tried(base, study.best_params), study.best_value, len(done), pruned)
+    return Tuned(tried(base, study.best_params), study.best_value, len(done), pruned, rejected)
 
 
 def tried(base: TrainSettings, drawn: Mapping[str, Any]) -> TrainSettings:

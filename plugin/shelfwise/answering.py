@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import orjson
 
 from shelfwise.errors import UsageError
 from shelfwise.machine import SAID, tell
+from shelfwise.standard_input import standard_input
 
 AT_ONCE = 100  # lines that are answered together: what a stop in the middle can lose
 PORTION = 64 * 1024  # bytes that are read at once, at most
@@ -95,7 +95,7 @@ class Lines(Generic[Value]):
     def _opened(self) -> Any:
         try:
             if self.name == "-":
-                return sys.stdin.buffer
+                return standard_input()
             return gzip.open(self.name) if self.name.endswith(".gz") else Path(self.name).open("rb")
         except OSError as error:
             raise UsageError(

@@ -1,0 +1,34 @@
+"""Good rows: the products of a catalogue that is read to its end; what is none is said."""
+
+import os
+from collections.abc import Iterator
+
+from shelfwise.machine import SAID, tell
+from shelfwise_indexer.catalogue import Rejected, Row, read
+
+
+class GoodRows:
+    """The rows of a catalogue that are products, in order; the others are said on stderr.
+
+    `rejected` holds those that were met so far.
+    """
+
+    def __init__(self, catalogue: str | os.PathLike[str]) -> None:
+        self.rejected: list[Rejected] = []
+        self._catalogue = os.fspath(catalogue)
+
+    def __iter__(self) -> Iterator[Row]:
+        """:raises CatalogueError: the catalogue cannot be read, or not to its end."""
+        for row in read(self._catalogue):
+            if isinstance(row, Row):
+                yield row
+            else:
+                self._reject(row)
+        if len(self.rejected) > SAID:
+            tell(f"and {len(self.rejected) - SAID} more lines that were rejected")
+
+    def _reject(self, row: Rejected) -> None:
+        row.check_not_cut_off(self._catalogue)
+        self.rejected.append(row)
+        if len(self.rejected) <= SAID:
+            tell(f"{self._catalogue}, line {row.line}: {row.reason}")
