@@ -65,6 +65,11 @@ def shop(client, alias, bundle, elasticsearch_url, tmp_path):
     delete_indices(client, f"{alias}-events")
 
 
+def in_review(document, *sure):
+    """The product without an accepted category; the model is sure of these nodes only."""
+    return {**document, "shelfwise": {**document["shelfwise"], "category": [], "ancestors": list(sure)}}
+
+
 def six(bundle):
     return [
         at(0, bundle, "k1"),
@@ -168,6 +173,20 @@ def test_complements_are_of_other_categories_and_substitutes_of_the_same(shop, b
     shop.fill(*six(bundle)).learn(*histories(*[["k1", "k2", "c1"]] * 3, ["a1", "c2"], ["a1"], ["k3"]))
     assert shop.ids(["k1"], kind="complements") == ["c1"]
     assert shop.ids(["k1"], kind="substitutes") == ["k2", "k3"]
+
+
+def test_a_product_in_review_keeps_no_department_from_the_complements(shop, bundle):
+    lamp = in_review(at(45, bundle, "lamp"), "Home")
+    shop.fill(*six(bundle), lamp).learn(*histories(*[["lamp", "k1", "c1"]] * 3, ["a1"], ["k2"], ["c2"]))
+    assert shop.ids(["lamp"], kind="complements") == ["c1", "k1"]
+    assert shop.ids(["lamp", "k1"], kind="complements") == ["c1"]
+
+
+def test_a_product_in_review_is_near_to_what_the_model_is_sure_of(shop, bundle):
+    lamp = in_review(at(45, bundle, "lamp"), "Home")
+    shop.fill(lamp, at(44, bundle, "k1"), at(46, bundle, "a1", AUDIO))
+    assert shop.ids(["lamp"]) == ["k1", "a1"]
+    assert shop.ids(["lamp"], kind="substitutes") == ["k1"]
 
 
 def test_complements_without_an_event_log_say_what_is_needed(shop, bundle):
