@@ -12,7 +12,7 @@ from hand_bundle import write_hand_bundle
 from hand_index import add, document, fill
 from shelfwise.cli import main
 from shelfwise.errors import UnknownProduct, UsageError
-from shelfwise.event_model import EventModel
+from shelfwise.event_model import EventModel, create, publish
 from shelfwise.history import Event, product_weights
 from shelfwise.recommender import DEPTH, Recommender
 from shelfwise_indexer.cli_events import events
@@ -148,6 +148,22 @@ def test_k_are_found_although_variants_of_one_product_are_nearest(shop, bundle):
     variants = [at(1 + number / 1000, bundle, f"v{number:03}", variant_of="v") for number in range(250)]
     others = [at(30 + number, bundle, f"o{number}") for number in range(4)]
     assert shop.fill(at(0, bundle, "k1"), *variants, *others).ids(["k1"], 5) == ["v000", "o0", "o1", "o2", "o3"]
+
+
+def test_k_are_found_although_one_listing_takes_all_near_places(shop, bundle):
+    cards = [at(1 + number / 1000, bundle, f"v{number:03}", title="Gift card") for number in range(DEPTH + 50)]
+    others = [at(30 + number, bundle, f"o{number}") for number in range(4)]
+    assert shop.fill(at(0, bundle, "k1"), *cards, *others).ids(["k1"], 5) == ["v000", "o0", "o1", "o2", "o3"]
+
+
+def test_complements_are_found_behind_more_than_are_looked_at_that_are_out_of_stock(client, alias, shop, bundle):
+    out = [at(90, bundle, f"out{number}", CUPS, in_stock=False) for number in range(2 * DEPTH)]
+    shop.fill(at(0, bundle, "k1"), at(0, bundle, "c1", CUPS), *out)
+    index = create(client, alias, "hash")
+    together = [{"id": one["id"], "score": 2.0} for one in out] + [{"id": "c1", "score": 1.0}]
+    add(client, index, [{"id": "k1", "users": 1, "together": together}])
+    publish(client, alias, index)
+    assert shop.ids(["k1"], kind="complements") == ["c1"]
 
 
 def test_what_was_bought_comes_back_only_if_it_is_consumable(shop, bundle):

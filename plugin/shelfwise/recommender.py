@@ -22,6 +22,7 @@ from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.profile import Kind, Profile, profile_of
 from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, semantic
+from shelfwise.recommend import GROWTH
 from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores
 from shelfwise.taxonomy import Path, parse_path
 from shelfwise.wanted import check_k
@@ -162,17 +163,22 @@ class Recommender:
     def _ranked(self, index: LiveIndex, profiles: Sequence[Profile], k: int) -> list[list[Hit]]:
         depth = min(MAX_HITS, max(DEPTH, SPARE * k))
         words, nearest = self._looked_for(index, profiles, depth)
-        candidates = []
-        for profile, of_words, near in zip(profiles, words, nearest, strict=True):
-            learnt = [id_ for id_, _ in sorted(profile.learnt.items(), key=lambda one: (-one[1], one[0]))[:depth]]
-            candidates.append(list(dict.fromkeys([*profile.again, *learnt, *near, *of_words]))[:MAX_HITS])
+        learnt = [[*profile.again, *_learnt(profile, depth)] for profile in profiles]
+        candidates = [
+            list(dict.fromkeys([*of_events, *near, *of_words]))[:MAX_HITS]
+            for of_events, near, of_words in zip(learnt, nearest, words, strict=True)
+        ]
         ranked = self._scored(index, profiles, words, candidates, k)
-        # Where variants or the graph left fewer than k, compare with every product, one of each group.
-        short = [place for place, profile in enumerate(profiles) if profile.vector and len(ranked[place]) < k]
-        wide = [one_a_group(exact(profiles[place].vector, depth, profiles[place].filters)) for place in short]
-        for place, answer in zip(short, self._alias.ask(index, wide), strict=True):
-            every = list(dict.fromkeys([*_ids(answer), *candidates[place]]))[:MAX_HITS]
-            [ranked[place]] = self._scored(index, [profiles[place]], [words[place]], [every], k)
+        # Where variants, one listing or the graph left fewer than k, compare with every product, one of each group.
+        short = [place for place, profile in enumerate(profiles) if profile.vector]
+        for size in dict.fromkeys(min(MAX_HITS, growth * depth) for growth in GROWTH):
+            short = [place for place in short if len(ranked[place]) < k]
+            wide = [one_a_group(exact(profiles[place].vector, size, profiles[place].filters)) for place in short]
+            found = dict(zip(short, map(_ids, self._alias.ask(index, wide)), strict=True))
+            for place, ids in found.items():
+                every = list(dict.fromkeys([*learnt[place], *ids, *candidates[place]]))[:MAX_HITS]
+                [ranked[place]] = self._scored(index, [profiles[place]], [words[place]], [every], k)
+            short = [place for place, ids in found.items() if len(ids) == size]
         return ranked
 
     def _looked_for(
@@ -269,6 +275,12 @@ def _words(answers: Mapping[str, Found], weights: Mapping[str, float]) -> dict[s
         for other, score in given.items():
             summed[other] = summed.get(other, 0.0) + weights[id_] * score / own
     return summed
+
+
+def _learnt(profile: Profile, depth: int) -> list[str]:
+    """What the event log names, best first; all of it where no vector can make up for what is sold out."""
+    best = sorted(profile.learnt.items(), key=lambda one: (-one[1], one[0]))
+    return [id_ for id_, _ in (best[:depth] if profile.vector else best)]
 
 
 def _ids(answer: Found) -> list[str]:
