@@ -103,6 +103,12 @@ def test_a_day_without_an_event_ends_a_basket():
     assert apart[C, D] > 0
 
 
+def test_orders_of_consecutive_days_are_two_baskets_where_a_log_has_dates_only():
+    together = baskets_in_common(log([[A, B], [C, D]], [[0, 1], [5, 5]]), 4).toarray()
+    assert together[A, B] == 0
+    assert together[C, D] > 0
+
+
 def test_what_was_only_looked_at_is_in_no_basket():
     assert baskets_in_common(log([[A, B]], bought=False), 2).nnz == 0
     assert baskets_in_common(log([[A, B]], weights=[[3, 3]], bought=False), 2).nnz == 0

@@ -81,13 +81,13 @@ def transitions(log: Log, products: int, users: Integers) -> sparse.csr_array:
 def baskets_in_common(log: Log, products: int) -> sparse.csr_array:
     """Products bought or put into the cart on one occasion, by BM25 over baskets (`implicit`), float32 [n, n].
 
-    A basket ends after `BASKET_GAP` seconds without an event; where times are not known a history is one basket.
+    `BASKET_GAP` seconds without an event end a basket; where times are not known a history is one basket.
     """
     log = log.where(log.chosen & (log.weights > 0))
     if not len(log.users):
         return sparse.csr_array((products, products), dtype=np.float32)
     begins = np.ones(len(log.users), dtype=bool)
-    begins[1:] = (log.users[1:] != log.users[:-1]) | (np.diff(log.times) > BASKET_GAP)  # NaN is never greater
+    begins[1:] = (log.users[1:] != log.users[:-1]) | (np.diff(log.times) >= BASKET_GAP)  # NaN never is
     basket = np.cumsum(begins) - 1
     pairs = np.unique(np.column_stack((basket, log.products)), axis=0)
     held = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(int(basket[-1]) + 1, products))
