@@ -31,19 +31,28 @@ def test_what_came_after_counts_more_than_what_came_before_and_the_next_more_tha
     assert scores == pytest.approx(np.array([[0, 1, 0.5], [BACKWARDS, 0, 1], [BACKWARDS / 2, BACKWARDS, 0]]))
 
 
+def pair_by_pair(history):
+    """What one person counts for each pair of products, at most 1."""
+    counted = np.zeros((9, 9))
+    runs = [product for at, product in enumerate(history) if at == 0 or history[at - 1] != product]
+    for at, before in enumerate(runs):
+        for steps, after in enumerate(runs[at + 1 : at + 1 + WINDOW], start=1):
+            counted[before, after] += 1 / steps
+            counted[after, before] += BACKWARDS / steps
+    return np.minimum(counted, 1)
+
+
 def test_counting_by_steps_gives_what_counting_pair_by_pair_gives():
     rng = np.random.default_rng(0)
     histories = [rng.integers(0, 9, size).tolist() for size in (1, 2, 5, 14, 30)]
     users = users_of(histories, 9)
-    slow = np.zeros((9, 9))
-    for history in histories:
-        runs = [product for at, product in enumerate(history) if at == 0 or history[at - 1] != product]
-        for at, before in enumerate(runs):
-            for steps, after in enumerate(runs[at + 1 : at + 1 + WINDOW], start=1):
-                slow[before, after] += 1 / steps
-                slow[after, before] += BACKWARDS / steps
-    slow /= np.sqrt(np.maximum(users, 1))[:, None]
+    slow = sum(map(pair_by_pair, histories)) / np.sqrt(np.maximum(users, 1))[:, None]
     assert transitions(log(histories), 9, users).toarray() == pytest.approx(slow, rel=1e-5)
+
+
+def test_one_person_who_goes_back_and_forth_does_not_outvote_two_others():
+    also = transitions(log([[A, B] * 50, [A, C], [A, C]]), 3, np.ones(3)).toarray()
+    assert also[A].tolist() == [1, 1, 2]
 
 
 def test_a_great_weight_of_one_person_does_not_outvote_two_others():
