@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -129,6 +131,17 @@ def test_what_was_bought_is_in_a_basket_however_little_it_counts():
     histories = [[Event("A", kind=kind, weight=0.1) for kind in ("view", "cart", "purchase", None)]]
     events, _ = log_of(histories, {"A": 0})
     assert events.chosen.tolist() == [False, True, True, True]
+
+
+def test_a_log_is_held_once_while_it_is_read():
+    histories = [[Event("A", float(number))] for number in range(20_000)]
+    tracemalloc.start()
+    given, _ = log_of(histories, {"A": 0})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert given.times.tolist() == [float(number) for number in range(20_000)]
+    assert most < 5 * sum(getattr(given, name).nbytes for name in given.__slots__)
+    assert all(getattr(given, name).flags.c_contiguous for name in given.__slots__)
 
 
 def test_what_three_people_bought_again_another_day_is_consumable_with_the_share_who_did():
