@@ -14,6 +14,7 @@ from shelfwise.cli import main
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel, create, publish
 from shelfwise.history import Event, product_weights
+from shelfwise.recommend_query import none_of
 from shelfwise.recommender import DEPTH, Recommender
 from shelfwise_indexer.cli_events import events
 from shelfwise_indexer.learn_events import learn
@@ -164,6 +165,13 @@ def test_complements_are_found_behind_more_than_are_looked_at_that_are_out_of_st
     add(client, index, [{"id": "k1", "users": 1, "together": together}])
     publish(client, alias, index)
     assert shop.ids(["k1"], kind="complements") == ["c1"]
+
+
+def test_more_products_and_groups_than_the_server_takes_in_one_clause_are_kept_out(client, alias, shop, bundle):
+    shop.fill(*six(bundle))
+    many = [f"p{number}" for number in range(70_000)]
+    found = client.search(index=alias, query=none_of(["k1", *many], ["c1", *many]))["hits"]["hits"]
+    assert {one["_id"] for one in found} == {"k2", "k3", "c2", "a1"}
 
 
 def test_what_was_bought_comes_back_only_if_it_is_consumable(shop, bundle):
