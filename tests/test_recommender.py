@@ -10,10 +10,13 @@ from click.testing import CliRunner
 from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import add, document, fill
+from shelfwise.alias import LiveAlias
 from shelfwise.cli import main
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel, create, publish
 from shelfwise.history import Event, product_weights
+from shelfwise.profile import LONGEST
+from shelfwise.query import VECTOR
 from shelfwise.recommend_query import none_of
 from shelfwise.recommender import DEPTH, Recommender
 from shelfwise_indexer.cli_events import events
@@ -191,6 +194,25 @@ def test_what_people_buy_again_and_again_is_consumable_without_anybody_saying_so
     shop.fill(*six(bundle)).learn(*histories(*[["k1", "c1", "k1"]] * 3))
     assert "k1" in shop.ids(["k1"])
     assert "c1" not in shop.ids(["c1"])
+
+
+def test_what_weighs_much_travels_for_the_newest_known_products_only(client, alias, shop, bundle, monkeypatch):
+    old = [f"p{number:02}" for number in range(LONGEST + 10)]
+    shop.fill(*(at(number / 10, bundle, id_) for number, id_ in enumerate(old)), at(90, bundle, "c1", CUPS))
+    shop.learn(*histories(*[["p00", "c1", "p00"]] * 3, old))
+    vectors, learnt = set(), []
+    ask, learnt_of = LiveAlias.ask, EventModel.learnt
+
+    def asked(self, index, bodies):
+        answers = ask(self, index, bodies)
+        hits = [one for answer in answers for one in answer["hits"]["hits"]]
+        vectors.update(one["_id"] for one in hits if VECTOR in one.get("fields", ()))
+        return answers
+
+    monkeypatch.setattr(LiveAlias, "ask", asked)
+    monkeypatch.setattr(EventModel, "learnt", lambda self, ids: learnt.extend(ids) or learnt_of(self, ids))
+    assert set(shop.ids([*old, "gone", "gone too"])) == {"p00", "c1"}  # what is bought again comes back, however old
+    assert vectors == set(learnt) == set(old[-LONGEST:])
 
 
 def test_complements_are_of_other_categories_and_substitutes_of_the_same(shop, bundle):

@@ -1,7 +1,8 @@
 """The profile: what a history says of a person's wants, as the searches for them need it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -61,11 +62,13 @@ def profile_of(
 ) -> Profile:
     """The profile of a history.
 
-    :param known: the products that the index has, as `recommend_query.history_products` gives them.
+    :param known: the products that the index has, as `recommend_query.history_products` gives them; those that are
+        `counting` with their vectors.
+    :param learnt: of those that are `counting` all that is known, of the others how many people bought them again.
     :param consumable: categories whose products are bought again.
     """
     mine = [event for event in in_order(history) if event.product in known]
-    weights = {id_: weight for id_, weight in list(product_weights(mine).items())[:LONGEST] if weight > 0}
+    weights = counting(history, known)
     again = _again(mine, known, learnt, frozenset(consumable)) if kind == "any" else {}
     gone = {event.product for event in mine} - again.keys()
     groups = {group_of(known[id_]) for id_ in gone} - {group_of(known[id_]) for id_ in again}
@@ -88,6 +91,12 @@ def profile_of(
         filters=filters,
         listings=frozenset({listing_of(known[id_]) for id_ in gone} - {listing_of(known[id_]) for id_ in again}),
     )
+
+
+def counting(history: Sequence[Event], known: Container[str]) -> dict[str, float]:
+    """The `LONGEST` newest known products of a history to their weights above 0, newest first."""
+    weights = product_weights([event for event in in_order(history) if event.product in known])
+    return {id_: weight for id_, weight in islice(weights.items(), LONGEST) if weight > 0}
 
 
 def _vector(weights: Mapping[str, float], known: Mapping[str, Found]) -> list[float]:

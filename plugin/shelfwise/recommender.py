@@ -4,7 +4,7 @@ A history is matched by meaning (vectors), by words, and by what other people of
 event model). Candidates of all three are scored by all three.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -16,14 +16,14 @@ from elasticsearch import Elasticsearch
 from shelfwise.alias import RECHECK_SECONDS, LiveAlias
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel
-from shelfwise.history import Event, parse_event
+from shelfwise.history import Event, parse_event, product_weights
 from shelfwise.hit import Hit, Listing, distinct, group_of, listing_of
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
-from shelfwise.profile import Kind, Profile, profile_of
+from shelfwise.profile import LONGEST, Kind, Profile, counting, profile_of
 from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, semantic
 from shelfwise.recommend import GROWTH
-from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores
+from shelfwise.recommend_query import history_products, like_words, none_of, parts, vector_scores, vectors_of
 from shelfwise.taxonomy import Path, parse_path
 from shelfwise.wanted import check_k
 
@@ -121,9 +121,9 @@ class Recommender:
     def _recommended(
         self, index: LiveIndex, histories: Sequence[Sequence[Event]], k: int, kind: Kind
     ) -> list[Recommendation]:
-        ids = list(dict.fromkeys(event.product for history in histories for event in history))
-        known = self._products(index, ids)
-        learnt = self._events.learnt(ids)
+        known = self._products(index, histories)
+        newest = list(dict.fromkeys(id_ for history in histories for id_ in counting(history, known)))
+        learnt = self._events.learnt(newest) | self._events.counts(sorted(known.keys() - set(newest)))
         if kind == "complements" and not learnt and not self._events.popular(1):
             raise UsageError(
                 f"complements are learnt from an event log: `shelfwise events learn EVENTS --alias {self._name}` first"
@@ -156,9 +156,23 @@ class Recommender:
             learnt=profile.learnt if self._weights.get(profile.learnt_by, 1.0) else {},
         )
 
-    def _products(self, index: LiveIndex, ids: Sequence[str]) -> dict[str, Found]:
-        pages = [history_products(ids[start : start + MAX_HITS]) for start in range(0, len(ids), MAX_HITS)]
-        return {found["_id"]: found for answer in self._alias.ask(index, pages) for found in answer["hits"]["hits"]}
+    def _products(self, index: LiveIndex, histories: Sequence[Sequence[Event]]) -> dict[str, Found]:
+        """The known products, with their vectors where they count."""
+        ids = dict.fromkeys(event.product for history in histories for event in history)
+        newest = dict.fromkeys(id_ for history in histories for id_ in list(product_weights(history))[:LONGEST])
+        known, vectors = self._by_id(index, (history_products, ids), (vectors_of, newest))
+        # Where some of the newest are unknown, older ones count as well.
+        older = dict.fromkeys(id_ for history in histories for id_ in counting(history, known) if id_ not in newest)
+        [more] = self._by_id(index, (vectors_of, older))
+        return {id_: {**found, **vectors.get(id_, {}), **more.get(id_, {})} for id_, found in known.items()}
+
+    def _by_id(
+        self, index: LiveIndex, *asked: tuple[Callable[[Sequence[str]], Body], Iterable[str]]
+    ) -> list[dict[str, Found]]:
+        """What each kind of body finds of its ids, in one request."""
+        pages = [[body(part) for part in parts(ids)] for body, ids in asked]
+        answers = iter(self._alias.ask(index, [body for of_one in pages for body in of_one]))
+        return [{found["_id"]: found for _ in of_one for found in next(answers)["hits"]["hits"]} for of_one in pages]
 
     def _ranked(self, index: LiveIndex, profiles: Sequence[Profile], k: int) -> list[list[Hit]]:
         depth = min(MAX_HITS, max(DEPTH, SPARE * k))
