@@ -7,17 +7,16 @@ event model). Candidates of all three are scored by all three.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
-from operator import itemgetter
-from typing import Any, get_args
+from typing import get_args
 
 from elasticsearch import Elasticsearch
 
 from shelfwise.alias import RECHECK_SECONDS, LiveAlias
+from shelfwise.blend import Found, Scores, best, likeness
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel
 from shelfwise.history import Event, parse_event, product_weights
-from shelfwise.hit import Hit, Listing, distinct, group_of, listing_of
+from shelfwise.hit import Hit
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.profile import LONGEST, Kind, Profile, counting, profile_of
@@ -34,9 +33,6 @@ DEPTH = 200  # candidates of each signal, at least
 SPARE = 3  # candidates a hit, at least: variants of one product take several places
 HISTORIES_AT_ONCE = 16
 UNKNOWN_SAID = 5
-
-Found = Mapping[str, Any]
-Scores = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +204,7 @@ class Recommender:
         words: list[Scores] = []
         nearest = []
         for profile in profiles:
-            words.append(_words({id_: next(answers) for id_ in profile.newest}, profile.weights))
+            words.append(likeness({id_: next(answers) for id_ in profile.newest}, profile.weights))
             nearest.append(_ids(next(answers)) if profile.vector else [])
         return words, nearest
 
@@ -236,7 +232,7 @@ class Recommender:
             signals: dict[str, Scores] = {"vector": near, "words": of_words, profile.learnt_by: profile.learnt}
             if profile.learnt_by == "also":
                 signals["category"] = {one["_id"]: profile.affinity(one) for one in found}
-            ranked.append(_best(found, signals, self._weights, profile.again, profile.listings, k))
+            ranked.append(best(found, signals, self._weights, profile.again, profile.listings, k))
         return ranked
 
     def _popular(self, index: LiveIndex, profile: Profile, k: int) -> list[Hit]:
@@ -246,49 +242,10 @@ class Recommender:
             users = self._events.popular(size)
             [answer] = self._alias.ask(index, [by_ids(list(users), [none_of([], []), *profile.filters])])
             popular = {id_: float(count) for id_, count in users.items()}
-            hits = _best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, profile.listings, k)
+            hits = best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, profile.listings, k)
             if len(hits) == k or len(users) < size:
                 break
         return hits
-
-
-def _best(
-    found: Sequence[Found],
-    signals: Mapping[str, Scores],
-    weights: Scores,
-    again: Mapping[str, float],
-    gone: frozenset[Listing],
-    k: int,
-) -> list[Hit]:
-    """The k best by the weighted sum of signals, the best of each variant group and listing, ties by id.
-
-    :param gone: listings of which none is shown.
-    """
-    most = {name: max((scores.get(one["_id"], 0.0) for one in found), default=0.0) for name, scores in signals.items()}
-    hits: list[tuple[Hit, tuple[str, Listing]]] = []
-    for one in found:
-        id_ = one["_id"]
-        # What comes back is as like itself as can be; only the rate at which people buy it again says more.
-        factor = again.get(id_, 1.0)
-        shares = {
-            name: factor * weights.get(name, 1.0) * scores[id_] / most[name]
-            for name, scores in signals.items()
-            if most[name] > 0 and scores.get(id_, 0.0) > 0 and weights.get(name, 1.0) > 0
-        }
-        hits.append((Hit.of(one, sum(shares.values()), shares), (group_of(one), listing_of(one))))
-    best = sorted(hits, key=lambda pair: (-pair[0].score, pair[0].id))
-    return [hit for hit, _ in islice(distinct(best, itemgetter(1), gone), k)]
-
-
-def _words(answers: Mapping[str, Found], weights: Mapping[str, float]) -> dict[str, float]:
-    """Likeness in words to the newest products, each as a share of its likeness to itself."""
-    summed: dict[str, float] = {}
-    for id_, answer in answers.items():
-        given = {found["_id"]: float(found["_score"]) for found in answer["hits"]["hits"]}
-        own = given.get(id_) or max(given.values(), default=1.0)
-        for other, score in given.items():
-            summed[other] = summed.get(other, 0.0) + weights[id_] * score / own
-    return summed
 
 
 def _learnt(profile: Profile, depth: int) -> list[str]:
