@@ -344,6 +344,14 @@ class TestLearn:
         assert sorted(client.indices.get(index=f"{alias}-events-*")) == names[1:]
         assert list(client.indices.get_alias(name=f"{alias}-events")) == names[2:]
 
+    def test_a_model_that_another_run_is_still_filling_is_left_to_it(self, client, alias, shop, bundle):
+        shop.fill(*six(bundle)).learn(*histories(["k1", "c1"]))
+        filling = create(client, alias, "hash")
+        shop.learn(*histories(["k1", "c1"]))
+        assert client.indices.exists(index=filling)
+        publish(client, alias, filling)
+        assert list(client.indices.get_alias(name=f"{alias}-events")) == [filling]
+
     @pytest.mark.parametrize(
         ("lines", "part"),
         [

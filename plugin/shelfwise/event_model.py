@@ -146,6 +146,8 @@ def create(client: Elasticsearch, alias: str, events_hash: str) -> str:
 def publish(client: Elasticsearch, alias: str, index: str) -> list[str]:
     """Let recommendations read a filled event model, in one atomic call; the one before stays, older ones go.
 
+    What is newer than the one before may be filled by another run at this moment, and stays as well.
+
     :returns: the deleted indices.
     :raises ServerError: the server did not answer, or refused.
     """
@@ -159,7 +161,7 @@ def publish(client: Elasticsearch, alias: str, index: str) -> list[str]:
         client.indices.update_aliases(actions=[*removed, {"add": {"index": index, "alias": name}}])
         ours = client.indices.get(index=f"{name}-*", features=["mappings"], allow_no_indices=True).body
         made = [old for old, described in ours.items() if _meta(described).get("alias") == name]
-        deleted = sorted(old for old in made if old not in (index, *before) and old < index)
+        deleted = sorted(old for old in made if old != index and before and old < min(before))
         for old in deleted:
             client.indices.delete(index=old, ignore_unavailable=True)
     return deleted
