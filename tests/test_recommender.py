@@ -177,6 +177,14 @@ def test_more_products_and_groups_than_the_server_takes_in_one_clause_are_kept_o
     assert {one["_id"] for one in found} == {"k2", "k3", "c2", "a1"}
 
 
+def test_variants_of_a_product_that_the_index_lacks_are_not_recommended(shop, bundle):
+    shop.fill(*six(bundle), at(1, bundle, "small", variant_of="k"), at(2, bundle, "large", variant_of="k"))
+    assert shop.ids(["k", "k1"], 2) == ["k2", "k3"]
+    shop.learn(*histories(["small"], ["small", "c1"]))
+    assert shop.ids(["k"]) == ["c1"]
+    assert "small" in shop.ids(["k", "small"], consumable=["Home > Kitchen > Kettles"])
+
+
 def test_what_was_bought_comes_back_only_if_it_is_consumable(shop, bundle):
     shop.fill(*six(bundle), at(2, bundle, "beans", CUPS, consumable=True))
     assert "k1" not in shop.ids(["k1"])

@@ -71,7 +71,8 @@ def profile_of(
     weights = counting(history, known)
     again = _again(mine, known, learnt, frozenset(consumable)) if kind == "any" else {}
     gone = {event.product for event in mine} - again.keys()
-    groups = {group_of(known[id_]) for id_ in gone} - {group_of(known[id_]) for id_ in again}
+    lacking = {event.product for event in history} - known.keys()  # each may be what variants in the index are of
+    groups = (lacking | {group_of(known[id_]) for id_ in gone}) - {group_of(known[id_]) for id_ in again}
     filters = [none_of(gone, groups)]
     of_newest = [leaf for id_ in list(weights)[:1] for leaf in accepted(known[id_])]
     if kind == "substitutes" and of_newest:
