@@ -1,5 +1,6 @@
 """Bulk: what is sent fast is what would be sent slowly."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,6 +35,22 @@ def test_the_fast_json_says_what_the_standard_one_says(content):
     fast, slow = Json(), JsonSerializer()
     assert slow.loads(fast.dumps({"x": content})) == slow.loads(slow.dumps({"x": content}))
     assert fast.loads(fast.dumps({"x": content})) == slow.loads(slow.dumps({"x": content}))
+
+
+def test_vectors_are_held_as_float32_while_they_are_read(monkeypatch):
+    def scanned(*_):
+        for number in range(400):
+            yield {"_id": f"{number:03}", "fields": {"shelfwise.vector": [number + at / 1000 for at in range(1000)]}}
+        yield {"_id": "none"}
+
+    monkeypatch.setattr(bulk, "scanned", scanned)
+    tracemalloc.start()
+    ids, held = bulk.vectors(None, "products")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3 * held.nbytes
+    assert (ids[-1], held[-1].any()) == ("none", False)
+    assert held[7, 5] == np.float32(7.005)
 
 
 class Narrow(Urllib3HttpNode):

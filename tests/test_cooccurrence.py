@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -31,19 +33,28 @@ def test_what_came_after_counts_more_than_what_came_before_and_the_next_more_tha
     assert scores == pytest.approx(np.array([[0, 1, 0.5], [BACKWARDS, 0, 1], [BACKWARDS / 2, BACKWARDS, 0]]))
 
 
+def pair_by_pair(history):
+    """What one person counts for each pair of products, at most 1."""
+    counted = np.zeros((9, 9))
+    runs = [product for at, product in enumerate(history) if at == 0 or history[at - 1] != product]
+    for at, before in enumerate(runs):
+        for steps, after in enumerate(runs[at + 1 : at + 1 + WINDOW], start=1):
+            counted[before, after] += 1 / steps
+            counted[after, before] += BACKWARDS / steps
+    return np.minimum(counted, 1)
+
+
 def test_counting_by_steps_gives_what_counting_pair_by_pair_gives():
     rng = np.random.default_rng(0)
     histories = [rng.integers(0, 9, size).tolist() for size in (1, 2, 5, 14, 30)]
     users = users_of(histories, 9)
-    slow = np.zeros((9, 9))
-    for history in histories:
-        runs = [product for at, product in enumerate(history) if at == 0 or history[at - 1] != product]
-        for at, before in enumerate(runs):
-            for steps, after in enumerate(runs[at + 1 : at + 1 + WINDOW], start=1):
-                slow[before, after] += 1 / steps
-                slow[after, before] += BACKWARDS / steps
-    slow /= np.sqrt(np.maximum(users, 1))[:, None]
+    slow = sum(map(pair_by_pair, histories)) / np.sqrt(np.maximum(users, 1))[:, None]
     assert transitions(log(histories), 9, users).toarray() == pytest.approx(slow, rel=1e-5)
+
+
+def test_one_person_who_goes_back_and_forth_does_not_outvote_two_others():
+    also = transitions(log([[A, B] * 50, [A, C], [A, C]]), 3, np.ones(3)).toarray()
+    assert also[A].tolist() == [1, 1, 2]
 
 
 def test_a_great_weight_of_one_person_does_not_outvote_two_others():
@@ -103,6 +114,12 @@ def test_a_day_without_an_event_ends_a_basket():
     assert apart[C, D] > 0
 
 
+def test_orders_of_consecutive_days_are_two_baskets_where_a_log_has_dates_only():
+    together = baskets_in_common(log([[A, B], [C, D]], [[0, 1], [5, 5]]), 4).toarray()
+    assert together[A, B] == 0
+    assert together[C, D] > 0
+
+
 def test_what_was_only_looked_at_is_in_no_basket():
     assert baskets_in_common(log([[A, B]], bought=False), 2).nnz == 0
     assert baskets_in_common(log([[A, B]], weights=[[3, 3]], bought=False), 2).nnz == 0
@@ -114,6 +131,17 @@ def test_what_was_bought_is_in_a_basket_however_little_it_counts():
     histories = [[Event("A", kind=kind, weight=0.1) for kind in ("view", "cart", "purchase", None)]]
     events, _ = log_of(histories, {"A": 0})
     assert events.chosen.tolist() == [False, True, True, True]
+
+
+def test_a_log_is_held_once_while_it_is_read():
+    histories = [[Event("A", float(number))] for number in range(20_000)]
+    tracemalloc.start()
+    given, _ = log_of(histories, {"A": 0})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert given.times.tolist() == [float(number) for number in range(20_000)]
+    assert most < 5 * sum(getattr(given, name).nbytes for name in given.__slots__)
+    assert all(getattr(given, name).flags.c_contiguous for name in given.__slots__)
 
 
 def test_what_three_people_bought_again_another_day_is_consumable_with_the_share_who_did():

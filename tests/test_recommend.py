@@ -4,6 +4,7 @@ import pytest
 
 from hand_bundle import write_hand_bundle
 from hand_index import add, document, fill
+from shelfwise.alias import LiveAlias
 from shelfwise.errors import IncompatibleIndex, UnknownProduct, UsageError
 from shelfwise.recommend import SimilarProducts
 
@@ -111,6 +112,38 @@ def test_when_stored_neighbours_run_short_live_ones_fill_up_to_k(recommend, bund
         at(5, bundle, "pan", PANS),
         k=3,
     ) == ["stored", "live", "pan"]
+
+
+def stored(*ids):
+    return [{"id": id_, "score": round(0.99 - 0.01 * place, 2)} for place, id_ in enumerate(ids)]
+
+
+def test_stored_neighbours_of_another_category_wait_for_those_that_the_own_one_has_by_now(recommend, bundle):
+    assert recommend(
+        at(0, bundle, "a", similar=stored("pan", "radio", "stored kettle")),
+        at(2, bundle, "pan", PANS),
+        at(1, bundle, "radio", AUDIO),
+        at(30, bundle, "stored kettle"),
+        at(10, bundle, "restocked kettle"),
+        k=3,
+    ) == ["restocked kettle", "stored kettle", "pan"]
+
+
+@pytest.mark.parametrize(
+    ("category", "requests"),
+    [(KETTLES, 1), (None, 1), (PANS, 2)],
+)
+def test_the_vectors_are_compared_only_where_stored_neighbours_are_of_another_category(
+    client, alias, bundle, monkeypatch, category, requests
+):
+    kettles = [at(10 + number, bundle, f"k{number}") for number in range(3)]
+    fill(client, alias, bundle, [at(0, bundle, "a", category, similar=stored("k0", "k1", "k2")), *kettles])
+    asked = []
+    really = LiveAlias.ask
+    monkeypatch.setattr(LiveAlias, "ask", lambda *given: asked.append(given) or really(*given))
+    assert [hit.id for hit in SimilarProducts(client, alias).similar("a", 3)] == ["k0", "k1", "k2"]
+    _, *compared = asked
+    assert len(compared) == requests
 
 
 def test_a_product_that_arrived_after_the_full_run_stands_among_stored_neighbours(client, alias, bundle):

@@ -10,10 +10,14 @@ from click.testing import CliRunner
 from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import add, document, fill
+from shelfwise.alias import LiveAlias
 from shelfwise.cli import main
 from shelfwise.errors import UnknownProduct, UsageError
-from shelfwise.event_model import EventModel
+from shelfwise.event_model import EventModel, create, publish
 from shelfwise.history import Event, product_weights
+from shelfwise.profile import LONGEST
+from shelfwise.query import VECTOR
+from shelfwise.recommend_query import none_of
 from shelfwise.recommender import DEPTH, Recommender
 from shelfwise_indexer.cli_events import events
 from shelfwise_indexer.learn_events import learn
@@ -63,6 +67,11 @@ def shop(client, alias, bundle, elasticsearch_url, tmp_path):
 
     yield Shop()
     delete_indices(client, f"{alias}-events")
+
+
+def in_review(document, *sure):
+    """The product without an accepted category; the model is sure of these nodes only."""
+    return {**document, "shelfwise": {**document["shelfwise"], "category": [], "ancestors": list(sure)}}
 
 
 def six(bundle):
@@ -145,6 +154,37 @@ def test_k_are_found_although_variants_of_one_product_are_nearest(shop, bundle):
     assert shop.fill(at(0, bundle, "k1"), *variants, *others).ids(["k1"], 5) == ["v000", "o0", "o1", "o2", "o3"]
 
 
+def test_k_are_found_although_one_listing_takes_all_near_places(shop, bundle):
+    cards = [at(1 + number / 1000, bundle, f"v{number:03}", title="Gift card") for number in range(DEPTH + 50)]
+    others = [at(30 + number, bundle, f"o{number}") for number in range(4)]
+    assert shop.fill(at(0, bundle, "k1"), *cards, *others).ids(["k1"], 5) == ["v000", "o0", "o1", "o2", "o3"]
+
+
+def test_complements_are_found_behind_more_than_are_looked_at_that_are_out_of_stock(client, alias, shop, bundle):
+    out = [at(90, bundle, f"out{number}", CUPS, in_stock=False) for number in range(2 * DEPTH)]
+    shop.fill(at(0, bundle, "k1"), at(0, bundle, "c1", CUPS), *out)
+    index = create(client, alias, "hash")
+    together = [{"id": one["id"], "score": 2.0} for one in out] + [{"id": "c1", "score": 1.0}]
+    add(client, index, [{"id": "k1", "users": 1, "together": together}])
+    publish(client, alias, index)
+    assert shop.ids(["k1"], kind="complements") == ["c1"]
+
+
+def test_more_products_and_groups_than_the_server_takes_in_one_clause_are_kept_out(client, alias, shop, bundle):
+    shop.fill(*six(bundle))
+    many = [f"p{number}" for number in range(70_000)]
+    found = client.search(index=alias, query=none_of(["k1", *many], ["c1", *many]))["hits"]["hits"]
+    assert {one["_id"] for one in found} == {"k2", "k3", "c2", "a1"}
+
+
+def test_variants_of_a_product_that_the_index_lacks_are_not_recommended(shop, bundle):
+    shop.fill(*six(bundle), at(1, bundle, "small", variant_of="k"), at(2, bundle, "large", variant_of="k"))
+    assert shop.ids(["k", "k1"], 2) == ["k2", "k3"]
+    shop.learn(*histories(["small"], ["small", "c1"]))
+    assert shop.ids(["k"]) == ["c1"]
+    assert "small" in shop.ids(["k", "small"], consumable=["Home > Kitchen > Kettles"])
+
+
 def test_what_was_bought_comes_back_only_if_it_is_consumable(shop, bundle):
     shop.fill(*six(bundle), at(2, bundle, "beans", CUPS, consumable=True))
     assert "k1" not in shop.ids(["k1"])
@@ -164,10 +204,43 @@ def test_what_people_buy_again_and_again_is_consumable_without_anybody_saying_so
     assert "c1" not in shop.ids(["c1"])
 
 
+def test_what_weighs_much_travels_for_the_newest_known_products_only(client, alias, shop, bundle, monkeypatch):
+    old = [f"p{number:02}" for number in range(LONGEST + 10)]
+    shop.fill(*(at(number / 10, bundle, id_) for number, id_ in enumerate(old)), at(90, bundle, "c1", CUPS))
+    shop.learn(*histories(*[["p00", "c1", "p00"]] * 3, old))
+    vectors, learnt = set(), []
+    ask, learnt_of = LiveAlias.ask, EventModel.learnt
+
+    def asked(self, index, bodies):
+        answers = ask(self, index, bodies)
+        hits = [one for answer in answers for one in answer["hits"]["hits"]]
+        vectors.update(one["_id"] for one in hits if VECTOR in one.get("fields", ()))
+        return answers
+
+    monkeypatch.setattr(LiveAlias, "ask", asked)
+    monkeypatch.setattr(EventModel, "learnt", lambda self, ids: learnt.extend(ids) or learnt_of(self, ids))
+    assert set(shop.ids([*old, "gone", "gone too"])) == {"p00", "c1"}  # what is bought again comes back, however old
+    assert vectors == set(learnt) == set(old[-LONGEST:])
+
+
 def test_complements_are_of_other_categories_and_substitutes_of_the_same(shop, bundle):
     shop.fill(*six(bundle)).learn(*histories(*[["k1", "k2", "c1"]] * 3, ["a1", "c2"], ["a1"], ["k3"]))
     assert shop.ids(["k1"], kind="complements") == ["c1"]
     assert shop.ids(["k1"], kind="substitutes") == ["k2", "k3"]
+
+
+def test_a_product_in_review_keeps_no_department_from_the_complements(shop, bundle):
+    lamp = in_review(at(45, bundle, "lamp"), "Home")
+    shop.fill(*six(bundle), lamp).learn(*histories(*[["lamp", "k1", "c1"]] * 3, ["a1"], ["k2"], ["c2"]))
+    assert shop.ids(["lamp"], kind="complements") == ["c1", "k1"]
+    assert shop.ids(["lamp", "k1"], kind="complements") == ["c1"]
+
+
+def test_a_product_in_review_is_near_to_what_the_model_is_sure_of(shop, bundle):
+    lamp = in_review(at(45, bundle, "lamp"), "Home")
+    shop.fill(lamp, at(44, bundle, "k1"), at(46, bundle, "a1", AUDIO))
+    assert shop.ids(["lamp"]) == ["k1", "a1"]
+    assert shop.ids(["lamp"], kind="substitutes") == ["k1"]
 
 
 def test_complements_without_an_event_log_say_what_is_needed(shop, bundle):
@@ -278,6 +351,14 @@ class TestLearn:
         names = [shop.learn(*histories(["k1", "c1"])).index for _ in range(3)]
         assert sorted(client.indices.get(index=f"{alias}-events-*")) == names[1:]
         assert list(client.indices.get_alias(name=f"{alias}-events")) == names[2:]
+
+    def test_a_model_that_another_run_is_still_filling_is_left_to_it(self, client, alias, shop, bundle):
+        shop.fill(*six(bundle)).learn(*histories(["k1", "c1"]))
+        filling = create(client, alias, "hash")
+        shop.learn(*histories(["k1", "c1"]))
+        assert client.indices.exists(index=filling)
+        publish(client, alias, filling)
+        assert list(client.indices.get_alias(name=f"{alias}-events")) == [filling]
 
     @pytest.mark.parametrize(
         ("lines", "part"),

@@ -269,15 +269,15 @@ def written(client: Elasticsearch, index: str) -> dict[str, Any] | None:
 
 def vectors(client: Elasticsearch, index: str) -> tuple[list[str], npt.NDArray[np.float32]]:
     """The ids of all products of an index, sorted, and their vectors, float32 [n, dimension]; without one, zeros."""
-    found: dict[str, list[float]] = {}
+    found: dict[str, npt.NDArray[np.float32]] = {}
     query = {"query": {"match_all": {}}, "_source": False, "fields": [VECTOR]}
     for hit in scanned(client, index, f"reading the vectors of index {index}", query):
-        found[hit["_id"]] = hit.get("fields", {}).get(VECTOR, [])
+        found[hit["_id"]] = np.asarray(hit.get("fields", {}).get(VECTOR, []), dtype=np.float32)
     dimension = max((len(vector) for vector in found.values()), default=0)
     ids = sorted(found)
     held = np.zeros((len(ids), dimension), dtype=np.float32)
     for place, id_ in enumerate(ids):
-        if found[id_]:
+        if len(found[id_]):
             held[place] = found[id_]
     return ids, held
 

@@ -1,8 +1,10 @@
 """Co-occurrence: which products go to the same people, from a log of who did what in which order."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from implicit.nearest_neighbours import all_pairs_knn, bm25_weight
 from scipy import sparse
 
@@ -21,6 +23,8 @@ BM25_K1, BM25_B = 1.2, 0.75  # the usual ones: Robertson, Zaragoza, "The Probabi
 BASKET_GAP = DAY  # seconds without an event that end a basket
 AGAIN_USERS = 3  # people who bought a product again, at least, for it to count as consumable
 AGAIN_SHARE = 0.1  # of its buyers, at least
+
+Places = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +60,52 @@ def transitions(log: Log, products: int, users: Integers) -> sparse.csr_array:
     """How much people of one product (row) go on to another (column), float32 [n, n].
 
     Two events of one person count the inverse of the steps between them, up to `WINDOW`, and `BACKWARDS` of that
-    against their order, times the weights of both, each at most 1, so that nobody outvotes the others; a row is divided
-    by the square root of its users, so that a product of everybody says less.
+    against their order, times the weights of both, each at most 1. For each pair of products a person counts at most 1
+    in all, so that nobody outvotes the others by going back and forth; a row is divided by the square root of its
+    users, so that a product of everybody says less.
     """
     first = np.ones(len(log.users), dtype=bool)  # of a run of the same product: two in a row are one occasion
     first[1:] = (log.users[1:] != log.users[:-1]) | (log.products[1:] != log.products[:-1])
     strength = np.minimum(np.maximum.reduceat(log.weights, np.flatnonzero(first)), 1)  # the strongest event of a run
     log = log.where(first)
+    held, place = np.unique(log.users * products + log.products, return_inverse=True)  # of whom, which product
+    holder, product = place.astype(np.int32), log.products.astype(np.int32)  # there are ten times as many pairs
     rows, columns, weights = [], [], []
     for steps in range(1, WINDOW + 1):
-        near = log.users[:-steps] == log.users[steps:]
-        before, after = log.products[:-steps][near], log.products[steps:][near]
-        weight = (strength[:-steps] * strength[steps:])[near] / steps
-        rows += [before, after]
-        columns += [after, before]
+        before = np.flatnonzero(log.users[:-steps] == log.users[steps:])
+        after = before + steps
+        weight = strength[before] * strength[after] / steps
+        rows += [holder[before], holder[after]]
+        columns += [product[after], product[before]]
         weights += [weight, BACKWARDS * weight]
-    counted = sparse.coo_array(
-        (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(products, products)
-    ).tocsr()
+    of_each = _added_up(weights, rows, columns, (len(held), products)).tocoo()
+    row = (held % products).astype(np.int32)[of_each.row]
+    counted = _added_up([np.minimum(of_each.data, 1)], [row], [of_each.col], (products, products))
     scaled = sparse.diags_array(1 / np.sqrt(np.maximum(users, 1))) @ counted
     return sparse.csr_array(scaled, dtype=np.float32)
+
+
+def _added_up(
+    weights: Sequence[npt.NDArray[np.floating]],
+    rows: Sequence[Places],
+    columns: Sequence[Places],
+    shape: tuple[int, int],
+) -> sparse.csr_array:
+    """The sums of what falls on the same row and column."""
+    places = np.concatenate(rows), np.concatenate(columns)
+    return sparse.coo_array((np.concatenate(weights), places), shape=shape).tocsr()
 
 
 def baskets_in_common(log: Log, products: int) -> sparse.csr_array:
     """Products bought or put into the cart on one occasion, by BM25 over baskets (`implicit`), float32 [n, n].
 
-    A basket ends after `BASKET_GAP` seconds without an event; where times are not known a history is one basket.
+    `BASKET_GAP` seconds without an event end a basket; where times are not known a history is one basket.
     """
     log = log.where(log.chosen & (log.weights > 0))
     if not len(log.users):
         return sparse.csr_array((products, products), dtype=np.float32)
     begins = np.ones(len(log.users), dtype=bool)
-    begins[1:] = (log.users[1:] != log.users[:-1]) | (np.diff(log.times) > BASKET_GAP)  # NaN is never greater
+    begins[1:] = (log.users[1:] != log.users[:-1]) | (np.diff(log.times) >= BASKET_GAP)  # NaN never is
     basket = np.cumsum(begins) - 1
     pairs = np.unique(np.column_stack((basket, log.products)), axis=0)
     held = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(int(basket[-1]) + 1, products))

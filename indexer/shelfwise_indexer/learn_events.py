@@ -25,6 +25,8 @@ from shelfwise_indexer.events import read_histories
 from shelfwise_indexer.item_weights import Content
 
 LOOK_ALIKES = 100  # nearest products of each
+KINDS = (np.int64, np.int64, np.float64, np.float32, np.bool_, np.bool_)
+ROW = np.dtype(list(zip(Log.__slots__, KINDS, strict=True)))  # an event of a `Log`
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,14 @@ def say_unknown(events: str | os.PathLike[str], unknown: Counter[str], index: st
 def log_of(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tuple[Log, Counter[str]]:
     """The events of known products, oldest first within each user, and how many there are of each unknown one."""
     unknown: Counter[str] = Counter()
-    known: list[tuple[int, int, float, float, bool, bool]] = []
+    rows = np.fromiter(_rows(histories, number, unknown), dtype=ROW)
+    return Log(*(np.ascontiguousarray(rows[name]) for name in Log.__slots__)), unknown
+
+
+def _rows(
+    histories: Sequence[Sequence[Event]], number: dict[str, int], unknown: Counter[str]
+) -> Iterator[tuple[int, int, float, float, bool, bool]]:
+    """A `ROW` for each event of a known product; the others are counted."""
     for user, history in enumerate(histories):
         for event in in_order(history):
             if event.product not in number:
@@ -117,10 +126,7 @@ def log_of(histories: Sequence[Sequence[Event]], number: dict[str, int]) -> tupl
                 continue
             weight = KIND_WEIGHTS[event.kind or "purchase"] / KIND_WEIGHTS["purchase"] * event.weight
             time = np.nan if event.time is None else event.time
-            known.append((user, number[event.product], time, weight, event.kind != "view", event.bought))
-    columns = list(zip(*known, strict=True)) or [()] * 6
-    kinds = (np.int64, np.int64, np.float64, np.float32, np.bool_, np.bool_)
-    return Log(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True))), unknown
+            yield user, number[event.product], time, weight, event.kind != "view", event.bought
 
 
 def content_of(vectors: neighbours.Vectors) -> Content:

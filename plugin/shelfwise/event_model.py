@@ -3,7 +3,7 @@
 It is an index of its own, `ALIAS-events-<time>` behind the alias `ALIAS-events`: one document a product.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -47,9 +47,26 @@ class EventModel:
 
         :raises ServerError: the server did not answer, or refused.
         """
+        return self._known(ids, learnt_of)
+
+    def counts(self, ids: Sequence[str]) -> dict[str, Learnt]:
+        """As `learnt`, without the products of the same people and baskets, which weigh most.
+
+        :raises ServerError: the server did not answer, or refused.
+        """
+        return self._known(ids, counts_of)
+
+    def popular(self, size: int) -> dict[str, int]:
+        """The products of most people, most first, and of how many.
+
+        :raises ServerError: the server did not answer, or refused.
+        """
+        return {found["_id"]: int(found["_source"]["users"]) for found in self._found(most_popular(size))}
+
+    def _known(self, ids: Sequence[str], body: Callable[[Sequence[str]], Body]) -> dict[str, Learnt]:
         known: dict[str, Learnt] = {}
         for start in range(0, len(ids), PAGE):
-            for found in self._found(learnt_of(ids[start : start + PAGE])):
+            for found in self._found(body(ids[start : start + PAGE])):
                 source = found["_source"]
                 known[found["_id"]] = Learnt(
                     int(source.get("users", 0)),
@@ -58,13 +75,6 @@ class EventModel:
                     _scores(source.get("together")),
                 )
         return known
-
-    def popular(self, size: int) -> dict[str, int]:
-        """The products of most people, most first, and of how many.
-
-        :raises ServerError: the server did not answer, or refused.
-        """
-        return {found["_id"]: int(found["_source"]["users"]) for found in self._found(most_popular(size))}
 
     def _found(self, body: Body) -> list[Mapping[str, Any]]:
         doing = f"reading the event model {self._alias}"
@@ -78,6 +88,11 @@ class EventModel:
 def learnt_of(ids: Sequence[str]) -> Body:
     """What is known of products of these ids."""
     return {"size": len(ids), "track_total_hits": False, "query": {"ids": {"values": list(ids)}}}
+
+
+def counts_of(ids: Sequence[str]) -> Body:
+    """How many people products of these ids have, and how many who buy them again."""
+    return {**learnt_of(ids), "_source": ["users", "again"]}
 
 
 def most_popular(size: int) -> Body:
@@ -131,6 +146,8 @@ def create(client: Elasticsearch, alias: str, events_hash: str) -> str:
 def publish(client: Elasticsearch, alias: str, index: str) -> list[str]:
     """Let recommendations read a filled event model, in one atomic call; the one before stays, older ones go.
 
+    What is newer than the one before may be filled by another run at this moment, and stays as well.
+
     :returns: the deleted indices.
     :raises ServerError: the server did not answer, or refused.
     """
@@ -144,7 +161,7 @@ def publish(client: Elasticsearch, alias: str, index: str) -> list[str]:
         client.indices.update_aliases(actions=[*removed, {"add": {"index": index, "alias": name}}])
         ours = client.indices.get(index=f"{name}-*", features=["mappings"], allow_no_indices=True).body
         made = [old for old, described in ours.items() if _meta(described).get("alias") == name]
-        deleted = sorted(old for old in made if old not in (index, *before) and old < index)
+        deleted = sorted(old for old in made if old != index and before and old < min(before))
         for old in deleted:
             client.indices.delete(index=old, ignore_unavailable=True)
     return deleted

@@ -46,7 +46,7 @@ class Hit:
         """The hit in one entry of the server's `hits.hits`."""
         source = found.get("_source") or {}
         enriched = source.get("shelfwise") or {}
-        categories = tuple(parse_path(text) for text in listed(enriched.get("category")))
+        categories = tuple(leaves_of(found))
         return cls(
             id=str(found["_id"]),
             score=score,
@@ -83,11 +83,17 @@ def _marked(highlight: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return marked
 
 
+def leaves_of(found: Mapping[str, Any]) -> list[Path]:
+    """The accepted categories of an entry of `hits.hits`; in review it has none."""
+    enriched = (found.get("_source") or {}).get("shelfwise") or {}
+    return [parse_path(text) for text in listed(enriched.get("category"))]
+
+
 def accepted(found: Mapping[str, Any]) -> list[Path]:
     """The categories of an entry of `hits.hits`; in review, the deepest node that the model is sure of."""
+    if leaves := leaves_of(found):
+        return leaves
     enriched = (found.get("_source") or {}).get("shelfwise") or {}
-    if leaves := listed(enriched.get("category")):
-        return [parse_path(text) for text in leaves]
     sure = [parse_path(text) for text in listed(enriched.get("ancestors"))]
     return sorted(sure, key=lambda path: (-len(path), path))[:1]
 

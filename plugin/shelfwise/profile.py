@@ -1,14 +1,15 @@
 """The profile: what a history says of a person's wants, as the searches for them need it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 
 from shelfwise.event_model import Learnt
 from shelfwise.history import Event, in_order, product_weights
-from shelfwise.hit import Listing, accepted, group_of, listing_of
+from shelfwise.hit import Listing, accepted, group_of, leaves_of, listing_of
 from shelfwise.query import VECTOR, Body, in_any_of
 from shelfwise.recommend_query import none_of, outside
 from shelfwise.taxonomy import Path, ancestors
@@ -33,7 +34,7 @@ class Profile:
     vector: list[float]
     """float32 [dimension], L2-normalised: the weighted sum of the products' own; empty where content says nothing."""
     leaves: Mapping[Path, float]
-    """Category to the share of the weight that fell on it."""
+    """Category to the share of the weight that fell on it; in review the node that the model is sure of."""
     learnt_by: Literal["also", "together"]
     learnt: Mapping[str, float]
     """Products of the same people, or of the same baskets, to their weighted score."""
@@ -61,34 +62,42 @@ def profile_of(
 ) -> Profile:
     """The profile of a history.
 
-    :param known: the products that the index has, as `recommend_query.history_products` gives them.
+    :param known: the products that the index has, as `recommend_query.history_products` gives them; those that are
+        `counting` with their vectors.
+    :param learnt: of those that are `counting` all that is known, of the others how many people bought them again.
     :param consumable: categories whose products are bought again.
     """
     mine = [event for event in in_order(history) if event.product in known]
-    weights = {id_: weight for id_, weight in list(product_weights(mine).items())[:LONGEST] if weight > 0}
-    leaves = _leaves(weights, known)
+    weights = counting(history, known)
     again = _again(mine, known, learnt, frozenset(consumable)) if kind == "any" else {}
     gone = {event.product for event in mine} - again.keys()
-    groups = {group_of(known[id_]) for id_ in gone} - {group_of(known[id_]) for id_ in again}
+    lacking = {event.product for event in history} - known.keys()  # each may be what variants in the index are of
+    groups = (lacking | {group_of(known[id_]) for id_ in gone}) - {group_of(known[id_]) for id_ in again}
     filters = [none_of(gone, groups)]
     of_newest = [leaf for id_ in list(weights)[:1] for leaf in accepted(known[id_])]
     if kind == "substitutes" and of_newest:
         filters.append(in_any_of(of_newest))
-    elif kind == "complements" and leaves:
-        filters.append(outside(list(leaves)))
+    elif kind == "complements" and (of_all := {leaf for id_ in weights for leaf in leaves_of(known[id_])}):
+        filters.append(outside(sorted(of_all)))  # a node above a leaf would take a department with it
     by_content = kind != "complements"  # what goes with a product is not what is like it
     return Profile(
         weights=weights,
         titles={id_: str(known[id_]["_source"].get("title", "")) for id_ in weights},
         newest=list(weights)[:NEWEST] if by_content else [],
         vector=_vector(weights, known) if by_content else [],
-        leaves=leaves,
+        leaves=_leaves(weights, known),
         learnt_by="also" if by_content else "together",
         learnt=_learnt(weights, learnt, by_content),
         again=again,
         filters=filters,
         listings=frozenset({listing_of(known[id_]) for id_ in gone} - {listing_of(known[id_]) for id_ in again}),
     )
+
+
+def counting(history: Sequence[Event], known: Container[str]) -> dict[str, float]:
+    """The `LONGEST` newest known products of a history to their weights above 0, newest first."""
+    weights = product_weights([event for event in in_order(history) if event.product in known])
+    return {id_: weight for id_, weight in islice(weights.items(), LONGEST) if weight > 0}
 
 
 def _vector(weights: Mapping[str, float], known: Mapping[str, Found]) -> list[float]:

@@ -85,8 +85,8 @@ class SimilarProducts:
         other variants of one product, and of other listings of the same title and brand, the best only. `score` is the
         cosine of the two vectors, `reason` says in words what they share. They are the neighbours that the last full
         run stored (exact), together with products of the same category that arrived after it; the vectors are compared
-        live when no neighbours are stored or fewer than k of them remain. So a new product is found beside old ones at
-        once within its category, and beside those of other categories only once their stored neighbours run short.
+        live when fewer than k of them remain, or some of the k are of another category. So a new product is found
+        beside old ones at once within its category, and beside those of other categories only where that has too few.
 
         :param diversity: 0 to 1, how much the hits of one category are to differ from each other; see `diversify`.
         :param price_band: .3 keeps to 70 to 130 % of the product's price; products without a price then do not count.
@@ -144,8 +144,9 @@ class SimilarProducts:
         candidates = [_candidate(found, stored[found["_id"]], "stored", seen) for found in still_there]
         candidates += _live(newer, seen)
         chosen = _chosen(candidates, seen, k, diversity)
-        if len(chosen) == k or not vector:
-            return chosen
+        # A leaf that had too few products when the neighbours were stored may have more by now.
+        if not vector or (len(chosen) == k and all(one.steps_up == 0 for one in chosen)):
+            return [one.hit for one in chosen]
         return _widened(self._alias, index, seen, candidates, k, diversity)
 
 
@@ -153,7 +154,7 @@ def _widened(
     alias: LiveAlias, index: LiveIndex, seen: _Seen, candidates: list[_Candidate], k: int, diversity: float
 ) -> list[Hit]:
     """The candidates and what is found live in the leaf, above it, and everywhere, until k are there."""
-    chosen: list[Hit] = []
+    chosen: list[_Candidate] = []
     for growth in GROWTH:
         size = min(MAX_HITS, growth * _spared(k, diversity))
         found: list[Sequence[Mapping[str, Any]]] = []
@@ -165,10 +166,10 @@ def _widened(
             candidates = candidates + _live(found, seen)
             chosen = _chosen(candidates, seen, k, diversity)
             if len(chosen) == k:
-                return chosen
+                return [one.hit for one in chosen]
         if len(found[0]) < size:  # that was everything
             break
-    return chosen
+    return [one.hit for one in chosen]
 
 
 def _found(
@@ -224,22 +225,22 @@ def _live(lists: Iterable[Sequence[Mapping[str, Any]]], seen: _Seen) -> list[_Ca
     ]
 
 
-def _chosen(candidates: Iterable[_Candidate], seen: _Seen, k: int, diversity: float) -> list[Hit]:
+def _chosen(candidates: Iterable[_Candidate], seen: _Seen, k: int, diversity: float) -> list[_Candidate]:
     """The best k, nearest category first: one of each variant group, one of each listing; within a category diverse."""
     tiers: dict[int, list[_Candidate]] = {}
     best = sorted(candidates, key=lambda c: (c.steps_up, -c.hit.score, c.hit.id))
     gone = () if seen.listing is None else (seen.listing,)
     for candidate in distinct(best, lambda c: (c.group, c.listing), gone):
         tiers.setdefault(candidate.steps_up, []).append(candidate)
-    hits: list[Hit] = []
+    chosen: list[_Candidate] = []
     for _, tier in sorted(tiers.items()):
-        wanted = k - len(hits)
+        wanted = k - len(chosen)
         if diversity > 0 and all(len(candidate.vector) for candidate in tier):
             relevance = np.array([candidate.hit.score for candidate in tier], dtype=np.float32)
             vectors = np.stack([candidate.vector for candidate in tier])
             tier = [tier[at] for at in maximal_marginal_relevance(relevance, vectors, wanted, diversity)]
-        hits += [candidate.hit for candidate in tier[:wanted]]
-    return hits
+        chosen += tier[:wanted]
+    return chosen
 
 
 def _spared(k: int, diversity: float) -> int:

@@ -1,8 +1,8 @@
 """Query bodies of the recommendations, from values to dictionaries; pure, as those of `query`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from shelfwise.query import SHOWN, VECTOR, Body, exact, in_any_of
+from shelfwise.query import MAX_HITS, SHOWN, VECTOR, Body, exact, in_any_of
 from shelfwise.taxonomy import Path
 
 LIKENESS_TERMS = 25  # of a product, the words that say most (tf-idf)
@@ -11,14 +11,18 @@ LIKENESS_FIELDS = ("title", "brand")  # descriptions are alike in their boilerpl
 
 
 def history_products(ids: Sequence[str]) -> Body:
-    """Products of a history: what a hit shows, the vector, and whether the shop says that they are consumable."""
+    """Products of a history: what a hit shows, and whether the shop says that they are consumable."""
     return {
         "size": len(ids),
         "_source": [*SHOWN, "attributes.consumable"],
-        "fields": [VECTOR],
         "track_total_hits": False,
         "query": {"ids": {"values": list(ids)}},
     }
+
+
+def vectors_of(ids: Sequence[str]) -> Body:
+    """The vectors of products."""
+    return {**history_products(ids), "_source": False, "fields": [VECTOR]}
 
 
 def like_words(id_: str, title: str, k: int) -> Body:
@@ -59,11 +63,18 @@ def none_of(ids: Iterable[str], groups: Iterable[str]) -> Body:
         "bool": {
             "must_not": [
                 {"term": {"in_stock": {"value": False}}},
-                {"ids": {"values": sorted(ids)}},
-                {"terms": {"shelfwise.group": sorted(groups)}},
+                *({"ids": {"values": part}} for part in parts(ids)),
+                *({"terms": {"shelfwise.group": part}} for part in parts(groups)),
             ]
         }
     }
+
+
+def parts(values: Iterable[str]) -> Iterator[list[str]]:
+    """So many at a time as the server takes in one clause: of ids as many as hits, of terms 65,536."""
+    ordered = sorted(values)
+    for start in range(0, len(ordered), MAX_HITS):
+        yield ordered[start : start + MAX_HITS]
 
 
 def outside(paths: Sequence[Path]) -> Body:

@@ -4,25 +4,25 @@ A history is matched by meaning (vectors), by words, and by what other people of
 event model). Candidates of all three are scored by all three.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
-from operator import itemgetter
-from typing import Any, get_args
+from typing import get_args
 
 from elasticsearch import Elasticsearch
 
 from shelfwise.alias import RECHECK_SECONDS, LiveAlias
+from shelfwise.blend import Found, Scores, best, likeness
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.event_model import EventModel
-from shelfwise.history import Event, parse_event
-from shelfwise.hit import Hit, Listing, distinct, group_of, listing_of
+from shelfwise.history import Event, parse_event, product_weights
+from shelfwise.hit import Hit
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
-from shelfwise.profile import Kind, Profile, profile_of
+from shelfwise.profile import LONGEST, Kind, Profile, counting, profile_of
 from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, semantic
-from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores
+from shelfwise.recommend import GROWTH
+from shelfwise.recommend_query import history_products, like_words, none_of, parts, vector_scores, vectors_of
 from shelfwise.taxonomy import Path, parse_path
 from shelfwise.wanted import check_k
 
@@ -33,9 +33,6 @@ DEPTH = 200  # candidates of each signal, at least
 SPARE = 3  # candidates a hit, at least: variants of one product take several places
 HISTORIES_AT_ONCE = 16
 UNKNOWN_SAID = 5
-
-Found = Mapping[str, Any]
-Scores = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +117,9 @@ class Recommender:
     def _recommended(
         self, index: LiveIndex, histories: Sequence[Sequence[Event]], k: int, kind: Kind
     ) -> list[Recommendation]:
-        ids = list(dict.fromkeys(event.product for history in histories for event in history))
-        known = self._products(index, ids)
-        learnt = self._events.learnt(ids)
+        known = self._products(index, histories)
+        newest = list(dict.fromkeys(id_ for history in histories for id_ in counting(history, known)))
+        learnt = self._events.learnt(newest) | self._events.counts(sorted(known.keys() - set(newest)))
         if kind == "complements" and not learnt and not self._events.popular(1):
             raise UsageError(
                 f"complements are learnt from an event log: `shelfwise events learn EVENTS --alias {self._name}` first"
@@ -155,24 +152,43 @@ class Recommender:
             learnt=profile.learnt if self._weights.get(profile.learnt_by, 1.0) else {},
         )
 
-    def _products(self, index: LiveIndex, ids: Sequence[str]) -> dict[str, Found]:
-        pages = [history_products(ids[start : start + MAX_HITS]) for start in range(0, len(ids), MAX_HITS)]
-        return {found["_id"]: found for answer in self._alias.ask(index, pages) for found in answer["hits"]["hits"]}
+    def _products(self, index: LiveIndex, histories: Sequence[Sequence[Event]]) -> dict[str, Found]:
+        """The known products, with their vectors where they count."""
+        ids = dict.fromkeys(event.product for history in histories for event in history)
+        newest = dict.fromkeys(id_ for history in histories for id_ in list(product_weights(history))[:LONGEST])
+        known, vectors = self._by_id(index, (history_products, ids), (vectors_of, newest))
+        # Where some of the newest are unknown, older ones count as well.
+        older = dict.fromkeys(id_ for history in histories for id_ in counting(history, known) if id_ not in newest)
+        [more] = self._by_id(index, (vectors_of, older))
+        return {id_: {**found, **vectors.get(id_, {}), **more.get(id_, {})} for id_, found in known.items()}
+
+    def _by_id(
+        self, index: LiveIndex, *asked: tuple[Callable[[Sequence[str]], Body], Iterable[str]]
+    ) -> list[dict[str, Found]]:
+        """What each kind of body finds of its ids, in one request."""
+        pages = [[body(part) for part in parts(ids)] for body, ids in asked]
+        answers = iter(self._alias.ask(index, [body for of_one in pages for body in of_one]))
+        return [{found["_id"]: found for _ in of_one for found in next(answers)["hits"]["hits"]} for of_one in pages]
 
     def _ranked(self, index: LiveIndex, profiles: Sequence[Profile], k: int) -> list[list[Hit]]:
         depth = min(MAX_HITS, max(DEPTH, SPARE * k))
         words, nearest = self._looked_for(index, profiles, depth)
-        candidates = []
-        for profile, of_words, near in zip(profiles, words, nearest, strict=True):
-            learnt = [id_ for id_, _ in sorted(profile.learnt.items(), key=lambda one: (-one[1], one[0]))[:depth]]
-            candidates.append(list(dict.fromkeys([*profile.again, *learnt, *near, *of_words]))[:MAX_HITS])
+        learnt = [[*profile.again, *_learnt(profile, depth)] for profile in profiles]
+        candidates = [
+            list(dict.fromkeys([*of_events, *near, *of_words]))[:MAX_HITS]
+            for of_events, near, of_words in zip(learnt, nearest, words, strict=True)
+        ]
         ranked = self._scored(index, profiles, words, candidates, k)
-        # Where variants or the graph left fewer than k, compare with every product, one of each group.
-        short = [place for place, profile in enumerate(profiles) if profile.vector and len(ranked[place]) < k]
-        wide = [one_a_group(exact(profiles[place].vector, depth, profiles[place].filters)) for place in short]
-        for place, answer in zip(short, self._alias.ask(index, wide), strict=True):
-            every = list(dict.fromkeys([*_ids(answer), *candidates[place]]))[:MAX_HITS]
-            [ranked[place]] = self._scored(index, [profiles[place]], [words[place]], [every], k)
+        # Where variants, one listing or the graph left fewer than k, compare with every product, one of each group.
+        short = [place for place, profile in enumerate(profiles) if profile.vector]
+        for size in dict.fromkeys(min(MAX_HITS, growth * depth) for growth in GROWTH):
+            short = [place for place in short if len(ranked[place]) < k]
+            wide = [one_a_group(exact(profiles[place].vector, size, profiles[place].filters)) for place in short]
+            found = dict(zip(short, map(_ids, self._alias.ask(index, wide)), strict=True))
+            for place, ids in found.items():
+                every = list(dict.fromkeys([*learnt[place], *ids, *candidates[place]]))[:MAX_HITS]
+                [ranked[place]] = self._scored(index, [profiles[place]], [words[place]], [every], k)
+            short = [place for place, ids in found.items() if len(ids) == size]
         return ranked
 
     def _looked_for(
@@ -188,7 +204,7 @@ class Recommender:
         words: list[Scores] = []
         nearest = []
         for profile in profiles:
-            words.append(_words({id_: next(answers) for id_ in profile.newest}, profile.weights))
+            words.append(likeness({id_: next(answers) for id_ in profile.newest}, profile.weights))
             nearest.append(_ids(next(answers)) if profile.vector else [])
         return words, nearest
 
@@ -216,7 +232,7 @@ class Recommender:
             signals: dict[str, Scores] = {"vector": near, "words": of_words, profile.learnt_by: profile.learnt}
             if profile.learnt_by == "also":
                 signals["category"] = {one["_id"]: profile.affinity(one) for one in found}
-            ranked.append(_best(found, signals, self._weights, profile.again, profile.listings, k))
+            ranked.append(best(found, signals, self._weights, profile.again, profile.listings, k))
         return ranked
 
     def _popular(self, index: LiveIndex, profile: Profile, k: int) -> list[Hit]:
@@ -226,49 +242,16 @@ class Recommender:
             users = self._events.popular(size)
             [answer] = self._alias.ask(index, [by_ids(list(users), [none_of([], []), *profile.filters])])
             popular = {id_: float(count) for id_, count in users.items()}
-            hits = _best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, profile.listings, k)
+            hits = best(answer["hits"]["hits"], {"popular": popular}, self._weights, {}, profile.listings, k)
             if len(hits) == k or len(users) < size:
                 break
         return hits
 
 
-def _best(
-    found: Sequence[Found],
-    signals: Mapping[str, Scores],
-    weights: Scores,
-    again: Mapping[str, float],
-    gone: frozenset[Listing],
-    k: int,
-) -> list[Hit]:
-    """The k best by the weighted sum of signals, the best of each variant group and listing, ties by id.
-
-    :param gone: listings of which none is shown.
-    """
-    most = {name: max((scores.get(one["_id"], 0.0) for one in found), default=0.0) for name, scores in signals.items()}
-    hits: list[tuple[Hit, tuple[str, Listing]]] = []
-    for one in found:
-        id_ = one["_id"]
-        # What comes back is as like itself as can be; only the rate at which people buy it again says more.
-        factor = again.get(id_, 1.0)
-        shares = {
-            name: factor * weights.get(name, 1.0) * scores[id_] / most[name]
-            for name, scores in signals.items()
-            if most[name] > 0 and scores.get(id_, 0.0) > 0 and weights.get(name, 1.0) > 0
-        }
-        hits.append((Hit.of(one, sum(shares.values()), shares), (group_of(one), listing_of(one))))
-    best = sorted(hits, key=lambda pair: (-pair[0].score, pair[0].id))
-    return [hit for hit, _ in islice(distinct(best, itemgetter(1), gone), k)]
-
-
-def _words(answers: Mapping[str, Found], weights: Mapping[str, float]) -> dict[str, float]:
-    """Likeness in words to the newest products, each as a share of its likeness to itself."""
-    summed: dict[str, float] = {}
-    for id_, answer in answers.items():
-        given = {found["_id"]: float(found["_score"]) for found in answer["hits"]["hits"]}
-        own = given.get(id_) or max(given.values(), default=1.0)
-        for other, score in given.items():
-            summed[other] = summed.get(other, 0.0) + weights[id_] * score / own
-    return summed
+def _learnt(profile: Profile, depth: int) -> list[str]:
+    """What the event log names, best first; all of it where no vector can make up for what is sold out."""
+    best = sorted(profile.learnt.items(), key=lambda one: (-one[1], one[0]))
+    return [id_ for id_, _ in (best[:depth] if profile.vector else best)]
 
 
 def _ids(answer: Found) -> list[str]:
