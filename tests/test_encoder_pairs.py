@@ -95,7 +95,7 @@ class TestBoughtTogether:
             {"user": 2, "product": "k1", "time": 0},
             {"user": 2, "product": "k2", "time": 9},
             {"user": 3, "product": "k2", "time": 0},
-            {"user": 3, "product": "m1", "time": 2 * day},
+            {"user": 3, "product": "m1", "time": day},
             {"user": 4, "product": "k2", "time": 0, "kind": "view"},
             {"user": 4, "product": "m1", "time": 1},
         ]

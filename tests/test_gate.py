@@ -7,10 +7,14 @@ from hand_bundle import write_hand_bundle
 from shelfwise.errors import UsageError
 from shelfwise.hit import Hit
 from shelfwise.live_index import live
+from shelfwise.query_weights import QueryWeights
+from shelfwise.search_settings import SearchSettings
+from shelfwise.synonyms import Synonyms
 from shelfwise_indexer.ablation import SHOWN
 from shelfwise_indexer.gate import Gate, GateFailed, Saved, compare, read_figures
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.judgements import JudgementError, Judgements
+from shelfwise_indexer.kept_settings import kept
 from shelfwise_indexer.search_evaluation import evaluate_search
 from test_cli import lines_of, runner
 
@@ -92,6 +96,26 @@ def test_figures_read_back_and_other_files_are_told_apart(tmp_path):
         read_figures(str(tmp_path / "none"))
 
 
+def test_a_new_index_is_measured_by_the_settings_that_the_figures_were_measured_with(tmp_path):
+    (tmp_path / "synonyms.txt").write_text("tv, television\n")
+    settings = SearchSettings(
+        query_weights=QueryWeights(bias=0.25), collapse_variants=False, synonyms=Synonyms(tmp_path / "synonyms.txt")
+    )
+    path = tmp_path / "figures.json"
+    figures = measured(judged(*[1] * 5), {"q0"}).figures()
+    path.write_bytes(orjson.dumps(figures | {"settings": kept(settings)}))
+    read = Gate.read(str(path)).settings
+    assert (read.query_weights, read.collapse_variants) == (QueryWeights(bias=0.25), False)
+    assert read.synonyms is not None
+    assert "television" in read.synonyms.readings("tv")
+    path.write_bytes(orjson.dumps(figures))  # as an earlier version saved them
+    assert Gate.read(str(path)).settings == SearchSettings()
+    path.write_bytes(orjson.dumps(figures | {"settings": kept(settings)}))
+    (tmp_path / "synonyms.txt").write_text("tv, telly\n")
+    with pytest.raises(JudgementError, match=r"synonyms\.txt is gone or was changed: save figures anew"):
+        Gate.read(str(path))
+
+
 @pytest.fixture
 def model(tmp_path):
     return write_hand_bundle(tmp_path / "bundle", WORDS, [("Things",)])
@@ -157,7 +181,10 @@ def test_the_live_index_is_searched_with_its_own_bundle(shop, client, model, tmp
 def test_the_command_line_saves_figures_and_holds_later_runs_to_them(shop, client, elasticsearch_url, tmp_path):
     shelfwise = runner(tmp_path)
     where = ["--alias", shop, "--bundle", "bundle", "--url", elasticsearch_url]
-    assert shelfwise("evaluate", "search", *where, "--judgements", "judged.jsonl", "--out", "proof").status == 0
+    measured = ["--judgements", "judged.jsonl", "--all-variants", "--out", "proof"]
+    assert shelfwise("evaluate", "search", *where, *measured).status == 0
+    settings = orjson.loads((tmp_path / "proof" / "figures.json").read_bytes())["settings"]
+    assert (settings["collapse_variants"], settings["out_of_stock_last"]) == (False, True)
     same = shelfwise("evaluate", "search", *where, "--gate", "proof/figures.json")
     assert (same.status, same.lines[-1]["passed"], same.lines[-1]["queries"]) == (0, True, len(NAMES))
 

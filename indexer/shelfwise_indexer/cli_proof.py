@@ -73,6 +73,7 @@ def search(
     from shelfwise_indexer.gate import compare, read_figures
     from shelfwise_indexer.indexed import count_absent
     from shelfwise_indexer.judgements import read_judgements
+    from shelfwise_indexer.kept_settings import kept
     from shelfwise_indexer.search_evaluation import evaluate_search
 
     settings = settings_of(**options)
@@ -98,8 +99,8 @@ def search(
             )
         systems = parts.ablation(client, alias, Bundle.load(bundle), settings, judged.queries)
         if not ablation:
-            kept = (parts.BM25, parts.SHOWN, parts.RERANK)
-            systems = {name: system for name, system in systems.items() if name in kept}
+            shown = (parts.BM25, parts.SHOWN, parts.RERANK)
+            systems = {name: system for name, system in systems.items() if name in shown}
         evaluation = evaluate_search(systems, judged, live["products"], k, relevant)
     for line in evaluation.to_json():
         click.echo(_row(line, k, parts.BM25)) if table else emit(line)
@@ -109,7 +110,7 @@ def search(
     if out is not None:
         about = about_run(live)
         write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
-        figures = evaluation.figures() | {"judged_not_in_index": absent, "about": about}
+        figures = evaluation.figures() | {"settings": kept(settings), "judged_not_in_index": absent, "about": about}
         write(out / "figures.json", orjson.dumps(figures, option=orjson.OPT_INDENT_2))
     if (verdict is not None and not verdict.passed) or judged.rejected or judged.bad_queries:
         sys.exit(REJECTED)

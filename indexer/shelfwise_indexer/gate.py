@@ -1,7 +1,7 @@
 """The gate: a search that got significantly worse on its judged queries does not go live."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from shelfwise.bundle import Bundle
 from shelfwise.errors import ShelfwiseError, UsageError
 from shelfwise.live_index import LiveIndex
 from shelfwise.search import ProductSearch
+from shelfwise.search_settings import SearchSettings
 from shelfwise_indexer.ablation import SHOWN, in_mode
 from shelfwise_indexer.judgements import JudgementError, Judgements, read_judgements
+from shelfwise_indexer.kept_settings import StrangeSynonyms, settings_of
 from shelfwise_indexer.search_evaluation import SearchEvaluation, evaluate_search
 from shelfwise_indexer.significance import Difference, paired
 
@@ -29,6 +31,8 @@ class Saved:
     judgements: Judgements
     ndcg: Mapping[str, Mapping[str, float]]
     """System to query id to nDCG."""
+    settings: SearchSettings = field(default_factory=SearchSettings)
+    """Of the search that was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,11 @@ class Gate:
     judgements: Judgements
     saved: Saved | None = None
     live_bundle: Bundle | None = None
+
+    @property
+    def settings(self) -> SearchSettings:
+        """Of the search that the new index is measured by: those of the saved figures, or the defaults."""
+        return self.saved.settings if self.saved else SearchSettings()
 
     @classmethod
     def read(cls, file: str, queries: str | None = None, live_bundle: Bundle | None = None) -> "Gate":
@@ -150,7 +159,10 @@ def read_figures(file: str) -> Saved | None:
             raise ValueError
         judged = Judgements.from_json(content["judgements"]["queries"])
         ndcg = {name: dict(line["ndcg_of"]) for name, line in content["systems"].items()}
-        return Saved(file, int(content["k"]), judged, ndcg)
+        saved = Saved(file, int(content["k"]), judged, ndcg)
+        return replace(saved, settings=settings_of(content["settings"])) if content.get("settings") else saved
+    except StrangeSynonyms as error:
+        raise JudgementError(f"{file} was measured with other synonyms: {error}: save figures anew") from None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise JudgementError(
             f"{file}: expected figures as `shelfwise evaluate search --out` saves them (format 1): save them anew"

@@ -258,7 +258,7 @@ def _pass(
 ) -> None:
     """:raises GateFailed: the new index is significantly worse."""
     with on_trial(server, alias, name) as trial:
-        verdict = gate.check(ProductSearch(server, trial, bundle), before, live.name if live else "")
+        verdict = gate.check(ProductSearch(server, trial, bundle, gate.settings), before, live.name if live else "")
     if verdict is None:
         say(f"gate: {alias} has no live index to compare with: passed")
     elif not verdict.passed:

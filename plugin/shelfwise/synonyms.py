@@ -44,10 +44,10 @@ class Synonyms:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
         self._lock = threading.Lock()
-        self._stamp = _stamp(self._path)
-        self._rules = _rules(self._path)
+        self._stamp = _stamp(self.path)
+        self._rules = _rules(self.path)
         self._words = words_of(self._rules)
 
     def readings(self, query: str) -> list[str]:
@@ -61,10 +61,10 @@ class Synonyms:
 
     def _current(self) -> dict[Phrase, Rule]:
         with self._lock:
-            if (stamp := _stamp(self._path)) != self._stamp:
+            if (stamp := _stamp(self.path)) != self._stamp:
                 self._stamp = stamp
                 try:
-                    self._rules = _rules(self._path)
+                    self._rules = _rules(self.path)
                     self._words = words_of(self._rules)
                 except InvalidSynonyms as error:
                     tell(f"{error}; the synonyms before that count until it is mended")
