@@ -1,11 +1,10 @@
-"""Neighbours: the nearest products by vector, exact for a whole catalogue. Only this room and `pool` know FAISS."""
+"""Neighbours: the nearest products by vector, exact for a whole catalogue. Only `pool` knows FAISS."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
@@ -128,12 +127,13 @@ def similar(
     return Neighbours(found.ids, found.scores, min(recall, index.recall))
 
 
-def near_duplicates(vectors: Vectors, threshold: float) -> tuple[Integers, Vectors]:
-    """Pairs of rows with a cosine of at least the threshold: rows int64 [pairs, 2], lower first, and cosines.
+def near_duplicates(vectors: Vectors, threshold: float, families: Integers) -> Iterator[Integers]:
+    """Pairs of rows of different families with a cosine of at least the threshold: int64 [pairs, 2], lower first.
 
     Of rows with the very same vector each is paired with the first only, so that a thousand copies make a thousand
-    pairs; feed the pairs to `clean.union` for groups.
+    pairs. The pairs come in blocks, at most _RANGE_BLOCK squared of other pairs at once; see `duplicates.spanning`.
 
+    :param families: int64 [n], whose members are no duplicates of each other.
     :raises UsageError: the vectors are not L2-normalised, or the threshold is not above 0.
     """
     if not threshold > 0:
@@ -141,24 +141,20 @@ def near_duplicates(vectors: Vectors, threshold: float) -> tuple[Integers, Vecto
     _check(vectors, k=1)
     _, first, copy_of = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
     copies = np.flatnonzero(first[copy_of] != np.arange(len(vectors)))
+    copies = copies[families[first[copy_of[copies]]] != families[copies]]
+    yield np.column_stack((first[copy_of[copies]], copies))
     rows = np.sort(first)
-    pairs = [np.column_stack((first[copy_of[copies]], copies))]
-    scores = [np.ones(len(copies), dtype=np.float32)]
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors[rows])
     with tqdm(total=len(rows), desc="near duplicates", unit="product", delay=2) as bar:
         for start in range(0, len(rows), _RANGE_BLOCK):
             block = rows[start : start + _RANGE_BLOCK]
-            # FAISS leaves out what equals the radius
-            limits, cosines, places = index.range_search(vectors[block], float(np.nextafter(np.float32(threshold), -1)))
-            queries = np.repeat(block, np.asarray(limits[1:] - limits[:-1], dtype=np.int64))
-            later = rows[places] > queries
-            pairs.append(np.column_stack((queries[later], rows[places[later]])))
-            scores.append(cosines[later])
+            for after in range(start, len(rows), _RANGE_BLOCK):
+                others = rows[after : after + _RANGE_BLOCK]
+                near = vectors[block] @ vectors[others].T >= np.float32(threshold)
+                near &= families[block][:, None] != families[others]
+                near &= block[:, None] < others
+                places, other_places = np.nonzero(near)
+                yield np.column_stack((block[places], others[other_places]))
             bar.update(len(block))
-    together = np.concatenate(pairs)
-    order = np.lexsort((together[:, 1], together[:, 0]))
-    return together[order].astype(np.int64), np.concatenate(scores)[order]
 
 
 def _by_leaf(
