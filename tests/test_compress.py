@@ -12,11 +12,12 @@ import torch
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.compressed import FILES, MODEL, has_int8
 from shelfwise.encoder import Encoder
+from shelfwise.precision import BOUNDS, Bounds, compare
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer import compress as compression
 from shelfwise_indexer import quantization
-from shelfwise_indexer.compress import CompressSettings, Loss, compress
+from shelfwise_indexer.compress import CompressSettings, Loss, compress, compress_again
 from shelfwise_indexer.export import export
 from shelfwise_indexer.graph import before
 from shelfwise_indexer.lexical import LexicalHead
@@ -166,6 +167,49 @@ def test_the_library_sends_no_figures(monkeypatch):
 
 def test_none_is_made_where_none_is_wanted(bundle, exact):
     assert compress(bundle, PRODUCTS, HELD_BACK, exact, CompressSettings(int8=False), 0) == {}
+
+
+def kept_before(bundle):
+    """The bundle as training leaves it before its head learns more: figures and hash of the model before."""
+    measured = {"kept": True, "spared": False, "hash": "0" * 12, "products": 9, "recall_at_10": 0.97}
+    return with_entry(bundle, {"int8": measured})
+
+
+def test_after_more_was_learnt_it_is_compared_with_the_exact_model_again(bundle):
+    before = kept_before(bundle)
+    entry = compress_again(before, PRODUCTS, SETTINGS, seed=0)["int8"]
+    texts = [one.title for one in compression._drawn(PRODUCTS, 0)[-compression.LEAST_CHECKED :]]
+    fast = Encoder(with_entry(bundle, {"int8": entry}), "int8").encode_documents(texts)
+    found = compare(bundle.encoder.encode_documents(texts), fast)
+    assert entry["recall_at_10"] == 0.97
+    assert entry["again"]["products"] == compression.LEAST_CHECKED
+    assert entry["again"]["agreement"] == found.agreement
+    assert entry["again"]["mean_cosine"] == pytest.approx(found.mean_cosine, abs=1e-5)
+
+
+def test_after_more_was_learnt_one_that_is_too_unlike_is_removed(bundle, monkeypatch, capsys):
+    monkeypatch.setitem(BOUNDS, "int8", Bounds(0.9, 0.99, 1.01))
+    before = kept_before(bundle)
+    compressed = compress_again(before, PRODUCTS, SETTINGS, seed=0)
+    entry = compressed["int8"]
+    assert (entry["kept"], "hash" in entry) == (False, False)
+    assert "at least 101% is wanted" in entry["reason"]
+    assert not any((bundle.path / name).exists() for name in FILES)
+    assert not has_int8(with_entry(bundle, compressed))
+    assert content_version(bundle.path, with_entry(bundle, compressed).info) == bundle.version
+    assert f"no int8 model: {entry['reason']}" in capsys.readouterr().err
+
+
+def test_after_more_was_learnt_what_cannot_be_compressed_is_no_failure_of_the_training(bundle, monkeypatch):
+    def fails(*_):
+        raise CompressionError("no")
+
+    monkeypatch.setattr(compression, "quantize", fails)
+    for name in FILES:
+        (bundle.path / name).write_bytes(b"of the model before")
+    entry = compress_again(kept_before(bundle), PRODUCTS, SETTINGS, 0)["int8"]
+    assert (entry["kept"], entry["reason"], entry["again"]) == (False, "no", None)
+    assert not any((bundle.path / name).exists() for name in FILES)
 
 
 @pytest.mark.parametrize(

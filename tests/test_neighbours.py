@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.errors import UsageError
+from shelfwise_indexer import neighbours
 from shelfwise_indexer.neighbours import NONE, near_duplicates, nearest, recall, similar
 
 
@@ -158,21 +159,29 @@ class TestSimilar:
             assert as_lists(found.ids)[row] == wanted[:k]
 
 
+def all_pairs(vectors, threshold, families=None):
+    families = np.arange(len(vectors)) if families is None else families
+    return sorted(np.concatenate(list(near_duplicates(vectors, threshold, families))).tolist())
+
+
 class TestNearDuplicates:
     def test_pairs_reach_the_threshold(self):
-        pairs, cosines = near_duplicates(around(0, 90, 3, 50), threshold=0.99)
-        assert pairs.tolist() == [[0, 2]]
-        assert cosines == pytest.approx([np.cos(np.radians(3))], abs=1e-6)
+        assert all_pairs(around(0, 90, 3, 50), 0.99) == [[0, 2]]
 
     def test_copies_are_paired_with_the_first_only(self):
-        pairs, _ = near_duplicates(around(7, 90, 7, 7), threshold=0.99)
-        assert pairs.tolist() == [[0, 2], [0, 3]]
+        assert all_pairs(around(7, 90, 7, 7), 0.99) == [[0, 2], [0, 3]]
 
-    def test_it_equals_brute_force(self):
-        vectors = random_vectors(700, 4)
-        wanted = np.argwhere(np.triu(vectors @ vectors.T >= 0.98, k=1))
-        assert len(wanted) > 10
-        assert near_duplicates(vectors, 0.98)[0].tolist() == wanted.tolist()
+    def test_members_of_a_family_are_no_pair(self):
+        assert all_pairs(around(7, 7, 7, 8, 8.5), 0.99, np.array([0, 0, 1, 1, 0])) == [[0, 2], [0, 3], [3, 4]]
+
+    @pytest.mark.parametrize("block", [64, 1_024])
+    def test_it_equals_brute_force(self, monkeypatch, block):
+        monkeypatch.setattr(neighbours, "_RANGE_BLOCK", block)
+        vectors, families = random_vectors(700, 4), np.random.default_rng(1).integers(0, 3, 700)
+        near = np.triu(vectors @ vectors.T >= 0.98, k=1)
+        assert near.sum() > 10
+        assert all_pairs(vectors, 0.98) == np.argwhere(near).tolist()
+        assert all_pairs(vectors, 0.98, families) == np.argwhere(near & (families[:, None] != families)).tolist()
 
 
 class TestBadInput:
@@ -199,7 +208,7 @@ class TestBadInput:
         assert nearest(empty, k=3).ids.shape == (0, 3)
         nothing = np.empty(0, dtype=np.int64)
         assert similar(empty, nothing, nothing, np.empty(0, dtype=bool), k=3).ids.shape == (0, 3)
-        assert len(near_duplicates(empty, 0.9)[0]) == 0
+        assert all_pairs(empty, 0.9) == []
 
 
 class TestRecall:

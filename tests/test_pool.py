@@ -5,6 +5,7 @@ import pytest
 
 from shelfwise_indexer import neighbours, pool
 from shelfwise_indexer.neighbours import nearest, similar
+from shelfwise_indexer.other_groups import OtherGroups
 from shelfwise_indexer.row_file import RowFile
 
 
@@ -82,9 +83,51 @@ def test_cells_on_disk_reach_the_recall_that_they_say(tmp_path, monkeypatch):
 
 
 def test_few_queries_are_compared_with_a_large_pool_exactly():
-    vectors = clustered(3_000)
-    assert pool.Pool(vectors, np.arange(3_000), queries=300, exact_up_to=1_000, k=5).recall == 1.0
-    far = pool.Pool(vectors, np.arange(3_000), queries=3_000, exact_up_to=1_000, k=5)
+    vectors, groups = clustered(3_000), OtherGroups(np.arange(3_000))
+    assert pool.Pool(vectors, np.arange(3_000), queries=300, exact_up_to=1_000, k=5, groups=groups).recall == 1.0
+    far = pool.Pool(vectors, np.arange(3_000), queries=3_000, exact_up_to=1_000, k=5, groups=groups)
     assert far.recall >= 0.99
     queries = np.arange(0, 3_000, 10)
     assert sorted(far.arranged(queries).tolist()) == queries.tolist()
+
+
+def variants(products, each, seed=2):
+    """Vectors and groups of products with so many variants each, which are nearer to each other than to all else."""
+    generator = np.random.default_rng(seed)
+    families = np.repeat(clustered(products, seed), each, axis=0)
+    return unit(families + 0.01 * generator.normal(size=families.shape)), np.repeat(np.arange(products), each)
+
+
+@pytest.mark.parametrize("distinct", [True, False])
+def test_with_variants_the_recall_is_that_of_other_products_and_lists_are_full(distinct):
+    vectors, groups = variants(300, 25)
+    n, one_leaf, there = len(vectors), np.zeros(7_500, dtype=np.int64), np.ones(7_500, dtype=bool)
+
+    def lists(exact_up_to):
+        if distinct:
+            return similar(vectors, one_leaf, groups, there, 5, exact_up_to)
+        return nearest(vectors, 5, exclude_groups=groups, exact_up_to=exact_up_to)
+
+    found, exact = lists(1_000), lists(n)
+    shared = [len({*a} & {*b}) for a, b in zip(exact.ids[:].tolist(), found.ids[:].tolist(), strict=True)]
+    assert (found.ids[:] >= 0).all()
+    assert exact.recall == 1.0
+    assert np.mean(shared) / 5 > 0.98
+    assert found.recall == pytest.approx(np.mean(shared) / 5, abs=0.01)
+
+
+def test_with_fewer_products_than_asked_for_all_are_listed_from_all_cells():
+    vectors, groups = variants(9, 100)
+    found = similar(vectors, np.zeros(900, dtype=np.int64), groups, np.ones(900, dtype=bool), 20, exact_up_to=200)
+    assert ((found.ids[:] >= 0).sum(axis=1) == 8).all()
+    assert found.recall == 1.0
+
+
+def test_neighbours_that_can_be_reached_are_counted_as_one_by_one():
+    generator = np.random.default_rng(5)
+    numbers, rows = generator.integers(0, 12, 60), np.sort(generator.choice(60, 20, replace=False))
+    for distinct in (True, False):
+        others = [[numbers[row] for row in rows if numbers[row] != numbers[query]] for query in range(60)]
+        wanted = [len({*groups} if distinct else groups) for groups in others]
+        counted = np.unique(numbers[rows], return_counts=True)
+        assert OtherGroups(numbers, distinct).reachable(np.arange(60), *counted).tolist() == wanted

@@ -1,6 +1,6 @@
 """Compression: the exported model once more in eight-bit integers, kept only if it finds what the exact one finds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from shelfwise.bundle import Bundle, content_hash
 from shelfwise.compressed import FILES, MODEL, entry
 from shelfwise.encoder import Encoded, Encoder, Integers
 from shelfwise.machine import tell
-from shelfwise.precision import compare
+from shelfwise.precision import BOUNDS, compare
 from shelfwise.product import Product
 from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.neighbours import recall
@@ -110,17 +110,43 @@ def compress(
 
 
 def compress_again(bundle: Bundle, train: Sequence[Product], settings: CompressSettings, seed: int) -> dict[str, Any]:
-    """Write FILES anew after the bundle's head has learnt more, as `compress` found it best; what that measured stands.
+    """Write FILES anew after the bundle's head has learnt more, as `compress` found it best; they are removed again if
+    the share of products that it puts into the same leaf as f32 is below that of BOUNDS.
 
-    Only the trunk is in integers, and that is the same.
+    The trunk is the same, so that the recall stands, and F1 stands as nothing is held back any more. What the model
+    remembers is new, and the likeness to it is in integers, so it is compared with the exact one once more, on
+    LEAST_CHECKED products at most; where there are enough, its scales come from others.
 
-    :returns: what `bundle.json` says under `compressed`.
+    :returns: what `bundle.json` says under `compressed`, with `again`: the comparison, None if it cannot be made.
     """
     before = entry(bundle)
     if not before.get("kept"):
         return {"int8": dict(before)} if before else {}
-    _write(bundle, _batches(bundle, _drawn(train, seed), settings), bool(before["spared"]))
-    return {"int8": {**before, "hash": content_hash(bundle.path, {}, FILES)}}
+    drawn, spared = _drawn(train, seed), bool(before["spared"])
+    _remove(bundle)
+    try:
+        _write(bundle, _batches(bundle, drawn, settings), spared)
+    except CompressionError as error:
+        return _refused(bundle, before, str(error), None)
+    texts = [bundle.text(product) for product in drawn[-LEAST_CHECKED:]]
+    fast = Encoder(_with_int8(bundle, spared), "int8").encode_documents(texts)
+    found = compare(bundle.encoder.encode_documents(texts), fast)
+    again = {"products": len(texts), **asdict(found)}
+    if found.agreement < (least := BOUNDS["int8"].agreement):
+        reason = (
+            f"after it learnt the held-back products, it puts {found.agreement:.1%} of {len(texts)} products into the "
+            f"same leaf as f32, at least {least:.0%} is wanted"
+        )
+        return _refused(bundle, before, reason, again)
+    return {"int8": {**before, "hash": content_hash(bundle.path, {}, FILES), "again": again}}
+
+
+def _refused(bundle: Bundle, before: Mapping[str, Any], reason: str, again: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Remove a model that was kept; its entry says why."""
+    _remove(bundle)
+    tell(f"no int8 model: {reason}")
+    measured = {name: value for name, value in before.items() if name != "hash"}
+    return {"int8": {**measured, "kept": False, "reason": reason, "again": again}}
 
 
 def measure_loss(

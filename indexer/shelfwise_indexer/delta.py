@@ -59,7 +59,7 @@ def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, product
     rewritten = int((products.carried & ~products.same).sum())
     if encoded + rewritten > MOST_CHANGED * len(products) or stale + encoded > STALE * len(products):
         return None
-    gone = products.lacks(bulk.ids(server, live.name))
+    gone = sorted(products.lacks(bulk.ids(server, live.name)))
     if len(gone) > MOST_CHANGED * held:
         return None
     return Delta(encoded, rewritten, tuple(gone))
@@ -69,7 +69,8 @@ def addition(server: Elasticsearch, live: LiveIndex, products: Spooled) -> Delta
     """What a run changes that adds to the live index and deletes nothing; see `check_takes`."""
     encoded = int((~products.carried).sum())
     rewritten = int((products.carried & ~products.same).sum())
-    return Delta(encoded, rewritten, (), kept=len(products.lacks(bulk.ids(server, live.name))))
+    kept = sum(1 for _ in products.lacks(bulk.ids(server, live.name)))
+    return Delta(encoded, rewritten, (), kept=kept)
 
 
 def check_takes(live: LiveIndex, bundle: Bundle) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
-from shelfwise_indexer.duplicates import duplicate_groups, pairs_of, union, variant_pairs
+from shelfwise_indexer.duplicates import duplicate_groups, pairs_of, spanning, union, variant_pairs
 from shelfwise_indexer.neighbours import Vectors, near_duplicates
 
 COSINE = 0.97
@@ -49,10 +49,10 @@ def find(
         "text": pairs_of(duplicate_groups([product.text(fields) for product in products])),
         "title": pairs_of(duplicate_groups([product.title for product in products])),
     }
-    if vectors is not None:
-        links["vector"] = [(one, other) for one, other in near_duplicates(vectors, cosine)[0].tolist()]
     each = np.arange(len(products), dtype=np.int64)
-    families = union(each, variant_pairs(products)).tolist()
+    families = union(each, variant_pairs(products))
+    if vectors is not None:
+        links["vector"] = spanning(len(products), near_duplicates(vectors, cosine, families))
     apart = {
         name: [(one, other) for one, other in pairs if families[one] != families[other]]
         for name, pairs in links.items()

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from rensa import RMinHash
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from shelfwise.product import Product
@@ -76,6 +78,34 @@ def pairs_of(groups: Integers) -> list[tuple[int, int]]:
     first: dict[int, int] = {}
     pairs = [(first.setdefault(group, row), row) for row, group in enumerate(groups.tolist())]
     return [(one, other) for one, other in pairs if one != other]
+
+
+def spanning(rows: int, blocks: Iterable[Integers]) -> list[tuple[int, int]]:
+    """Those of the pairs of rows that put together what the ones before did not: fewer than rows, and the same groups.
+
+    :param blocks: int64 [pairs, 2]; one is held at a time.
+    """
+    forest, roots = _Forest(rows), np.arange(rows, dtype=np.int64)
+    found = []
+    for pairs in blocks:
+        apart = pairs[roots[pairs[:, 0]] != roots[pairs[:, 1]]]
+        if not len(apart):
+            continue
+        for one, other in _spanning_of_block(apart):
+            if forest.root(one) != forest.root(other):
+                forest.join(one, other)
+                found.append((one, other))
+        ends = np.unique(apart)
+        roots[ends] = [forest.root(row) for row in ends.tolist()]
+    return found
+
+
+def _spanning_of_block(pairs: Integers) -> list[tuple[int, int]]:
+    rows, ends = np.unique(pairs, return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(len(rows), len(rows)))
+    _, parts = connected_components(graph, directed=False)
+    return [(int(rows[one]), int(rows[other])) for one, other in pairs_of(parts)]
 
 
 def variant_pairs(products: Sequence[Product]) -> list[tuple[int, int]]:

@@ -1,24 +1,23 @@
-"""Neighbours: the nearest products by vector, exact for a whole catalogue. Only this room and `pool` know FAISS."""
+"""Neighbours: the nearest products by vector, exact for a whole catalogue. Only `pool` knows FAISS."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from shelfwise.errors import UsageError
-from shelfwise_indexer.pool import BLOCK, NONE, ROUNDING, Integers, Pool, Rows, Vectors
+from shelfwise_indexer.other_groups import NONE, Integers, OtherGroups, Vectors, first_of_group, leftmost
+from shelfwise_indexer.pool import BLOCK, ROUNDING, Pool, Rows
 from shelfwise_indexer.row_file import RowFile
 
 __all__ = ["EXACT_UP_TO", "NONE", "Neighbours", "Vectors", "near_duplicates", "nearest", "similar"]
 
 EXACT_UP_TO = 200_000  # products of a leaf; beyond it an exact search of all against all takes hours
 
-_BLOCK_CELLS = 2_000_000  # results held at once
 _RANGE_BLOCK = 1_024
 _UNIT_TOLERANCE = 1e-3
 
@@ -65,7 +64,7 @@ def nearest(
     leaf = np.zeros_like(rows) if within is None else within
     groups = rows if exclude_groups is None else exclude_groups
     found = Neighbours.none_yet(len(vectors), k, None)
-    recall, _ = _by_leaf(vectors, leaf, groups, rows, rows, exact_up_to, False, found)
+    recall, _ = _by_leaf(vectors, leaf, OtherGroups(groups), rows, rows, exact_up_to, found)
     return Neighbours(found.ids, found.scores, recall)
 
 
@@ -112,26 +111,29 @@ def similar(
     asking = np.arange(len(vectors)) if wanted is None else np.flatnonzero(wanted)
     pool = np.flatnonzero(available)
     found = Neighbours.none_yet(len(vectors), k, folder)
-    recall, short = _by_leaf(vectors, leaf, groups, pool, asking, exact_up_to, True, found)
+    others = OtherGroups(groups, distinct=True)
+    recall, short = _by_leaf(vectors, leaf, others, pool, asking, exact_up_to, found)
     if not len(short) or not len(pool):
         return Neighbours(found.ids, found.scores, recall)
-    index = Pool(vectors, pool, len(short), exact_up_to, k)
+    index = Pool(vectors, pool, len(short), exact_up_to, k, others)
     with tqdm(total=len(short), desc="similar, any category", unit="product", delay=2) as bar:
         for queries in _blocks(index.arranged(short)):
-            wide_ids, wide_scores = _search(index, queries, k, groups, distinct=True, bar=bar)
+            wide_ids, wide_scores = index.search(queries)
+            bar.update(len(queries))
             ids = np.concatenate((found.ids[queries], wide_ids), axis=1)
             scores = np.concatenate((found.scores[queries], wide_scores), axis=1)
-            keep = (ids != NONE) & _first_of_group(ids, groups)
-            found.ids[queries], found.scores[queries] = _leftmost(ids, scores, keep, k)
+            keep = (ids != NONE) & first_of_group(ids, groups)
+            found.ids[queries], found.scores[queries] = leftmost(ids, scores, keep, k)
     return Neighbours(found.ids, found.scores, min(recall, index.recall))
 
 
-def near_duplicates(vectors: Vectors, threshold: float) -> tuple[Integers, Vectors]:
-    """Pairs of rows with a cosine of at least the threshold: rows int64 [pairs, 2], lower first, and cosines.
+def near_duplicates(vectors: Vectors, threshold: float, families: Integers) -> Iterator[Integers]:
+    """Pairs of rows of different families with a cosine of at least the threshold: int64 [pairs, 2], lower first.
 
     Of rows with the very same vector each is paired with the first only, so that a thousand copies make a thousand
-    pairs; feed the pairs to `clean.union` for groups.
+    pairs. The pairs come in blocks, at most _RANGE_BLOCK squared of other pairs at once; see `duplicates.spanning`.
 
+    :param families: int64 [n], whose members are no duplicates of each other.
     :raises UsageError: the vectors are not L2-normalised, or the threshold is not above 0.
     """
     if not threshold > 0:
@@ -139,34 +141,29 @@ def near_duplicates(vectors: Vectors, threshold: float) -> tuple[Integers, Vecto
     _check(vectors, k=1)
     _, first, copy_of = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
     copies = np.flatnonzero(first[copy_of] != np.arange(len(vectors)))
+    copies = copies[families[first[copy_of[copies]]] != families[copies]]
+    yield np.column_stack((first[copy_of[copies]], copies))
     rows = np.sort(first)
-    pairs = [np.column_stack((first[copy_of[copies]], copies))]
-    scores = [np.ones(len(copies), dtype=np.float32)]
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors[rows])
     with tqdm(total=len(rows), desc="near duplicates", unit="product", delay=2) as bar:
         for start in range(0, len(rows), _RANGE_BLOCK):
             block = rows[start : start + _RANGE_BLOCK]
-            # FAISS leaves out what equals the radius
-            limits, cosines, places = index.range_search(vectors[block], float(np.nextafter(np.float32(threshold), -1)))
-            queries = np.repeat(block, np.asarray(limits[1:] - limits[:-1], dtype=np.int64))
-            later = rows[places] > queries
-            pairs.append(np.column_stack((queries[later], rows[places[later]])))
-            scores.append(cosines[later])
+            for after in range(start, len(rows), _RANGE_BLOCK):
+                others = rows[after : after + _RANGE_BLOCK]
+                near = vectors[block] @ vectors[others].T >= np.float32(threshold)
+                near &= families[block][:, None] != families[others]
+                near &= block[:, None] < others
+                places, other_places = np.nonzero(near)
+                yield np.column_stack((block[places], others[other_places]))
             bar.update(len(block))
-    together = np.concatenate(pairs)
-    order = np.lexsort((together[:, 1], together[:, 0]))
-    return together[order].astype(np.int64), np.concatenate(scores)[order]
 
 
 def _by_leaf(
     vectors: Rows,
     leaf: Integers,
-    groups: Integers,
+    groups: OtherGroups,
     pool: Integers,
     asking: Integers,
     exact_up_to: int,
-    distinct: bool,
     found: Neighbours,
 ) -> tuple[float, Integers]:
     """Search each leaf by itself, for the rows that ask. Rows without a leaf find nothing.
@@ -182,10 +179,11 @@ def _by_leaf(
                 short.append(members)
                 bar.update(len(members))
                 continue
-            index = Pool(vectors, pools[number], len(members), exact_up_to, k)
+            index = Pool(vectors, pools[number], len(members), exact_up_to, k, groups)
             recall = min(recall, index.recall)
             for queries in _blocks(index.arranged(members)):
-                ids, scores = _search(index, queries, k, groups, distinct, bar)
+                ids, scores = index.search(queries)
+                bar.update(len(queries))
                 found.ids[queries], found.scores[queries] = ids, scores
                 short.append(queries[ids[:, -1] == NONE])
     return recall, np.sort(np.concatenate(short))
@@ -201,55 +199,6 @@ def _members(numbers: Integers, rows: Integers) -> Iterator[tuple[int, Integers]
     for members in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
         if len(members):
             yield int(numbers[members[0]]), rows[members]
-
-
-def _search(
-    index: Pool, queries: Integers, k: int, groups: Integers, distinct: bool, bar: "tqdm[NoReturn]"
-) -> tuple[Integers, Vectors]:
-    """k rows of other groups for each query; of a group only the nearest where they are to be distinct.
-
-    What falls to the rule is made up for by fetching more, for the queries that are short of it, until k are found
-    or everything has been fetched.
-    """
-    ids = np.full((len(queries), k), NONE, dtype=np.int64)
-    scores = np.zeros((len(queries), k), dtype=np.float32)
-    pending, fetch = np.arange(len(queries)), min(len(index.rows), 2 * k + 8)
-    while len(pending):
-        short = []
-        size = max(1, _BLOCK_CELLS // fetch)
-        for block in np.array_split(pending, -(-len(pending) // size)):
-            got, got_scores = index.search(queries[block], fetch)
-            keep = (got != NONE) & (groups[got] != groups[queries[block], None])
-            if distinct:
-                keep &= _first_of_group(got, groups)
-            exhausted = (got[:, -1] == NONE) | (fetch >= len(index.rows))
-            done = exhausted | (keep.sum(axis=1) >= k)
-            at = block[done]
-            ids[at], scores[at] = _leftmost(got[done], got_scores[done], keep[done], k)
-            bar.update(len(at))
-            short.append(block[~done])
-        pending, fetch = np.concatenate(short), min(len(index.rows), 4 * fetch)
-    return ids, scores
-
-
-def _first_of_group(ids: Integers, groups: Integers) -> npt.NDArray[np.bool_]:
-    """Whether no row to the left on the same line is of the same group: bool [n, fetched]."""
-    group = np.where(ids == NONE, NONE, groups[ids])
-    order = np.argsort(group, axis=1, kind="stable")
-    line = np.take_along_axis(group, order, axis=1)
-    first = np.ones(ids.shape, dtype=bool)
-    np.put_along_axis(first, order[:, 1:], line[:, 1:] != line[:, :-1], axis=1)
-    return first
-
-
-def _leftmost(ids: Integers, scores: Vectors, keep: npt.NDArray[np.bool_], k: int) -> tuple[Integers, Vectors]:
-    """The first k of each line that are to be kept, in their order, then -1 with a score of 0."""
-    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
-    kept = np.take_along_axis(keep, order, axis=1)
-    out_ids = np.where(kept, np.take_along_axis(ids, order, axis=1), NONE)
-    out_scores = np.where(kept, np.take_along_axis(scores, order, axis=1), np.float32(0))
-    padding = ((0, 0), (0, k - out_ids.shape[1]))
-    return np.pad(out_ids, padding, constant_values=NONE), np.pad(out_scores, padding)
 
 
 def _check(vectors: Rows, k: int, **by_product: npt.NDArray[Any] | None) -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from shelfwise.errors import ServerError
 from shelfwise.server import one_line, takes_packed_vectors
 from shelfwise_indexer import bulk
 from shelfwise_indexer.delta import Delta
+from shelfwise_indexer.id_hashes import IdHashes
 from shelfwise_indexer.pipeline import ahead
 from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Entry, Spool
@@ -129,12 +131,13 @@ def complete(
     """
     if _count(server, name) == expected:
         return
-    there = {*bulk.ids(server, name), *refused}
+    there = IdHashes.of(chain(bulk.ids(server, name), refused))
     start, packs = 0, takes_packed_vectors(server)
     for number in range(spool.segments()):
         count, entries = spool.everything(number)
         gathered = _Gathered()
-        lacking = [(row, entry) for row, entry in entries if entry.document["id"] not in there]
+        by_id = {entry.document["id"]: (row, entry) for row, entry in entries}
+        lacking = [by_id[id_] for id_ in there.lacks(by_id)]
         gathered.add(number, start, count, lacking, anew=True)
         bulk.send(server, name, _part(server, name, spool, similar, gathered, packs).documents)
         start += count

@@ -3,9 +3,8 @@
 Read out of the spool once. Texts lie on disk; about 50 bytes a product are in memory.
 """
 
-import hashlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from shelfwise.bundle import Bundle
 from shelfwise.taxonomy import path_text
+from shelfwise_indexer.id_hashes import BYTES, IdHashes, digest
 from shelfwise_indexer.kept_vectors import as_number
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.text_file import TextFile
@@ -51,10 +51,10 @@ class Spooled:
                 enrichment = entry.document["shelfwise"]
                 filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
                 ids.add(entry.document["id"])
-                id_hashes += _digest(entry.document["id"], 8)
+                id_hashes += digest(entry.document["id"], BYTES)
                 texts.append(as_number(enrichment["text_hash"]))
                 leaves.append(number_of_leaf.setdefault(filed, len(number_of_leaf)))
-                groups += _digest(enrichment["group"], _GROUP_BYTES)
+                groups += digest(enrichment["group"], _GROUP_BYTES)
                 available.append(entry.document.get("in_stock") is not False)
                 carried.append(entry.carried)
                 same.append(entry.same)
@@ -72,12 +72,9 @@ class Spooled:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def lacks(self, ids: Iterable[str]) -> list[str]:
-        """Those of the ids that no product of the spool has, sorted."""
-        given = list(ids)
-        hashes = np.frombuffer(b"".join(_digest(id_, 8) for id_ in given), dtype=np.uint64)
-        here = np.isin(hashes, self.id_hashes)
-        return sorted(id_ for id_, known in zip(given, here.tolist(), strict=True) if not known)
+    def lacks(self, ids: Iterable[str]) -> Iterator[str]:
+        """Those of the ids that no product of the spool has, in their order."""
+        return IdHashes(self.id_hashes).lacks(ids)
 
 
 def numbered(hashes: bytes | bytearray) -> npt.NDArray[np.int64]:
@@ -88,10 +85,6 @@ def numbered(hashes: bytes | bytearray) -> npt.NDArray[np.int64]:
     numbers = np.empty(len(halves), dtype=np.int64)
     numbers[order] = np.cumsum((ordered != np.roll(ordered, 1, axis=0)).any(axis=1))
     return numbers
-
-
-def _digest(text: str, size: int) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=size).digest()
 
 
 def _flags(values: Any) -> Flags:
