@@ -329,7 +329,7 @@ def test_the_server_is_told_how_long_a_clone_may_take(client, alias, bundle, tmp
 
     monkeypatch.setattr(type(client.indices), "clone", timed)
     clone_index(client, live(client, alias), alias, bundle, "catalogue")
-    assert waits == ["600000ms"]
+    assert set(waits) == {"600000ms"}  # asked again where an index of that second is there
 
 
 def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp_path, elasticsearch_url, monkeypatch):

@@ -1,27 +1,24 @@
 """What a trunk was trained on: a training that goes on from it must not be measured on those products."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from shelfwise.bundle import Bundle
 from shelfwise.machine import tell
 from shelfwise.product import Product
+from shelfwise_indexer.id_hashes import BYTES, Hashes, digest
 
 FILE = Path("checkpoint", "trained_on.safetensors")
-Hashes = npt.NDArray[np.uint64]
 NOTHING: Hashes = np.empty(0, dtype=np.uint64)
 
 
 def hashes_of(ids: Iterable[str]) -> Hashes:
-    """The first eight bytes of each id's SHA-256, uint64 [n], in the order of the ids."""
-    digests = (hashlib.sha256(id_.encode("utf-8", "surrogatepass")).digest()[:8] for id_ in ids)
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+    """Uint64 [n], in the order of the ids."""
+    return np.frombuffer(b"".join(digest(id_, BYTES) for id_ in ids), dtype=np.uint64)
 
 
 def trained_on(bundle: Bundle | None, validation: bool = True) -> Hashes:

@@ -29,6 +29,7 @@ from shelfwise_indexer.cut import cut_model
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.export import ENCODER, load_checkpoint
 from shelfwise_indexer.fit import fit, last_checkpoint
+from shelfwise_indexer.id_hashes import Hashes
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.names import named_products
@@ -49,7 +50,7 @@ from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.starting_point import StartingPoint
 from shelfwise_indexer.student import taught, taxonomy_of
-from shelfwise_indexer.trained_on import Hashes, trained_on, write_trained_on
+from shelfwise_indexer.trained_on import trained_on, write_trained_on
 
 LONGEST_END = timedelta(hours=12)
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
