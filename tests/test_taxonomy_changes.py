@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shelfwise.errors import UnknownCategory
@@ -166,6 +166,7 @@ whole = st.one_of(
 
 
 @given(st.lists(paths, min_size=1, max_size=6, unique=True), st.lists(whole, min_size=1, max_size=4))
+@example([("c", "c", "c")], [("merged", (("c", "c"),), (("c",),))])
 def test_changes_that_are_accepted_come_to_the_same_when_they_are_made_twice(carried, made):
     changes = Changes(tuple(Change(line, *one) for line, one in enumerate(made, start=1)))
     try:

@@ -107,8 +107,11 @@ class Changes:
             followed = {path: change.follow(path).path for path in carried}
             after = {*followed.values(), *(change.targets if change.kind == "split" else ())}
             now = {node for path in after for node in ancestors(path)}
-            if back := sorted(now & gone.keys()):
-                by = gone[back[0]]
+            # Of those that are merged one may be what they become, or lie above it.
+            moved = set(change.sources) - {node for target in change.targets for node in ancestors(target)}
+            kept = set() if change.kind == "split" else now & moved
+            if back := sorted(now & gone.keys() | kept):
+                by = gone.get(back[0], change)
                 raise InvalidChanges(
                     f"line {change.line}: brings back {path_text(back[0])}, which line {by.line} {_done(by)}: "
                     "changes that go in a circle are refused; give a name again in a file of its own"
