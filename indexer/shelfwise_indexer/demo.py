@@ -183,6 +183,8 @@ def _without_login(url: str) -> str:
 
 def _show_next(screen: Console, url: str, folder: Path) -> None:
     where = "" if os.environ.get("ELASTICSEARCH_URL") else f"export ELASTICSEARCH_URL={url}\n"
+    if clients := os.environ.get("PYTHONPATH"):  # the client of an older server, see the Makefile
+        where += f"export PYTHONPATH={clients}\n"
     screen.print(
         f"\nThe server runs on at {url}. To try next:\n\n{where}"
         f'.venv/bin/shelfwise search "something to keep coffee hot" --alias {ALIAS} --bundle {folder} --table\n'
