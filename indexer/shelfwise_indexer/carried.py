@@ -15,7 +15,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.live_index import LiveIndex, meta_of
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
-from shelfwise_indexer.enrich import BY_A_PERSON, DECISION
+from shelfwise_indexer.decisions import decisions_of
 from shelfwise_indexer.kept_vectors import Floats, KeptVectors
 
 _OWN = ("vector", "similar")  # of `shelfwise`: follows from the rest
@@ -62,18 +62,7 @@ class Carried:
         """What a person decided of these products in the index before the live one: documents of that only, by id."""
         if self.previous is None or not ids:
             return {}
-        decided = [{"ids": {"values": list(ids)}}, {"terms": {"shelfwise.status": list(BY_A_PERSON)}}]
-        with one_line(f"reading the decisions of index {self.previous}"):
-            answer = self.server.search(
-                index=self.previous,
-                ignore_unavailable=True,  # it may be deleted at any time
-                size=len(ids),
-                query={"bool": {"filter": decided}},
-                source_includes=[f"shelfwise.{name}" for name in DECISION],
-                track_total_hits=False,
-                allow_partial_search_results=False,
-            )
-        return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
+        return decisions_of(self.server, self.previous, ids)
 
     def vectors(self, text_hashes: Sequence[str]) -> Floats:
         """Kept vectors, float32 [n, dimension]; each is there."""

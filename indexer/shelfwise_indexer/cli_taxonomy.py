@@ -72,11 +72,10 @@ def migrate(
         made.check({*before.taxonomy.leaves, *carried})
     client = connect(url) if alias else None
     try:
-        if client and alias:
-            live(client, alias)
+        index = live(client, alias) if client and alias else None
         after = migrate_bundle(before, made, out)
-        if client and alias:
-            check_belongs(live(client, alias), before, after)
+        if index:
+            check_belongs(index, before, after)
         done: dict[str, Any] = {
             "bundle": str(out),
             "version": after.version,

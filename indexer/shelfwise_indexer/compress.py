@@ -104,9 +104,7 @@ def compress(
                 f"{loss.weighted_f1_lost:.4f} of weighted F1"
             )
             return {"int8": {"kept": True, "hash": content_hash(bundle.path, {}, FILES), **found}}
-    _remove(bundle)
-    tell(f"no int8 model: {reason}")
-    return {"int8": {"kept": False, "reason": reason, **found}}
+    return _refused(bundle, reason, found)
 
 
 def compress_again(bundle: Bundle, train: Sequence[Product], settings: CompressSettings, seed: int) -> dict[str, Any]:
@@ -127,7 +125,7 @@ def compress_again(bundle: Bundle, train: Sequence[Product], settings: CompressS
     try:
         _write(bundle, _batches(bundle, drawn, settings), spared)
     except CompressionError as error:
-        return _refused(bundle, before, str(error), None)
+        return _refused(bundle, str(error), {**before, "again": None})
     texts = [bundle.text(product) for product in drawn[-LEAST_CHECKED:]]
     fast = Encoder(_with_int8(bundle, spared), "int8").encode_documents(texts)
     found = compare(bundle.encoder.encode_documents(texts), fast)
@@ -137,16 +135,16 @@ def compress_again(bundle: Bundle, train: Sequence[Product], settings: CompressS
             f"after it learnt the held-back products, it puts {found.agreement:.1%} of {len(texts)} products into the "
             f"same leaf as f32, at least {least:.0%} is wanted"
         )
-        return _refused(bundle, before, reason, again)
+        return _refused(bundle, reason, {**before, "again": again})
     return {"int8": {**before, "hash": content_hash(bundle.path, {}, FILES), "again": again}}
 
 
-def _refused(bundle: Bundle, before: Mapping[str, Any], reason: str, again: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Remove a model that was kept; its entry says why."""
+def _refused(bundle: Bundle, reason: str | None, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove the model; its entry says why, beside what was measured."""
     _remove(bundle)
     tell(f"no int8 model: {reason}")
-    measured = {name: value for name, value in before.items() if name != "hash"}
-    return {"int8": {**measured, "kept": False, "reason": reason, "again": again}}
+    rest = {name: value for name, value in measured.items() if name != "hash"}
+    return {"int8": {**rest, "kept": False, "reason": reason}}
 
 
 def measure_loss(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from implicit.nearest_neighbours import all_pairs_knn, bm25_weight
 from scipy import sparse
 
-from shelfwise.history import DAY
+from shelfwise.history import BASKET_GAP
 from shelfwise_indexer.event_log import Floats, Integers, Log
 from shelfwise_indexer.item_weights import Content, item_weights
 
@@ -20,7 +20,6 @@ BORROWED = 0.5  # how much what is known of a product's look-alikes counts besid
 LENDERS = 10  # nearest products that a product borrows from
 KEPT = 100  # products kept with each
 BM25_K1, BM25_B = 1.2, 0.75  # the usual ones: Robertson, Zaragoza, "The Probabilistic Relevance Framework", 2009
-BASKET_GAP = DAY  # seconds without an event that end a basket
 AGAIN_USERS = 3  # people who bought a product again, at least, for it to count as consumable
 AGAIN_SHARE = 0.1  # of its buyers, at least
 

@@ -1,6 +1,6 @@
 """Decisions: what people confirm or correct in the live index while the next one is made goes live with that."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,7 @@ from shelfwise_indexer import bulk
 from shelfwise_indexer.enrich import BY_A_PERSON, DECISION
 
 FIELDS = [f"shelfwise.{name}" for name in DECISION]
+DECIDED = {"terms": {"shelfwise.status": list(BY_A_PERSON)}}
 
 
 def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
@@ -49,11 +50,29 @@ def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
     return differing
 
 
+def decisions_of(server: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What people decided of these products, by id, as documents of that only; nothing once the index is gone.
+
+    :raises ServerError: the server did not answer, or refused.
+    """
+    with one_line(f"reading the decisions of index {index}"):
+        answer = server.search(
+            index=index,
+            ignore_unavailable=True,
+            size=len(ids),
+            query={"bool": {"filter": [{"ids": {"values": list(ids)}}, DECIDED]}},
+            source_includes=FIELDS,
+            track_total_hits=False,
+            allow_partial_search_results=False,
+        )
+    return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
+
+
 def _decided(server: Elasticsearch, index: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """What people decided of the products of an index, by id."""
     doing = f"reading the decisions of index {index}"
     with one_line(doing):
         server.indices.refresh(index=index)
-    query = {"query": {"terms": {"shelfwise.status": list(BY_A_PERSON)}}, "_source": FIELDS}
+    query = {"query": DECIDED, "_source": FIELDS}
     for hit in bulk.scanned(server, index, doing, query):
         yield hit["_id"], hit["_source"]["shelfwise"]

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from shelfwise.history import DAY, Event, in_order
+from shelfwise.history import BASKET_GAP, Event, in_order
 from shelfwise.product import Product
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, ancestors, path_text
@@ -152,5 +152,5 @@ def _next_to_each_other(history: Sequence[Event], known: Collection[str]) -> Ite
     bought = [event for event in in_order(history) if event.bought and event.product in known]
     for one, other in pairwise(bought):
         apart = 0.0 if one.time is None or other.time is None else other.time - one.time
-        if one.product != other.product and apart < DAY:
+        if one.product != other.product and apart < BASKET_GAP:
             yield min(one.product, other.product), max(one.product, other.product)

@@ -8,7 +8,7 @@ from typing import Any
 
 from shelfwise.errors import UsageError
 from shelfwise.history import Event, parse_event, parse_history
-from shelfwise.machine import SAID, tell
+from shelfwise.machine import Complaints
 from shelfwise.standard_input import standard_input
 from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
 from shelfwise_indexer.records import CatalogueError, Record, Rejected, json_records, json_text, lines, opened
@@ -49,20 +49,17 @@ def read_histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event
     :raises CatalogueError: the log cannot be read, or holds nothing.
     """
     histories: dict[str, list[Event]] = {}
-    read = rejected = 0
+    read, complaints = 0, Complaints("lines that were rejected")
     for told in read_events(events):
         read += 1
         if isinstance(told, Rejected):
-            rejected += 1
-            if rejected <= SAID:
-                tell(f"{os.fspath(events)}, line {told.line}: {told.reason}")
+            complaints.add(f"{os.fspath(events)}, line {told.line}: {told.reason}")
             continue
         histories.setdefault(told.user, []).extend(told.events)
-    if rejected > SAID:
-        tell(f"and {rejected - SAID} more lines that were rejected")
+    complaints.end()
     if not read:
         raise CatalogueError(f"{os.fspath(events)}: the event log is empty: expected at least one event")
-    return histories, read, rejected
+    return histories, read, complaints.count
 
 
 def _records(name: str) -> Iterator[Record | Rejected]:

@@ -1,7 +1,7 @@
 """The gate: a search that got significantly worse on its judged queries does not go live."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +159,8 @@ def read_figures(file: str) -> Saved | None:
             raise ValueError
         judged = Judgements.from_json(content["judgements"]["queries"])
         ndcg = {name: dict(line["ndcg_of"]) for name, line in content["systems"].items()}
-        saved = Saved(file, int(content["k"]), judged, ndcg)
-        return replace(saved, settings=settings_of(content["settings"])) if content.get("settings") else saved
+        told = content.get("settings")  # earlier versions told nothing
+        return Saved(file, int(content["k"]), judged, ndcg, settings_of(told) if told else SearchSettings())
     except StrangeSynonyms as error:
         raise JudgementError(f"{file} was measured with other synonyms: {error}: save figures anew") from None
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from shelfwise.machine import SAID, tell
+from shelfwise.machine import Complaints
 from shelfwise_indexer.catalogue import Rejected, Row, read
 
 
@@ -19,16 +19,12 @@ class GoodRows:
 
     def __iter__(self) -> Iterator[Row]:
         """:raises CatalogueError: the catalogue cannot be read, or not to its end."""
+        complaints = Complaints("lines that were rejected")
         for row in read(self._catalogue):
             if isinstance(row, Row):
                 yield row
-            else:
-                self._reject(row)
-        if len(self.rejected) > SAID:
-            tell(f"and {len(self.rejected) - SAID} more lines that were rejected")
-
-    def _reject(self, row: Rejected) -> None:
-        row.check_not_cut_off(self._catalogue)
-        self.rejected.append(row)
-        if len(self.rejected) <= SAID:
-            tell(f"{self._catalogue}, line {row.line}: {row.reason}")
+                continue
+            row.check_not_cut_off(self._catalogue)
+            self.rejected.append(row)
+            complaints.add(f"{self._catalogue}, line {row.line}: {row.reason}")
+        complaints.end()

@@ -7,8 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from shelfwise.history import Event, in_order
-from shelfwise_indexer.cooccurrence import BASKET_GAP
+from shelfwise.history import BASKET_GAP, Event, in_order
 
 SEED = 0
 

@@ -22,19 +22,24 @@ class IdHashes:
     @classmethod
     def of(cls, ids: Iterable[str]) -> "IdHashes":
         """Of ids that are not kept themselves."""
-        hashes = array("Q")
-        for id_ in ids:
-            hashes.frombytes(digest(id_, BYTES))
-        return cls(np.frombuffer(hashes, dtype=np.uint64))
+        return cls(hashes_of(ids))
 
     def lacks(self, ids: Iterable[str]) -> Iterator[str]:
         """Those of the ids that are not known, in their order; BLOCK of them are held at once."""
         rest = iter(ids)
         while block := list(islice(rest, BLOCK)):
-            hashes = np.frombuffer(b"".join(digest(id_, BYTES) for id_ in block), dtype=np.uint64)
+            hashes = hashes_of(block)
             places = np.searchsorted(self._sorted, hashes)
             known = np.searchsorted(self._sorted, hashes, side="right") > places
             yield from (block[place] for place in np.flatnonzero(~known).tolist())
+
+
+def hashes_of(ids: Iterable[str]) -> Hashes:
+    """Uint64 [n], in the order of the ids, which are held one at a time."""
+    hashes = array("Q")
+    for id_ in ids:
+        hashes.frombytes(digest(id_, BYTES))
+    return np.frombuffer(hashes, dtype=np.uint64)
 
 
 def digest(text: str, size: int) -> bytes:

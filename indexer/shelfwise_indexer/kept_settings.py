@@ -1,8 +1,7 @@
 """Settings of a search as saved figures carry them, so that a later run measures the same search."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,11 @@ from shelfwise.errors import ShelfwiseError
 from shelfwise.query_weights import QueryWeights
 from shelfwise.search_settings import SearchSettings
 from shelfwise.synonyms import Synonyms
+from shelfwise_indexer.catalogue import CatalogueError, file_hash
 
 # The reranker is left out: it is a row of its own in every evaluation.
-PLAIN = (
-    "fusion",
-    "weights",
-    "category_boost",
-    "expansion",
-    "popularity",
-    "out_of_stock_last",
-    "collapse_variants",
-    "exact_first",
-    "spelling",
-)
+APART = ("query_weights", "synonyms", "rerank", "reranker")
+PLAIN = tuple(one.name for one in fields(SearchSettings) if one.name not in APART)
 
 
 class StrangeSynonyms(ShelfwiseError):
@@ -57,6 +48,6 @@ def settings_of(content: Mapping[str, Any]) -> SearchSettings:
 
 def _hash(file: Path) -> str | None:
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
+        return file_hash(file)
+    except CatalogueError:
         return None

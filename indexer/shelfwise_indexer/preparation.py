@@ -20,7 +20,7 @@ from shelfwise_indexer.catalogue import Rejected
 from shelfwise_indexer.clean import Report, clean, duplicate_groups, union, variant_pairs
 from shelfwise_indexer.duplicates import pairs_of
 from shelfwise_indexer.good_rows import GoodRows
-from shelfwise_indexer.id_hashes import Hashes
+from shelfwise_indexer.id_hashes import Hashes, hashes_of
 from shelfwise_indexer.labels import (
     POLICIES,
     Policy,
@@ -33,7 +33,7 @@ from shelfwise_indexer.labels import (
 )
 from shelfwise_indexer.split import Integers, stratified_grouped, with_every_label
 from shelfwise_indexer.stages import conflicts_found, duplicates_found, missing_values
-from shelfwise_indexer.trained_on import NOTHING, hashes_of
+from shelfwise_indexer.trained_on import NOTHING
 
 HELD_BACK_SHARE = 0.15
 CATEGORY_HINT = 'give products a "category", a list of names root first or text such as "A > B > C"'

@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +141,7 @@ class Spool:
 
     def mark_sent(self, index: str, numbers: Sequence[int]) -> None:
         """Remember that segments are in the index."""
-        with self.writing(), (self.folder / f"sent-{index}").open("a") as file:
-            file.write("\n".join(map(str, ("", *numbers, ""))))  # the first ends a line that a kill cut short
+        self._append(f"sent-{index}", (b"%d" % number for number in numbers))
 
     def refused(self, index: str) -> dict[str, str]:
         """Ids that the server refused in the segments sent so far, with the reason.
@@ -158,9 +157,12 @@ class Spool:
 
     def mark_refused(self, index: str, refused: Mapping[str, str]) -> None:
         """Remember what the server refused."""
-        with self.writing(), (self.folder / f"refused-{index}").open("ab") as file:
-            file.write(b"\n" * bool(refused))  # ends a line that a kill cut short
-            file.writelines(orjson.dumps(pair) + b"\n" for pair in refused.items())
+        self._append(f"refused-{index}", map(orjson.dumps, refused.items()))
+
+    def _append(self, name: str, lines: Iterable[bytes]) -> None:
+        """Lines at the end of a file, each behind a newline, which ends one that a kill cut short."""
+        with self.writing(), (self.folder / name).open("ab") as file:
+            file.writelines(b"\n" + line + b"\n" for line in lines)
 
     def remove(self) -> None:
         """The run is done."""

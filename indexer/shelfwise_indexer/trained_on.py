@@ -1,6 +1,6 @@
 """What a trunk was trained on: a training that goes on from it must not be measured on those products."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +10,10 @@ from safetensors.numpy import load_file, save_file
 from shelfwise.bundle import Bundle
 from shelfwise.machine import tell
 from shelfwise.product import Product
-from shelfwise_indexer.id_hashes import BYTES, Hashes, digest
+from shelfwise_indexer.id_hashes import Hashes, hashes_of
 
 FILE = Path("checkpoint", "trained_on.safetensors")
 NOTHING: Hashes = np.empty(0, dtype=np.uint64)
-
-
-def hashes_of(ids: Iterable[str]) -> Hashes:
-    """Uint64 [n], in the order of the ids."""
-    return np.frombuffer(b"".join(digest(id_, BYTES) for id_ in ids), dtype=np.uint64)
 
 
 def trained_on(bundle: Bundle | None, validation: bool = True) -> Hashes:

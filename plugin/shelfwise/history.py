@@ -14,6 +14,7 @@ KIND_WEIGHTS: Mapping[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
 DECAY = 0.7  # each product further back counts so much of the one after it
 HALF_LIFE = 30.0  # days after which an event counts half, beside DECAY, where times are known
 DAY = 86_400.0  # seconds
+BASKET_GAP = DAY  # seconds without an event that end a basket
 LATEST = 7_258_118_400.0  # seconds: the year 2200, beyond which a time is in another unit
 MOST_WEIGHT = 1000.0  # of the shop's own factor: what is greater is an order's value, or a slip
 FIELDS = ("product", "time", "kind", "weight")

@@ -56,6 +56,25 @@ def first_of(complaints: Iterable[str], count: int, others: str) -> Iterator[str
         yield f"and {count - SAID} more {others}"
 
 
+class Complaints:
+    """Says complaints of a kind on stderr as they come, the first SAID, and in the end how many others there are."""
+
+    def __init__(self, others: str) -> None:
+        self.count = 0
+        self._others = others
+
+    def add(self, complaint: str) -> None:
+        """One more."""
+        self.count += 1
+        if self.count <= SAID:
+            tell(complaint)
+
+    def end(self) -> None:
+        """That was the last."""
+        if self.count > SAID:
+            tell(f"and {self.count - SAID} more {self._others}")
+
+
 def server_account() -> Account | None:
     """Whom a server must run as: nobody else unless this is root, for Elasticsearch refuses root.
 

@@ -55,6 +55,7 @@ class Profile:
 
 def profile_of(
     history: Sequence[Event],
+    weights: Mapping[str, float],
     known: Mapping[str, Found],
     learnt: Mapping[str, Learnt],
     consumable: Iterable[Path],
@@ -62,13 +63,13 @@ def profile_of(
 ) -> Profile:
     """The profile of a history.
 
-    :param known: the products that the index has, as `recommend_query.history_products` gives them; those that are
-        `counting` with their vectors.
-    :param learnt: of those that are `counting` all that is known, of the others how many people bought them again.
+    :param weights: what is `counting` of it.
+    :param known: the products that the index has, as `recommend_query.history_products` gives them; those that count
+        with their vectors.
+    :param learnt: of those that count all that is known, of the others how many people bought them again.
     :param consumable: categories whose products are bought again.
     """
     mine = [event for event in in_order(history) if event.product in known]
-    weights = counting(history, known)
     again = _again(mine, known, learnt, frozenset(consumable)) if kind == "any" else {}
     gone = {event.product for event in mine} - again.keys()
     lacking = {event.product for event in history} - known.keys()  # each may be what variants in the index are of

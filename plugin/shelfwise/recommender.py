@@ -117,14 +117,17 @@ class Recommender:
     def _recommended(
         self, index: LiveIndex, histories: Sequence[Sequence[Event]], k: int, kind: Kind
     ) -> list[Recommendation]:
-        known = self._products(index, histories)
-        newest = list(dict.fromkeys(id_ for history in histories for id_ in counting(history, known)))
+        known, weights = self._products(index, histories)
+        newest = list(dict.fromkeys(id_ for of_one in weights for id_ in of_one))
         learnt = self._events.learnt(newest) | self._events.counts(sorted(known.keys() - set(newest)))
         if kind == "complements" and not learnt and not self._events.popular(1):
             raise UsageError(
                 f"complements are learnt from an event log: `shelfwise events learn EVENTS --alias {self._name}` first"
             )
-        profiles = [self._counted(profile_of(history, known, learnt, self._consumable, kind)) for history in histories]
+        profiles = [
+            self._counted(profile_of(history, of_one, known, learnt, self._consumable, kind))
+            for history, of_one in zip(histories, weights, strict=True)
+        ]
         ranked = self._ranked(index, [profile for profile in profiles if profile.weights], k)
         done, hits = [], iter(ranked)
         for history, profile in zip(histories, profiles, strict=True):
@@ -152,15 +155,18 @@ class Recommender:
             learnt=profile.learnt if self._weights.get(profile.learnt_by, 1.0) else {},
         )
 
-    def _products(self, index: LiveIndex, histories: Sequence[Sequence[Event]]) -> dict[str, Found]:
-        """The known products, with their vectors where they count."""
+    def _products(
+        self, index: LiveIndex, histories: Sequence[Sequence[Event]]
+    ) -> tuple[dict[str, Found], list[dict[str, float]]]:
+        """The known products, with their vectors where they count, and what is `counting` of each history."""
         ids = dict.fromkeys(event.product for history in histories for event in history)
         newest = dict.fromkeys(id_ for history in histories for id_ in list(product_weights(history))[:LONGEST])
         known, vectors = self._by_id(index, (history_products, ids), (vectors_of, newest))
         # Where some of the newest are unknown, older ones count as well.
-        older = dict.fromkeys(id_ for history in histories for id_ in counting(history, known) if id_ not in newest)
+        weights = [counting(history, known) for history in histories]
+        older = dict.fromkeys(id_ for of_one in weights for id_ in of_one if id_ not in newest)
         [more] = self._by_id(index, (vectors_of, older))
-        return {id_: {**found, **vectors.get(id_, {}), **more.get(id_, {})} for id_, found in known.items()}
+        return {id_: {**found, **vectors.get(id_, {}), **more.get(id_, {})} for id_, found in known.items()}, weights
 
     def _by_id(
         self, index: LiveIndex, *asked: tuple[Callable[[Sequence[str]], Body], Iterable[str]]
@@ -250,8 +256,8 @@ class Recommender:
 
 def _learnt(profile: Profile, depth: int) -> list[str]:
     """What the event log names, best first; all of it where no vector can make up for what is sold out."""
-    best = sorted(profile.learnt.items(), key=lambda one: (-one[1], one[0]))
-    return [id_ for id_, _ in (best[:depth] if profile.vector else best)]
+    ordered = sorted(profile.learnt.items(), key=lambda one: (-one[1], one[0]))
+    return [id_ for id_, _ in (ordered[:depth] if profile.vector else ordered)]
 
 
 def _ids(answer: Found) -> list[str]:
