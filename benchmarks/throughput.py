@@ -4,10 +4,12 @@
         [--alias shelfwise-throughput] [--url URL] [--out FILE]
 
 By hand: sentence-transformers `encode` (batches of 32) and then a `transformers` text-classification pipeline (batches
-of 32) over the same trunk, both fp32, then `helpers.bulk` with vectors as lists of floats, default client. Shelfwise:
-what `shelfwise index` does; `first` chooses the precision, too, as the first run of a bundle on a machine has to. The
-runtime alone: the same model in the same precision on the same texts, each once, tokenised and batched before the clock
-starts, as many batches at once. Each group is run in turn, so that what else the machine does meets all; medians.
+of 32) over the same trunk, both fp32, then `helpers.bulk` with vectors as lists of floats, default client, into an
+index of the same mapping and settings (no refresh, no replicas meanwhile), but for `flat_index_threshold`, which the
+server chooses there. Shelfwise: what `shelfwise index` does; `first` chooses the precision, too, as the first run of a
+bundle on a machine has to. The runtime alone: the same model in the same precision on the same texts, each once,
+tokenised and batched before the clock starts, as many batches at once. Each group is run in turn, so that what else the
+machine does meets all; medians.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,9 @@ from figures import machine, tell
 from shelfwise import Bundle, connect
 from shelfwise.bulk_encoder import side_by_side
 from shelfwise.encoder import Precision
-from shelfwise.index import create_index
+from shelfwise.index import FILLING, create_index
 from shelfwise.live_index import live
+from shelfwise.mapping import index_body
 from shelfwise.server import address
 from shelfwise_indexer import bulk, index
 from shelfwise_indexer.catalogue import Row, read
@@ -67,7 +71,7 @@ def main() -> None:
     alone = runtime_alone(bundle, encoder.precision, texts)
     client = connect(options.url)
     plain = Elasticsearch(address(options.url, os.environ), request_timeout=120)
-    vectors = bundle.encoder.encode_documents(texts).vectors
+    vectors, numbers = bundle.encoder.encode_documents(texts).vectors, count()
     sources = [
         {"id": row.product.id, "title": row.product.title, "shelfwise": {"bundle": bundle.version}} for row in rows
     ]
@@ -78,9 +82,11 @@ def main() -> None:
             client.indices.delete(index=",".join(made))
 
     def filled(
-        vectors: np.ndarray, send: Callable[[str, Iterator[dict[str, Any]]], Any], shape: Callable[..., Any]
+        vectors: np.ndarray,
+        name: str,
+        send: Callable[[str, Iterator[dict[str, Any]]], Any],
+        shape: Callable[..., Any],
     ) -> None:
-        name = create_index(client, options.alias, bundle, "benchmark")
         documents = (
             source | {"shelfwise": source["shelfwise"] | {"vector": shape(vector)}}
             for source, vector in zip(sources, vectors, strict=True)
@@ -88,11 +94,20 @@ def main() -> None:
         send(name, documents)
         client.indices.refresh(index=name)
 
-    def by_helpers(name: str, documents: Iterator[dict[str, Any]]) -> None:
-        helpers.bulk(plain, ({"_index": name, "_id": one["id"], "_source": one} for one in documents))
+    def by_helpers(vectors: np.ndarray) -> None:
+        body = index_body(bundle.dimension, {}, flat_threshold=False)
+        name = f"{options.alias}-by-hand-{next(numbers)}"
+        settings = body["settings"]["index"] | FILLING
+        client.indices.create(index=name, settings=settings, mappings=body["mappings"])
 
-    def by_shelfwise(name: str, documents: Iterator[dict[str, Any]]) -> None:
-        bulk.send(client, name, list(documents))
+        def send(name: str, documents: Iterator[dict[str, Any]]) -> None:
+            helpers.bulk(plain, ({"_index": name, "_id": one["id"], "_source": one} for one in documents))
+
+        filled(vectors, name, send, np.ndarray.tolist)
+
+    def by_shelfwise(vectors: np.ndarray) -> None:
+        name = create_index(client, options.alias, bundle, "benchmark")
+        filled(vectors, name, lambda name, documents: bulk.send(client, name, list(documents)), bulk.packed)
 
     with tempfile.TemporaryDirectory() as scratch:
         part = Path(scratch, "part.jsonl")
@@ -133,13 +148,13 @@ def main() -> None:
             "fill": pair(
                 len(rows),
                 options.runs,
-                by_hand=lambda: filled(vectors, by_helpers, np.ndarray.tolist),
-                shelfwise=lambda: filled(vectors, by_shelfwise, bulk.packed),
+                by_hand=lambda: by_helpers(vectors),
+                shelfwise=lambda: by_shelfwise(vectors),
             ),
             "whole": pair(
                 len(rows),
                 options.runs,
-                by_hand=lambda: filled(slowly(texts), by_helpers, np.ndarray.tolist),
+                by_hand=lambda: by_helpers(slowly(texts)),
                 first=lambda: whole(chosen=False),
                 shelfwise=lambda: whole(chosen=True),
             ),

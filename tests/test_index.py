@@ -51,9 +51,14 @@ def test_the_body_is_the_file_with_dimension_and_meta_filled_in():
         "dims": 384,
         "index": True,
         "similarity": "dot_product",
-        "index_options": {"type": "int8_hnsw", "m": 16, "ef_construction": 100},
+        "index_options": {"type": "int8_hnsw", "m": 16, "ef_construction": 100, "flat_index_threshold": 1100},
     }
     assert body["settings"]["index"] == index_settings()
+
+
+def test_a_server_that_knows_no_threshold_is_not_told_one():
+    vector = index_body(384, {}, flat_threshold=False)["mappings"]["properties"]["shelfwise"]["properties"]["vector"]
+    assert vector["index_options"] == {"type": "int8_hnsw", "m": 16, "ef_construction": 100}
 
 
 @pytest.mark.parametrize("dimension", [0, -1, 4097])

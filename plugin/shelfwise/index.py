@@ -15,7 +15,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of
 from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
-from shelfwise.server import one_line, server_version
+from shelfwise.server import one_line, server_version, takes_flat_threshold
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
 ANY = "*"  # whichever index is live
@@ -33,8 +33,10 @@ def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_ha
     check_alias(alias)
     find(client, alias)
 
+    flat_threshold = takes_flat_threshold(client)
+
     def create(name: str, meta: Mapping[str, Any]) -> None:
-        body = index_body(bundle.dimension, meta)
+        body = index_body(bundle.dimension, meta, flat_threshold)
         client.indices.create(index=name, settings=body["settings"]["index"] | FILLING, mappings=body["mappings"])
 
     return named_anew(alias, bundle, catalogue_hash, create)

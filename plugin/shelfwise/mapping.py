@@ -16,15 +16,19 @@ SIMILARITY = "dot_product"
 MAX_DIMENSION = 4096  # the server's limit of dense_vector
 
 
-def index_body(dimension: int, meta: Mapping[str, Any]) -> dict[str, Any]:
+def index_body(dimension: int, meta: Mapping[str, Any], flat_threshold: bool = True) -> dict[str, Any]:
     """Settings and mappings of a new index: the file's, with dimension and `_meta` filled in.
 
+    :param flat_threshold: whether the server knows `flat_index_threshold`; one that does not refuses it.
     :raises UsageError: the server takes no vectors of this dimension.
     """
     if not 1 <= dimension <= MAX_DIMENSION:
         raise UsageError(f"a vector has 1 to {MAX_DIMENSION} dimensions, got {dimension}")
     body = template("products.json")
-    body["mappings"]["properties"]["shelfwise"]["properties"]["vector"]["dims"] = dimension
+    vector = body["mappings"]["properties"]["shelfwise"]["properties"]["vector"]
+    vector["dims"] = dimension
+    if not flat_threshold:
+        vector.get("index_options", {}).pop("flat_index_threshold", None)
     body["mappings"]["_meta"] = {"shelfwise": dict(meta)}
     return body
 

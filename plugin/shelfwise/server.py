@@ -17,6 +17,7 @@ from shelfwise.errors import ServerError, UsageError
 DEFAULT_URL = "http://localhost:9200"
 LEAST_VERSION = (8, 19)
 PACKED_FROM = (9, 3)
+FLAT_FROM = (9, 4)
 REQUEST_TIMEOUT = 30.0  # seconds
 CONNECTIONS = 32  # kept to a node: so many threads search at once, a further one waits for a free connection
 DEFAULT_PORTS = {"http": 9200, "https": 443}
@@ -92,6 +93,11 @@ def address(url: str | None, env: Mapping[str, str]) -> str:
 def takes_packed_vectors(client: Elasticsearch) -> bool:
     """Whether a vector may be sent as base64 of big-endian float32, which the server reads twice as fast as a list."""
     return _numbers(server_version(client)) >= PACKED_FROM
+
+
+def takes_flat_threshold(client: Elasticsearch) -> bool:
+    """Whether a mapping may say up to which size a segment has no graph of its vectors."""
+    return _numbers(server_version(client)) >= FLAT_FROM
 
 
 def server_version(client: Elasticsearch) -> str:
