@@ -18,7 +18,7 @@ from shelfwise.encoder import ALIKE, Encoder, by_leaf, output_names, sigmoid, so
 from shelfwise.errors import UsageError
 from shelfwise.machine import SAID
 from shelfwise.taxonomy import Taxonomy
-from shelfwise_indexer import training
+from shelfwise_indexer import task
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.compress import CompressSettings
@@ -33,9 +33,10 @@ from shelfwise_indexer.memory import NEAREST, SILENT
 from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.preparation import HELD_BACK_SHARE, TrainingError, read_labelled, split_apart
 from shelfwise_indexer.settings import TrainSettings
+from shelfwise_indexer.task import carry_over
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 from shelfwise_indexer.trained_on import hashes_of, trained_on
-from shelfwise_indexer.training import Trained, carry_over, train
+from shelfwise_indexer.training import Trained, train
 from test_good_rows import cut_off
 from tiny_backbone import write_tiny_backbone
 
@@ -278,7 +279,7 @@ def test_a_training_that_had_stopped_early_trains_no_further(killed_after, catal
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         if killed_after is None:
-            patched.setattr(training, "refit_head", interrupt)
+            patched.setattr(task, "refit_head", interrupt)
         else:
             patched.setattr(_Progress, "on_epoch_begin", _after(killed_after, interrupt), raising=False)
         train(catalogue, tmp_path / "again", settings=few)

@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import torch
 from accelerate import PartialState
-from torch import nn
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
@@ -23,17 +23,12 @@ from shelfwise.machine import tell
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names
 from shelfwise_indexer import own_encoder
-from shelfwise_indexer.augment import views
 from shelfwise_indexer.catalogue import Rejected, file_hash
-from shelfwise_indexer.cut import cut_model
 from shelfwise_indexer.evaluate import Scores
-from shelfwise_indexer.export import ENCODER, load_checkpoint
-from shelfwise_indexer.fit import fit, last_checkpoint
+from shelfwise_indexer.export import ENCODER
+from shelfwise_indexer.fit import last_checkpoint
 from shelfwise_indexer.id_hashes import Hashes
-from shelfwise_indexer.loss import HierarchicalLoss
-from shelfwise_indexer.model import ShelfModel
-from shelfwise_indexer.names import named_products
-from shelfwise_indexer.packing import put_in_place, runtime_settings, stage
+from shelfwise_indexer.packing import put_in_place, stage
 from shelfwise_indexer.preparation import (
     CATEGORY_HINT,
     Labelled,
@@ -44,12 +39,11 @@ from shelfwise_indexer.preparation import (
     read_labelled,
     warn_unknown,
 )
-from shelfwise_indexer.readings import read_texts
-from shelfwise_indexer.refit import learn_all, move_back, refit_head, settle, weights_of
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.starting_point import StartingPoint
-from shelfwise_indexer.student import taught, taxonomy_of
+from shelfwise_indexer.student import taxonomy_of
+from shelfwise_indexer.task import Task, finish, learn, learn_held_back
 from shelfwise_indexer.trained_on import trained_on, write_trained_on
 
 LONGEST_END = timedelta(hours=12)
@@ -121,83 +115,66 @@ def train(
     digest, files = file_hash(catalogue), [file_hash(file) if file else None for file in (validation, events)]
     known = trained_on(start or teacher, validation is not None)
     labelled, prepared, taxonomy = _parts(catalogue, validation, settings, teacher, known)
-    train_part, held_back = prepared.train, prepared.held_back
     # One, or those of `accelerate launch`, which wait while the first learns the head again and exports.
     processes = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_END)
-    models = StartingPoint.load(settings, start, teacher, train_part, str(processes.device))
-    own = models.lessons(train_part, taxonomy, settings, events)
-    counts = f"{len(train_part)} products in {len(taxonomy.leaves)} categories, {len(held_back)} held back"
-    tell(f"training on {counts}, {models}")
-    if not held_back:
-        why = "the bundle that is gone on from was trained on the rest" if len(known) else "too few products apart"
-        tell(f"nothing could be held back ({why}): no scores, and every prediction waits for review; give --validation")
-    warn_unknown(held_back, taxonomy)
+    models = StartingPoint.load(settings, start, teacher, prepared.train, str(processes.device))
+    own = models.lessons(prepared.train, taxonomy, settings, events)
+    task = Task(settings, prepared, taxonomy, models, start, teacher, str(processes.device))
+    _tell_parts(task, bool(len(known)))
     set_seed(settings.fit.seed)
     work = _work_folder(folder, [digest, *files, asdict(settings), *models.identity()])
-    trunk = models.trunk
-    backbone_weights = weights_of(trunk)
-    readings = views(settings.text_fields, settings.field_dropout, settings.augment)
-    held = settings.hold > 0 and not teacher
-    named = named_products(taxonomy, field_names(settings.text_fields)[0]) if settings.category_names else []
-    learned = read_texts(trunk, taxonomy, [*train_part, *named], settings, readings, with_original=held)
-    if teacher:
-        learned = taught(teacher, learned, str(processes.device))
-    loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
-    model = ShelfModel(
-        trunk, taxonomy, loss, settings.head, settings.dropout, settings.hold, settings.l1, settings.distil
-    )
-    if before := start or teacher:
-        carry_over(load_checkpoint(before).output, before.taxonomy, model.output, taxonomy)
-    unseen = read_texts(trunk, taxonomy, held_back, settings, readings[:1])
-    epochs = fit(model, taxonomy, learned, unseen, settings.fit, work / "fit", on_epoch)
-    learnt = own_encoder.learn(own, held_back, settings, work / ENCODER) if own else None
+    learnt = learn(task, work / "fit", on_epoch)
+    encoder = own_encoder.learn(own, prepared.held_back, settings, work / ENCODER) if own else None
     if processes.is_main_process:
-        if settings.head == "linear":
-            tell("learning the head again on the finished trunk")
-            if not teacher:  # a trunk with layers left out is nothing to go back to
-                move_back(trunk, backbone_weights, settings.share_of_tuning)
-            refit_head(model, loss, learned, settings.refit, settings.memory, settings.fit.seed)
-        settle(model, learned, unseen, settings.lexical, settings.fit.seed)
-        model.encoder = models.encoder
-        everything = validation is None and settings.use_held_back and bool(held_back)
-        about = models.to_json(teacher, digest)
-        if settings.dimension not in (None, models.dimension):
-            about["embedding"] = cut_model(model, learned, unseen, settings.dimension).to_json()
+        everything = validation is None and settings.use_held_back and bool(prepared.held_back)
         info = {
-            **runtime_settings(model.embedder, settings),
-            **about,
-            **({ENCODER: learnt} if learnt else {}),
-            "taxonomy": taxonomy.hash,
+            **finish(task, learnt, digest),
+            **({ENCODER: encoder} if encoder else {}),
             "data": {
                 "sha256": digest,
-                "products": len(train_part),
-                "held_back": len(held_back),
+                "products": len(prepared.train),
+                "held_back": len(prepared.held_back),
                 "used_held_back": everything,
                 **({"validation": files[0]} if files[0] else {}),
             },
-            "settings": asdict(settings),
-            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            **_made_with(settings, taxonomy),
         }
-
-        def complete() -> None:
-            tell("learning head, memory and words from the held-back part too")
-            model.to(processes.device)  # the export left it on the processor
-            also = read_texts(trunk, taxonomy, held_back, settings, readings)
-            parts = settings.refit, settings.memory, settings.lexical, settings.fit.seed
-            learn_all(model, loss, learned.and_also(also), *parts)
-
-        finish = complete if everything else None
-        staging = stage(work / "bundle", model, taxonomy, info, prepared, epochs, settings, teacher, finish)
-        write_trained_on(staging, train_part, known)
+        complete = partial(learn_held_back, task, learnt) if everything else None
+        staging = stage(
+            work / "bundle", learnt.model, taxonomy, info, prepared, learnt.epochs, settings, teacher, complete
+        )
+        write_trained_on(staging, prepared.train, known)
         put_in_place(staging, folder)
         shutil.rmtree(work, ignore_errors=True)
     processes.wait_for_everyone()
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
-    products, rejected = (len(train_part), labelled.unlabelled), (*labelled.rejected, *prepared.rejected)
+    products, rejected = (len(prepared.train), labelled.unlabelled), (*labelled.rejected, *prepared.rejected)
     losses = losses_of(written.info)
     return Trained(folder, written.version, scores, *products, rejected, losses, encoder=written.info.get(ENCODER))
+
+
+def _tell_parts(task: Task, known: bool) -> None:
+    """:param known: whether a bundle that is gone on from has learnt some of the products."""
+    held_back = task.prepared.held_back
+    counts = (
+        f"{len(task.prepared.train)} products in {len(task.taxonomy.leaves)} categories, {len(held_back)} held back"
+    )
+    tell(f"training on {counts}, {task.models}")
+    if not held_back:
+        why = "the bundle that is gone on from was trained on the rest" if known else "too few products apart"
+        tell(f"nothing could be held back ({why}): no scores, and every prediction waits for review; give --validation")
+    warn_unknown(held_back, task.taxonomy)
+
+
+def _made_with(settings: TrainSettings, taxonomy: Taxonomy) -> dict[str, Any]:
+    """What `bundle.json` says of how it came to be."""
+    return {
+        "taxonomy": taxonomy.hash,
+        "settings": asdict(settings),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _check_choices(
@@ -231,18 +208,6 @@ def _parts(
             f"{catalogue}: all products are in {path_text(taxonomy.leaves[0])}: a classifier needs two categories"
         )
     return labelled, prepared, taxonomy_of(teacher, taxonomy) if teacher else taxonomy
-
-
-def carry_over(one: nn.Linear, old_taxonomy: Taxonomy, other: nn.Linear, taxonomy: Taxonomy) -> None:
-    """Start the rows of the leaves that both taxonomies have from what they were; of layers of one width only."""
-    if one.weight.shape[1] != other.weight.shape[1]:
-        return
-    shared = [leaf for leaf in taxonomy.leaves if leaf in old_taxonomy.leaf_number]
-    before = [old_taxonomy.leaf_number[leaf] for leaf in shared]
-    now = [taxonomy.leaf_number[leaf] for leaf in shared]
-    with torch.no_grad():
-        other.weight[now] = one.weight[before].to(other.weight.device)
-        other.bias[now] = one.bias[before].to(other.bias.device)
 
 
 def _check_target(folder: Path) -> None:
