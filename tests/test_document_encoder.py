@@ -135,6 +135,19 @@ def test_the_model_can_be_loaded_before_there_are_texts(bundle, measured, tmp_pa
     np.testing.assert_array_equal(again.encode(TEXTS[:2]).vectors, first.encode(TEXTS[:2]).vectors)
 
 
+def test_no_model_stays_that_was_measured_and_not_chosen_or_that_was_let_go_of(measured, tmp_path):
+    words = {"kettle": (1, 0), "phone": (0, 1)}
+    own = add_hand_int8(write_hand_bundle(tmp_path / "bundle", words, [("Home",), ("Phones",)]))
+    measured(found())
+    encoder = DocumentEncoder(own, choices=tmp_path)
+    first = encoder.encode(TEXTS)
+    assert list(encoder._encoders) == ["int8"]
+    assert "encoder" not in vars(own)
+    encoder.release()
+    assert not encoder._encoders
+    np.testing.assert_array_equal(encoder.encode(TEXTS[:2]).vectors, first.vectors[:2])
+
+
 def test_a_model_that_cannot_be_loaded_is_said_when_it_is_asked_for(tmp_path):
     damaged = add_hand_int8(write_hand_bundle(tmp_path / "bundle", {"kettle": (1, 0)}, [("Home",), ("Phones",)]))
     encoder = DocumentEncoder(damaged, "bf16", tmp_path)

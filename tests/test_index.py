@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import elasticsearch
+import numpy as np
 import pytest
 from elasticsearch import BadRequestError
 
@@ -25,8 +26,10 @@ from shelfwise.index import (
 )
 from shelfwise.live_index import check_alias, check_compatible, live
 from shelfwise.mapping import index_body, index_settings, mapping_hash
-from shelfwise.server import _login, _parts, connect, server_version
+from shelfwise.query import semantic
+from shelfwise.server import _login, _parts, connect, server_version, takes_flat_threshold
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer import bulk
 
 TAXONOMY = Taxonomy.of([("A",)])
 BUNDLE = SimpleNamespace(path=Path("model"), version="aaaaaaaa1111", dimension=2, taxonomy=TAXONOMY)
@@ -102,6 +105,27 @@ def test_a_new_index_has_the_meta_of_the_contract_and_fills_without_refresh(clie
     }
     assert made["settings"]["index"]["refresh_interval"] == "-1"
     assert made["settings"]["index"]["number_of_replicas"] == "0"
+
+
+@pytest.mark.es
+def test_a_segment_of_thousands_has_no_graph_where_the_server_can_do_without_and_finds_the_nearest(client, alias):
+    vectors = np.random.default_rng(0).normal(size=(3000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    name = create_index(client, alias, SimpleNamespace(**vars(BUNDLE) | {"dimension": 16}), CATALOGUE)
+    documents = [{"id": str(row), "shelfwise": {"vector": vector.tolist()}} for row, vector in enumerate(vectors)]
+    assert bulk.send(client, name, documents) == {}
+    finish(client, name)
+    [mapping] = client.indices.get_mapping(index=name).body.values()
+    options = mapping["mappings"]["properties"]["shelfwise"]["properties"]["vector"]["index_options"]
+    knows = takes_flat_threshold(client)
+    assert options.get("flat_index_threshold") == (1100 if knows else None)
+    if knows:
+        of_vectors = client.indices.stats(index=name, metric="dense_vector")["_all"]["primaries"]["dense_vector"]
+        assert of_vectors["off_heap"]["total_veq_size_bytes"] > 0
+        assert not of_vectors["off_heap"].get("total_vex_size_bytes")
+    found = client.search(index=name, body=semantic(vectors[0].tolist(), 50))["hits"]["hits"]
+    nearest = np.argsort(-(vectors @ vectors[0]), kind="stable")[:50]
+    assert [hit["_id"] for hit in found] == [str(row) for row in nearest]
 
 
 @pytest.mark.es

@@ -209,6 +209,21 @@ def test_a_first_run_loads_its_model_while_it_reads_and_one_in_which_nothing_cha
     assert steps == ["segments"]
 
 
+def test_the_models_memory_is_free_before_neighbours_are_searched_for(client, alias, bundle, tmp_path, monkeypatch):
+    encoders, held = [], []
+    began, neighbours = DocumentEncoder.begin_loading, ingest.SimilarLists.of
+    monkeypatch.setattr(DocumentEncoder, "begin_loading", lambda self: encoders.append(self) or began(self))
+
+    def of(*given):
+        held.extend(dict(encoder._encoders) for encoder in encoders)
+        return neighbours(*given)
+
+    monkeypatch.setattr(ingest.SimilarLists, "of", of)
+    index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client, precision="bf16")
+    assert held
+    assert not any(held)
+
+
 def test_what_a_changed_price_leaves_behind_is_merged_where_it_is_asked(client, alias, bundle, tmp_path, capsys):
     cheaper = [{**product, "price": 5} if product["id"] == "k1" else product for product in PRODUCTS]
     index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)

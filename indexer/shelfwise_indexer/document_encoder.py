@@ -84,6 +84,11 @@ class DocumentEncoder:
             self._decide(texts)
         return self._encoder(self.precision).encode_documents(texts)
 
+    def release(self) -> None:
+        """Let go of the model, whose memory others may need; where texts come after all, it is loaded again."""
+        self._loading = None
+        self._encoders.clear()
+
     def _encoder(self, precision: Precision) -> Encoder:
         if precision == "f32" and not self._gpus:
             return self.bundle.encoder
@@ -148,11 +153,16 @@ class DocumentEncoder:
         return self._choice
 
     def _loaded(self, kinds: Sequence[Precision]) -> dict[Precision, Encoder]:
-        """Encoders of several precisions. Making one keeps a single core busy; int8 takes as long as both others."""
+        """Encoders of several precisions, to be measured. Making one keeps a single core busy; int8 takes as long as
+        both others.
+        """
         _ = self.bundle.tokenizer  # that all share
         with ThreadPoolExecutor(1) as beside:
             compressed = {kind: beside.submit(self._encoder, kind) for kind in kinds if kind == "int8"}
-            floats = {kind: self._encoder(kind) for kind in kinds if kind != "int8"}
+            # Not the bundle's own in f32, which would stay in memory when another is chosen.
+            floats = {
+                kind: Encoder(self.bundle) if kind == "f32" else self._encoder(kind) for kind in kinds if kind != "int8"
+            }
             return floats | {kind: one.result() for kind, one in compressed.items()}
 
     def _measure(self, texts: Sequence[str], choice: Choice) -> None:

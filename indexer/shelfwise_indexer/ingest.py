@@ -131,6 +131,7 @@ def index(
             lines = KeptLines.load(kept, carried.kept, as_read)
             read_lines = encode(catalogue, encoder, carried, lines, spool, letters, SEGMENT)
             lines.close()
+            encoder.release()
             _some_left(read_lines, letters, alias)
             products = Spooled.of(spool, bundle)
             changes = addition(server, grown, products) if grown else delta(server, live, bundle, products)
