@@ -71,7 +71,8 @@ def main() -> None:
     alone = runtime_alone(bundle, encoder.precision, texts)
     client = connect(options.url)
     plain = Elasticsearch(address(options.url, os.environ), request_timeout=120)
-    vectors, numbers = bundle.encoder.encode_documents(texts).vectors, count()
+    vectors = bundle.encoder.encode_documents(texts).vectors
+    numbers = count()  # of the indices made by hand
     sources = [
         {"id": row.product.id, "title": row.product.title, "shelfwise": {"bundle": bundle.version}} for row in rows
     ]
@@ -81,33 +82,22 @@ def main() -> None:
         if made:
             client.indices.delete(index=",".join(made))
 
-    def filled(
-        vectors: np.ndarray,
-        name: str,
-        send: Callable[[str, Iterator[dict[str, Any]]], Any],
-        shape: Callable[..., Any],
-    ) -> None:
-        documents = (
-            source | {"shelfwise": source["shelfwise"] | {"vector": shape(vector)}}
-            for source, vector in zip(sources, vectors, strict=True)
-        )
-        send(name, documents)
-        client.indices.refresh(index=name)
+    def documents(vectors: np.ndarray, shape: Callable[[np.ndarray], Any]) -> Iterator[dict[str, Any]]:
+        for source, vector in zip(sources, vectors, strict=True):
+            yield source | {"shelfwise": source["shelfwise"] | {"vector": shape(vector)}}
 
     def by_helpers(vectors: np.ndarray) -> None:
-        body = index_body(bundle.dimension, {}, flat_threshold=False)
         name = f"{options.alias}-by-hand-{next(numbers)}"
-        settings = body["settings"]["index"] | FILLING
-        client.indices.create(index=name, settings=settings, mappings=body["mappings"])
-
-        def send(name: str, documents: Iterator[dict[str, Any]]) -> None:
-            helpers.bulk(plain, ({"_index": name, "_id": one["id"], "_source": one} for one in documents))
-
-        filled(vectors, name, send, np.ndarray.tolist)
+        body = index_body(bundle.dimension, {}, flat_threshold=False)
+        client.indices.create(index=name, settings=body["settings"]["index"] | FILLING, mappings=body["mappings"])
+        sent = documents(vectors, np.ndarray.tolist)
+        helpers.bulk(plain, ({"_index": name, "_id": one["id"], "_source": one} for one in sent))
+        client.indices.refresh(index=name)
 
     def by_shelfwise(vectors: np.ndarray) -> None:
         name = create_index(client, options.alias, bundle, "benchmark")
-        filled(vectors, name, lambda name, documents: bulk.send(client, name, list(documents)), bulk.packed)
+        bulk.send(client, name, list(documents(vectors, bulk.packed)))
+        client.indices.refresh(index=name)
 
     with tempfile.TemporaryDirectory() as scratch:
         part = Path(scratch, "part.jsonl")

@@ -135,13 +135,14 @@ def test_the_model_can_be_loaded_before_there_are_texts(bundle, measured, tmp_pa
     np.testing.assert_array_equal(again.encode(TEXTS[:2]).vectors, first.encode(TEXTS[:2]).vectors)
 
 
-def test_no_model_stays_that_was_measured_and_not_chosen_or_that_was_let_go_of(measured, tmp_path):
+@pytest.mark.parametrize(("finding", "chosen"), [(found(), "int8"), (found(bf16=1.0, int8=1.0), "f32")])
+def test_no_model_stays_that_was_measured_and_not_chosen_or_that_was_let_go_of(measured, tmp_path, finding, chosen):
     words = {"kettle": (1, 0), "phone": (0, 1)}
     own = add_hand_int8(write_hand_bundle(tmp_path / "bundle", words, [("Home",), ("Phones",)]))
-    measured(found())
+    measured(finding)
     encoder = DocumentEncoder(own, choices=tmp_path)
     first = encoder.encode(TEXTS)
-    assert list(encoder._encoders) == ["int8"]
+    assert list(encoder._encoders) == [chosen]
     assert "encoder" not in vars(own)
     encoder.release()
     assert not encoder._encoders
