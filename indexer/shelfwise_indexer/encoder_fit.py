@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from shelfwise_indexer.encoder_pairs import Batch
 from shelfwise_indexer.fit import padded, run
+from shelfwise_indexer.rounding import computes_bf16
 from shelfwise_indexer.training_bar import TrainingBar
 
 SAVED_EVERY = 500  # steps, or once an epoch where it has fewer
@@ -30,7 +31,9 @@ class EncoderFitSettings:
     weight_decay: Annotated[float, Field(ge=0, description="L2, decoupled.")] = 0.01
     warmup_share: Annotated[float, Field(ge=0, lt=1, description="Of all steps, in which the rate rises.")] = 0.1
     scale: Annotated[float, Field(gt=0, description="What cosines are multiplied by: one over the temperature.")] = 20.0
-    bf16: Annotated[bool, Field(description="Sixteen-bit arithmetic where it is safe (autocast).")] = True
+    bf16: Annotated[
+        bool, Field(description="Sixteen-bit arithmetic where it is safe and the device has it (autocast).")
+    ] = True
 
 
 def fit_encoder(
@@ -107,7 +110,7 @@ def _arguments(settings: EncoderFitSettings, seed: int, folder: Path, steps: int
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup_share,
-        bf16=settings.bf16,
+        bf16=settings.bf16 and computes_bf16("cuda" if on_gpu else "cpu"),
         use_cpu=not on_gpu,
         save_strategy="steps",
         save_steps=min(SAVED_EVERY, steps),

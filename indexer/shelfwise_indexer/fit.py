@@ -31,6 +31,7 @@ from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.evaluate import Epoch, score
 from shelfwise_indexer.model import ShelfModel
+from shelfwise_indexer.rounding import computes_bf16
 from shelfwise_indexer.training_bar import TrainingBar
 
 Floats = npt.NDArray[np.float32]
@@ -65,7 +66,9 @@ class FitSettings:
     schedule: Annotated[Schedule, Field(description="How the rates fall after the warm-up.")] = "linear"
     warmup_share: Annotated[float, Field(ge=0, lt=1, description="Of all steps, in which the rates rise.")] = 0.1
     patience: Annotated[int, Field(ge=1, description="Epochs without a better held-back score before it stops.")] = 2
-    bf16: Annotated[bool, Field(description="Sixteen-bit arithmetic where it is safe (autocast).")] = True
+    bf16: Annotated[
+        bool, Field(description="Sixteen-bit arithmetic where it is safe and the device has it (autocast).")
+    ] = True
     freeze_word_embeddings: Annotated[
         bool | None, Field(description="Default: those of a backbone with more than 100,000 words.")
     ] = None
@@ -180,7 +183,7 @@ def _arguments(settings: FitSettings, held_back: bool, folder: Path, steps: int)
         max_grad_norm=settings.gradient_norm,
         warmup_steps=settings.warmup_share,
         lr_scheduler_type=SCHEDULES[settings.schedule],
-        bf16=settings.bf16,
+        bf16=settings.bf16 and computes_bf16("cuda" if on_gpu else "cpu"),
         use_cpu=not on_gpu,
         eval_strategy="epoch" if held_back else "no",
         save_strategy="epoch",

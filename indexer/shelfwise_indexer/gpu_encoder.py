@@ -12,6 +12,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.encoder import Arithmetic, Encoder, Integers, batches_by_length
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.model import ShelfModel
+from shelfwise_indexer.rounding import computes_bf16
 
 BATCH_TOKENS = 1 << 16  # of one pass: enough to fill a large GPU
 GATHERED = 1 << 28  # numbers that a pass may gather for the words, two rows of all leaves for each token
@@ -98,7 +99,7 @@ def devices() -> list[str]:
 
 def arithmetic() -> Arithmetic:
     """The fastest that all GPUs compute in themselves."""
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "f32"
+    return "bf16" if computes_bf16("cuda") else "f32"
 
 
 def _mark(device: torch.device) -> torch.cuda.Event:

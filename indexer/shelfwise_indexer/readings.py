@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sentence_transformers import SentenceTransformer
 
 from shelfwise.product import Product
@@ -13,6 +12,7 @@ from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import TextRecipe
 from shelfwise_indexer.augment import View, alter
 from shelfwise_indexer.fit import Texts
+from shelfwise_indexer.rounding import rounded
 from shelfwise_indexer.settings import TrainSettings
 
 
@@ -70,7 +70,7 @@ def label_shares(taxonomy: Taxonomy, products: Sequence[Product]) -> npt.NDArray
 
 def _original(trunk: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """The embeddings before training, float32 [n, dimension], L2-normalised: what the retention loss keeps to."""
-    with torch.autocast(trunk.device.type, dtype=torch.bfloat16):
+    with rounded(trunk.device.type):
         vectors = trunk.encode(
             list(texts),
             prompt=document_prompt(trunk) or None,

@@ -28,6 +28,7 @@ from shelfwise_indexer.margin import fit_margin
 from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
 from shelfwise_indexer.merging import merge_alike
 from shelfwise_indexer.model import ShelfModel
+from shelfwise_indexer.rounding import rounded
 
 Weights = Mapping[str, Tensor]
 
@@ -219,7 +220,7 @@ def of_texts(model: ShelfModel, tokens: Sequence[Sequence[int]], look: Callable[
     pad = int(model.trunk.tokenizer.pad_token_id)
     model.eval()
     found: Tensor | None = None
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with rounded(device.type):
         for batch in batches_by_length([len(ids) for ids in tokens]):
             input_ids, attention_mask = padded([tokens[place] for place in batch], pad)
             seen = look(input_ids.to(device), attention_mask.to(device)).float().cpu()

@@ -25,6 +25,7 @@ from transformers import (
 
 from shelfwise_indexer.evaluate import ndcg
 from shelfwise_indexer.rerank_lists import JudgedList
+from shelfwise_indexer.rounding import computes_bf16
 from shelfwise_indexer.training_bar import TrainingBar
 
 LossKind = Literal["bce", "list", "lambda"]
@@ -43,7 +44,9 @@ class RerankFitSettings:
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_share: Annotated[float, Field(ge=0, lt=1, description="Of all steps, in which the rate rises.")] = 0.1
     patience: Annotated[int, Field(ge=1, description="Epochs without a better held-back nDCG before it stops.")] = 2
-    bf16: Annotated[bool, Field(description="Sixteen-bit arithmetic where it is safe (autocast).")] = True
+    bf16: Annotated[
+        bool, Field(description="Sixteen-bit arithmetic where it is safe and the device has it (autocast).")
+    ] = True
     seed: Annotated[int, Field(ge=0, description="Same seed, data and machine: same reranker.")] = 0
 
 
@@ -175,7 +178,7 @@ def _arguments(settings: RerankFitSettings, held_back: bool, folder: str) -> Tra
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         warmup_steps=settings.warmup_share,
-        bf16=settings.bf16,
+        bf16=settings.bf16 and computes_bf16("cuda" if on_gpu else "cpu"),
         use_cpu=not on_gpu,
         eval_strategy="epoch" if held_back else "no",
         save_strategy="epoch" if held_back else "no",
