@@ -85,10 +85,21 @@ def test_each_finding_has_its_sentence(path, value, words):
     assert list(table(changed))
 
 
+def without_bf16(compared):
+    changed = found("runtime", "capabilities", value=["FP32", "INT8"])
+    changed["bundle"]["precision"] = {"texts_per_second": {"f32": 1.0}, "compared": compared, "recommended": "f32"}
+    return list(advise(changed))
+
+
 def test_a_processor_without_bf16_is_not_told_to_use_it():
-    changed = found("runtime", "capabilities", value=["FP32"])
-    changed["bundle"]["precision"] = PRECISION | {"recommended": "f32"}
-    assert "this processor has no bf16;" in next(advise(changed))
+    [lacking, _] = without_bf16({})
+    assert lacking.startswith("This processor has no bf16: ")
+
+
+def test_what_such_a_processor_was_measured_with_is_said_too():
+    [measured, lacking, _] = without_bf16({"int8": {"speed_up": 1.1, "mean_cosine": 0.97, "agreement": 0.9}})
+    assert "as no other way is clearly faster and finds the same: int8 is 1.1 times" in measured
+    assert lacking.startswith("This processor has no bf16: ")
 
 
 def test_without_a_server_the_table_and_the_advice_say_so():

@@ -36,8 +36,8 @@ SELF_AMONG = 10  # identical texts have identical vectors: a product need not be
 
 # The same text for every document, so that the server compiles it once.
 REWRITE = (
-    "def own = ctx._source.remove('shelfwise'); ctx._source.clear(); ctx._source.putAll(params.shop); "
-    "own.putAll(params.shelfwise); ctx._source.shelfwise = own"
+    "def own = ctx._source.remove('shelfwise'); if (own == null) { own = [:] } "
+    "ctx._source.clear(); ctx._source.putAll(params.shop); own.putAll(params.shelfwise); ctx._source.shelfwise = own"
 )
 
 
@@ -151,13 +151,20 @@ def _refused(client: Elasticsearch, doing: str, actions: Iterable[dict[str, Any]
 
 
 def rewrite(
-    client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any]]
+    client: Elasticsearch,
+    index: str,
+    documents: Sequence[Mapping[str, Any]],
+    as_read: Mapping[str, tuple[int, int]] | None = None,
 ) -> tuple[dict[str, str], set[str]]:
     """Replace the shop's fields of documents, and of their `shelfwise` those that are given; vectors stay.
 
+    :param as_read: sequence number and primary term of each: what somebody wrote since is passed over.
     :returns: the ids that the server refused for good, each with its reason, and those that it does not have.
     :raises ServerError: as `send`.
     """
+
+    def unless_written(id_: str) -> dict[str, int]:
+        return {} if as_read is None else dict(zip(("if_seq_no", "if_primary_term"), as_read[id_], strict=True))
 
     def rewrite_part(part: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         actions = (
@@ -165,6 +172,7 @@ def rewrite(
                 "_op_type": "update",
                 "_index": index,
                 "_id": document["id"],
+                **unless_written(document["id"]),
                 "script": {
                     "lang": "painless",
                     "source": REWRITE,
@@ -178,7 +186,12 @@ def rewrite(
         )
         return list(_refused(client, f"updating index {index}", actions))
 
-    answers = [answer for part in _in_parts(rewrite_part, documents) for answer in part]
+    answers = [
+        answer
+        for part in _in_parts(rewrite_part, documents)
+        for answer in part
+        if as_read is None or answer["status"] != CONFLICT
+    ]
     missing = {answer["_id"] for answer in answers if answer["status"] == NOT_THERE}
     return {answer["_id"]: reason_of(answer) for answer in answers if answer["_id"] not in missing}, missing
 
@@ -202,15 +215,21 @@ def ids(client: Elasticsearch, index: str) -> Iterator[str]:
 
 
 def scanned(
-    client: Elasticsearch, index: str, doing: str, query: Mapping[str, Any], size: int = PAGE
+    client: Elasticsearch,
+    index: str,
+    doing: str,
+    query: Mapping[str, Any],
+    size: int = PAGE,
+    preference: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """All hits of a query, in no order.
 
+    :param preference: the shards or copies to ask, as the server has it.
     :raises ServerError: the server did not answer, or a part of the index did not.
     """
     with one_line(doing):
         try:
-            yield from scan(client, index=index, query=dict(query), size=size)
+            yield from scan(client, index=index, query=dict(query), size=size, preference=preference)
         except ScanError as error:
             raise ServerError(
                 f"{doing}: a part of the index did not answer: see to the server, then try again"

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import NotCloned, clone_index, is_whole_clone, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
-from shelfwise.machine import SAID, cache_folder
+from shelfwise.machine import SAID, cache_folder, first_of
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise_indexer import bulk
@@ -37,6 +37,7 @@ from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.kept_lines import KeptLines, keep_lines
 from shelfwise_indexer.kept_vectors import keep
+from shelfwise_indexer.meanwhile import Meanwhile, watched
 from shelfwise_indexer.sending import check, complete, send
 from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Spool
@@ -93,7 +94,8 @@ def index(
 
     A product whose text, categories and bundle are those of the live index is carried over without encoding it again
     (counted as unchanged). What a person confirmed or corrected stays. A run that was killed goes on where it was when
-    it is called again with the same catalogue, bundle and alias. Until the last step, searches see the old index.
+    it is called again with the same catalogue, bundle and alias. Until the last step, searches see the old index; what
+    the shop writes there until then, a price or a new product, is in the new one too.
 
     What the live index has and the catalogue lacks is gone afterwards, unless the catalogue is a file of dead letters:
     what was mended there is added to the live index.
@@ -125,8 +127,10 @@ def index(
         cache = cache_folder(os.environ, None)
         kept = cache / "vectors" / text_hash(f"{alias}\0{bundle.version}")
         run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
-        with run as spool, DeadLetters(target, catalogue) as letters:
-            as_read, goes_on = bulk.written(server, live.name) if live else None, spool.segments() > 0
+        as_read = bulk.written(server, live.name) if live else None
+        watch = watched(server, live, bundle, as_read)
+        with run as spool, DeadLetters(target, catalogue) as letters, watch as meanwhile:
+            began, goes_on = spool.began(as_read), spool.segments() > 0
             carried = Carried.of(server, live, bundle, kept)
             lines = KeptLines.load(kept, carried.kept, as_read)
             read_lines = encode(catalogue, encoder, carried, lines, spool, letters, SEGMENT)
@@ -153,7 +157,7 @@ def index(
             stands = changes is None or (
                 not goes_on and live is not None and bulk.written(server, live.name) == as_read
             )
-            written = _go_live(server, alias, name, live, stands)
+            written = _go_live(server, alias, name, live, stands, meanwhile, began)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
                 keep_lines(kept, spool, refused, written)
@@ -223,11 +227,18 @@ def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None
 
 
 def _go_live(
-    server: Elasticsearch, alias: str, name: str, live: LiveIndex | None, stands: bool
+    server: Elasticsearch,
+    alias: str,
+    name: str,
+    live: LiveIndex | None,
+    stands: bool,
+    meanwhile: Meanwhile | None,
+    began: Mapping[str, Any] | None,
 ) -> dict[str, Any] | None:
-    """Let the alias stand for an index, with what people decided meanwhile.
+    """Let the alias stand for an index, with what people decided and the shop wrote meanwhile.
 
     :param stands: whether the index holds what was read and nothing else.
+    :param began: how far the live index was written when the run began, which may have been interrupted since.
     :returns: how far it was written before anybody knew of it; None: it holds something else.
     :raises ServerError: the live index was migrated meanwhile, or the alias moved.
     """
@@ -236,9 +247,26 @@ def _go_live(
     decided = carry_decisions(server, live.name, name) if live else 0
     if decided:
         say(f"{decided} products that a person decided on meanwhile keep that")
-    written = bulk.written(server, name) if stands and not decided else None
+    carried = meanwhile.carry(name) if meanwhile else 0
+    if carried:
+        say(f"{carried} products that were written into {live.name if live else alias} meanwhile keep that")
+    for complaint in _untold(meanwhile, began, name):
+        say(complaint)
+    written = None if decided or carried or not stands else bulk.written(server, name)
     swap(server, alias, name, expected=live.name if live else None)
+    if meanwhile and (late := meanwhile.carry(name)):
+        say(f"{late} products that were written in the moment of the swap keep that")
     return written
+
+
+def _untold(meanwhile: Meanwhile | None, began: Mapping[str, Any] | None, name: str) -> Iterator[str]:
+    ids = meanwhile.untold(began, name) if meanwhile and began else []
+    if ids:
+        yield (
+            f"{len(ids)} products were written before this run went on, and the catalogue says otherwise: it stands in "
+            f"index {name}; write again what is newer:"
+        )
+    yield from first_of(ids, len(ids), "products")
 
 
 def _finish(server: Elasticsearch, name: str, merge: int | None) -> None:

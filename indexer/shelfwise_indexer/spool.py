@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,15 @@ class Spool:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def began(self, written: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """How far the live index was written when the run began; kept the first time, `written` being how far it is."""
+        path = self.folder / "began.json"
+        if path.exists():
+            return cast("Mapping[str, Any] | None", orjson.loads(path.read_bytes()))
+        with self.writing():
+            self._whole(path, orjson.dumps(written))
+        return written
 
     def segments(self) -> int:
         """How many segments are there, without a gap."""

@@ -59,11 +59,10 @@ def _of_runtime(runtime: Mapping[str, Any], bundle: Mapping[str, Any] | None) ->
             f"{_compared(best, precision)}: `shelfwise index` uses {best} for catalogues of some size; queries are "
             "computed in f32, which is quicker for one short text."
         )
-    elif "BF16" not in runtime["capabilities"]:
-        yield "shelfwise computes with f32: this processor has no bf16; one with AVX-512 BF16 or AMX is faster."
-    else:
-        others = "; ".join(_compared(kind, precision) for kind in precision["compared"])
+    elif others := "; ".join(_compared(kind, precision) for kind in precision["compared"]):
         yield f"shelfwise computes with f32, as no other way is clearly faster and finds the same: {others}."
+    if "BF16" not in runtime["capabilities"]:
+        yield "This processor has no bf16: one with AMX or AVX-512 BF16 computes, and above all trains, faster."
     yield from _of_int8(bundle["compressed"].get("int8"))
 
 

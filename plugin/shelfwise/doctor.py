@@ -16,11 +16,10 @@ from shelfwise.advice import advise
 from shelfwise.bulk_encoder import BulkEncoder
 from shelfwise.bundle import Bundle
 from shelfwise.capacity import capacity, gpus
-from shelfwise.compressed import has_int8
-from shelfwise.encoder import Precision
+from shelfwise.encoder import Encoder, Precision
 from shelfwise.errors import InvalidBundle, ServerError
 from shelfwise.machine import cache_folder
-from shelfwise.precision import measure, sample
+from shelfwise.precision import measure, precisions, sample
 from shelfwise.processor import capabilities
 from shelfwise.server import address, connect, one_line, server_version
 
@@ -114,9 +113,10 @@ def bundle_found(path: Path, runs: bool) -> dict[str, Any]:
         "precision": None,
     }
     if runs:
-        kinds: tuple[Precision, ...] = ("f32", "bf16", "int8") if has_int8(bundle) else ("f32", "bf16")
         try:
-            encoders = {kind: bundle.encoder if kind == "f32" else BulkEncoder(bundle, kind) for kind in kinds}
+            encoders: dict[Precision, Encoder] = {
+                kind: bundle.encoder if kind == "f32" else BulkEncoder(bundle, kind) for kind in precisions(bundle)
+            }
         except InvalidBundle as error:
             return found | {"problem": str(error)}
         found["precision"] = measure(encoders, sample(bundle)).to_json() | {"used": "f32"}
