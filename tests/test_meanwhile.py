@@ -159,14 +159,38 @@ class TestWhileARunIsOn:
             own(*given, **named)
             client.update(index=before, id="p002", doc={"price": 4})  # by who knew the old index by its name
             client.update(index=before, id="p004", doc={"shelfwise": decided})
-            client.update(index=alias, id="p003", doc={"price": 5})
+            client.update(index=before, id="p003", doc={"price": 5, "in_stock": False})
+            client.update(index=alias, id="p003", doc={"price": 6})  # later
 
         monkeypatch.setattr(ingest, "swap", swap)
         index(catalogue, bundle, alias, client=client)
         after = held(client, alias)
-        assert [after[id_]["price"] for id_ in ("p001", "p002", "p003")] == [3, 4, 5]
+        assert [after[id_]["price"] for id_ in ("p001", "p002", "p003")] == [3, 4, 6]
+        assert after["p003"]["in_stock"] is False
         assert after["p004"]["shelfwise"].items() >= decided.items()
-        assert "3 products that were written in the moment of the swap" in capsys.readouterr().err
+        assert "4 products that were written in the moment of the swap" in capsys.readouterr().err
+
+    def test_what_is_written_while_that_is_carried_is_caught_up_with(
+        self, client, alias, bundle, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(bulk, "PAGE", 2)
+        catalogue, carry, passes = write(tmp_path / "c.jsonl", products()), meanwhile.Meanwhile.carry, []
+        before = index(catalogue, bundle, alias, client=client).index
+
+        def write_prices(count):
+            for number in range(count):
+                client.update(index=before, id=f"p{number:03}", doc={"price": 100 * count + number})
+
+        def busy(self, *given):
+            passes.append(carry(self, *given))
+            write_prices(4 - len(passes))
+            return passes[-1]
+
+        monkeypatch.setattr(meanwhile.Meanwhile, "carry", busy)
+        before_going_live(monkeypatch, lambda: write_prices(4))
+        index(catalogue, bundle, alias, client=client)
+        assert passes == [4, 3, 2, 1, 0]  # the last of them after the swap
+        assert [held(client, alias)[f"p{n:03}"]["price"] for n in range(4)] == [100, 201, 302, 403]
 
     def test_what_the_server_refuses_in_the_new_index_is_said(
         self, client, alias, bundle, tmp_path, monkeypatch, capsys
@@ -184,15 +208,19 @@ class TestWhileARunIsOn:
     def test_a_view_that_the_server_lost_stops_the_run_only_where_it_is_needed(
         self, client, alias, bundle, tmp_path, monkeypatch, needed
     ):
-        catalogue, look, check = write(tmp_path / "c.jsonl", products()), meanwhile.Meanwhile._look, ingest.check
+        catalogue, look, check = write(tmp_path / "c.jsonl", products()), meanwhile.View.__init__, ingest.check
         before, views = index(catalogue, bundle, alias, client=client).index, []
 
+        def noted(self, *given):
+            look(self, *given)
+            views.append(self)
+
         def write_something():  # a node that is started again knows no views any more
-            client.close_point_in_time(id=views[0])
+            views[0].close()
             if needed:
                 client.update(index=before, id="p001", doc={"price": 3})
 
-        monkeypatch.setattr(meanwhile.Meanwhile, "_look", lambda self: views.append(look(self)) or views[-1])
+        monkeypatch.setattr(meanwhile.View, "__init__", noted)
         before_going_live(monkeypatch, write_something)
         if not needed:
             assert index(catalogue, bundle, alias, client=client).index == live(client, alias).name != before
@@ -222,9 +250,28 @@ class TestWhileARunIsOn:
         before_going_live(monkeypatch, lambda: client.update(index=before, id="p002", doc={"price": 4}))
         index(catalogue, other, alias, client=client)
         said = capsys.readouterr().err
-        assert "1 products were written before this run went on" in said
+        assert "1 products were written into" in said
         assert "\np001\n" in said
         assert (held(client, alias)["p001"]["price"], held(client, alias)["p002"]["price"]) == (1, 4)
+
+    def test_where_the_numbers_have_begun_anew_everything_is_compared(
+        self, client, alias, bundle, tmp_path, monkeypatch
+    ):
+        catalogue, own = write(tmp_path / "c.jsonl", products()), bulk.written
+        before = index(catalogue, bundle, alias, client=client).index
+
+        def of_a_restored_copy(server, name):
+            found = own(server, name)
+            found["shards"] = {number: ["another history", last] for number, (_, last) in found["shards"].items()}
+            return found
+
+        def write_something():
+            client.update(index=before, id="p001", doc={"price": 3})
+            monkeypatch.setattr(bulk, "written", of_a_restored_copy)
+
+        before_going_live(monkeypatch, write_something)
+        index(catalogue, bundle, alias, client=client)
+        assert held(client, alias)["p001"]["price"] == 3
 
     def test_the_view_is_renewed_as_long_as_the_run_takes(self, client, alias, bundle, tmp_path, monkeypatch):
         renewed = []

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import NotCloned, clone_index, is_whole_clone, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
-from shelfwise.machine import SAID, cache_folder, first_of
+from shelfwise.machine import SAID, cache_folder
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise_indexer import bulk
@@ -37,7 +37,7 @@ from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.kept_lines import KeptLines, keep_lines
 from shelfwise_indexer.kept_vectors import keep
-from shelfwise_indexer.meanwhile import Meanwhile, watched
+from shelfwise_indexer.meanwhile import Meanwhile, View, watched
 from shelfwise_indexer.sending import check, complete, send
 from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Spool
@@ -247,26 +247,17 @@ def _go_live(
     decided = carry_decisions(server, live.name, name) if live else 0
     if decided:
         say(f"{decided} products that a person decided on meanwhile keep that")
-    carried = meanwhile.carry(name) if meanwhile else 0
+    carried = meanwhile.carry_all(name) if meanwhile else 0
     if carried:
-        say(f"{carried} products that were written into {live.name if live else alias} meanwhile keep that")
-    for complaint in _untold(meanwhile, began, name):
+        say(f"{carried} products that were written into the live index meanwhile keep that")
+    for complaint in meanwhile.untold(began, name) if meanwhile and began else ():
         say(complaint)
     written = None if decided or carried or not stands else bulk.written(server, name)
-    swap(server, alias, name, expected=live.name if live else None)
-    if meanwhile and (late := meanwhile.carry(name)):
-        say(f"{late} products that were written in the moment of the swap keep that")
+    with closing(View(server, name)) as went_live:
+        swap(server, alias, name, expected=live.name if live else None)
+        if meanwhile and (late := meanwhile.carry(name, went_live)):
+            say(f"{late} products that were written in the moment of the swap keep that")
     return written
-
-
-def _untold(meanwhile: Meanwhile | None, began: Mapping[str, Any] | None, name: str) -> Iterator[str]:
-    ids = meanwhile.untold(began, name) if meanwhile and began else []
-    if ids:
-        yield (
-            f"{len(ids)} products were written before this run went on, and the catalogue says otherwise: it stands in "
-            f"index {name}; write again what is newer:"
-        )
-    yield from first_of(ids, len(ids), "products")
 
 
 def _finish(server: Elasticsearch, name: str, merge: int | None) -> None:

@@ -8,15 +8,17 @@ fields of that product are the catalogue's. Sequence numbers tell which products
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from typing import Any
 
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
+from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
 from shelfwise.live_index import LiveIndex
+from shelfwise.machine import first_of
 from shelfwise.query import VECTOR
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
@@ -26,8 +28,47 @@ from shelfwise_indexer.enrich import BY_A_PERSON, DECISION
 Document = Mapping[str, Any]
 KEEP_ALIVE = "1h"
 RENEWED_EVERY = 900.0  # seconds
+AGAIN = 4  # times at most that writing is caught up with before the swap; the rest is carried after it
 BULKY = [VECTOR, "shelfwise.similar"]
-GONE = object()
+ABSENT = object()
+
+
+class View:
+    """An index as it is now, whatever is written into it afterwards. Close it.
+
+    :raises ServerError: the server did not answer, or refused.
+    """
+
+    def __init__(self, server: Elasticsearch, index: str) -> None:
+        self._server, self.index = server, index
+        with one_line(f"looking at index {index}"):
+            self._id = str(server.open_point_in_time(index=index, keep_alive=KEEP_ALIVE)["id"])
+
+    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
+        """Those that there are of these, by id, without what is bulky.
+
+        :raises ServerError: also where the view is lost, as after a restart of the server.
+        """
+        with one_line(f"looking at index {self.index} as it was (run the same command again)"):
+            answer = self._server.search(
+                pit={"id": self._id, "keep_alive": KEEP_ALIVE},
+                size=len(ids),
+                query={"ids": {"values": list(ids)}},
+                source_excludes=BULKY,
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+        return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
+
+    def renew(self) -> None:
+        """Have it kept for longer; that it is lost is found out when it is needed."""
+        with suppress(ApiError, TransportError):
+            self._server.search(pit={"id": self._id, "keep_alive": KEEP_ALIVE}, size=0, track_total_hits=False)
+
+    def close(self) -> None:
+        """Let go of it."""
+        with suppress(ApiError, TransportError):
+            self._server.close_point_in_time(id=self._id)
 
 
 class Meanwhile:
@@ -36,14 +77,15 @@ class Meanwhile:
     def __init__(self, server: Elasticsearch, live: LiveIndex, bundle: Bundle, written: Mapping[str, Any]) -> None:
         self._server, self._live, self._start, self._written = server, live.name, written, written
         self._enriched_alike = live.meta.get("bundle") == bundle.version
-        self._view = self._look()
+        self._view = View(server, live.name)
 
-    def carry(self, new: str) -> int:
+    def carry(self, new: str, went_live: View | None = None) -> int:
         """Write into another index what was written since the start, or since this was last called.
 
         A product that was there and that the other index lacks, the catalogue lacks: it is passed over. What was
         deleted since is not deleted there. What the server refuses is said.
 
+        :param went_live: the other index as it went live: what was written into it since is later, and stays.
         :returns: how many products the other index had otherwise; it is refreshed then.
         :raises ServerError: the server did not answer, or the view is lost, as after a restart of the server.
         """
@@ -52,61 +94,82 @@ class Meanwhile:
             return 0
         with one_line(f"refreshing index {self._live}"):
             self._server.indices.refresh(index=self._live)
-        before, self._view = self._view, self._look()
-        try:
-            hits = self._since(self._written)
-            count = sum(self._carry(page, before, new) for page in iter(lambda: list(islice(hits, bulk.PAGE)), []))
-        finally:
-            self._let_go(before)
-        self._written = written or self._written
+        count, since = 0, self._written
+        with closing(self._view) as before, tqdm(desc="written meanwhile", unit=" products", delay=2) as bar:
+            self._view, self._written = View(self._server, self._live), written or self._written
+            for hits in self._since(since):
+                count += self._carry(hits, before, new, went_live)
+                bar.update(len(hits))
         if count:
             with one_line(f"refreshing index {new}"):
                 self._server.indices.refresh(index=new)
         return count
 
-    def untold(self, began: Mapping[str, Any], new: str) -> list[str]:
-        """The ids of products that were written since an earlier start and that another index holds otherwise.
+    def carry_all(self, new: str) -> int:
+        """As `carry`, and then what was written while that took, until hardly anything is."""
+        count = total = self.carry(new)
+        for _ in range(AGAIN):
+            if count < bulk.PAGE:
+                break
+            count = self.carry(new)
+            total += count
+        return total
+
+    def untold(self, began: Mapping[str, Any], new: str) -> Iterator[str]:
+        """What there is to say of products that were written since an earlier start and that `new` has otherwise.
 
         Of a run that was interrupted: which fields were written before this was made nobody knows any more.
 
         :param began: how far the live index was written then, by `bulk.written`.
         """
         if began == self._start:
-            return []
-        differing, hits = [], self._since(began)
-        for page in iter(lambda: list(islice(hits, bulk.PAGE)), []):
-            held = self._held([hit["_id"] for hit in page], new)
-            for hit, found in zip(page, held, strict=True):
-                if found["found"] and _of_shop(hit["_source"]) != _of_shop(found["_source"]):
-                    differing.append(str(hit["_id"]))
-        return differing
+            return
+        differing = []
+        for hits in self._since(began):
+            now = {hit["_id"]: hit["_source"] for hit in hits}
+            there = [found for found in self._held(list(now), new) if found["found"]]
+            differing += [one["_id"] for one in there if _of_shop(now[one["_id"]]) != _of_shop(one["_source"])]
+        if differing:
+            yield (
+                f"{len(differing)} products were written into {self._live} before this run went on, and the catalogue, "
+                f"which stands in {new}, says otherwise; write again what is newer:"
+            )
+        yield from first_of(differing, len(differing), "products")
 
-    def _look(self) -> str:
-        with one_line(f"looking at index {self._live}"):
-            return str(self._server.open_point_in_time(index=self._live, keep_alive=KEEP_ALIVE)["id"])
+    def renew(self) -> None:
+        """Have what is needed of the server kept for longer."""
+        self._view.renew()
 
-    def _since(self, began: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def close(self) -> None:
+        """Let go of it."""
+        self._view.close()
+
+    def _since(self, began: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
         """The products that were written after a moment, as they are now; all, if the numbers have begun anew."""
         doing = f"reading what was written into index {self._live} meanwhile"
         now = (bulk.written(self._server, self._live) or began)["shards"]
         for shard, (history, last) in began["shards"].items():
             newer = {"range": {"_seq_no": {"gt": last if now.get(shard, [None])[0] == history else -1}}}
             query = {"query": newer, "_source": {"excludes": BULKY}}
-            yield from bulk.scanned(self._server, self._live, doing, query, preference=f"_shards:{shard}")
+            hits = bulk.scanned(self._server, self._live, doing, query, preference=f"_shards:{shard}")
+            while page := list(islice(hits, bulk.PAGE)):
+                yield page
 
     def _held(self, ids: Sequence[str], index: str) -> list[dict[str, Any]]:
         with one_line(f"reading {len(ids)} products of index {index}"):
             return list(self._server.mget(index=index, ids=list(ids), source_excludes=BULKY)["docs"])
 
-    def _carry(self, hits: Sequence[Mapping[str, Any]], view: str, new: str) -> int:
+    def _carry(self, hits: Sequence[Mapping[str, Any]], before: View, new: str, went_live: View | None) -> int:
         now = {hit["_id"]: hit["_source"] for hit in hits}
-        before = self._seen(view, list(now))
+        was, at_swap = before.documents(list(now)), went_live.documents(list(now)) if went_live else {}
         changed, as_read, arrived = [], {}, []
         for found in self._held(list(now), new):
             id_ = found["_id"]
             if not found["found"]:
-                arrived += [id_] if id_ not in before else []
-            elif (merged := _merged(before.get(id_, {}), now[id_], found["_source"])) is not None:
+                arrived += [id_] if id_ not in was else []
+                continue
+            there = found["_source"]
+            if (merged := _merged(was.get(id_, {}), now[id_], there, at_swap.get(id_, there))) is not None:
                 changed.append(merged | {"id": id_})
                 as_read[id_] = found["_seq_no"], found["_primary_term"]
         refused, _ = bulk.rewrite(self._server, new, changed, as_read)
@@ -114,18 +177,6 @@ class Meanwhile:
         for id_, reason in refused.items():
             say(f"product {id_}: what was written into {self._live} meanwhile is not in {new}: {reason}")
         return len(changed) + len(arrived) - len(refused)
-
-    def _seen(self, view: str, ids: Sequence[str]) -> dict[str, Document]:
-        with one_line(f"looking at index {self._live} as it was (run the same command again)"):
-            answer = self._server.search(
-                pit={"id": view},
-                size=len(ids),
-                query={"ids": {"values": list(ids)}},
-                source_excludes=BULKY,
-                track_total_hits=False,
-                allow_partial_search_results=False,
-            )
-        return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
 
     def _arrivals(self, ids: Sequence[str]) -> list[Document]:
         """Products that came meanwhile; without their enrichment where it is another bundle's."""
@@ -136,19 +187,6 @@ class Meanwhile:
                 vector = {"vector": enrichment["vector"].tolist()} if "vector" in enrichment else {}
                 document["shelfwise"] = enrichment | vector
         return [{"id": id_} | document for id_, document in found.items()]
-
-    def renew(self) -> None:
-        """Have the view kept for longer; it being lost is found out when it is needed."""
-        with suppress(ApiError, TransportError):
-            self._server.search(pit={"id": self._view, "keep_alive": KEEP_ALIVE}, size=0, track_total_hits=False)
-
-    def close(self) -> None:
-        """Let go of the view."""
-        self._let_go(self._view)
-
-    def _let_go(self, view: str) -> None:
-        with suppress(ApiError, TransportError):
-            self._server.close_point_in_time(id=view)
 
 
 @contextmanager
@@ -180,11 +218,33 @@ def watched(
         meanwhile.close()
 
 
-def _merged(before: Document, now: Document, other: Document) -> dict[str, Any] | None:
-    """The shop's fields of `other`, with what changed, and as `shelfwise` what a person decided; None: as it is."""
-    own = _of_shop(other)
-    merged, decision = three_way(_of_shop(before), _of_shop(now), own), _decision(now)
-    if decision == _decision(before) or decision.items() <= other.get("shelfwise", {}).items():
+def three_way(before: Document, now: Document, other: Document) -> dict[str, Any]:
+    """`other` with what changed from `before` to `now`: fields set, and fields taken away, within objects too."""
+    merged = dict(other)
+    for name in before.keys() | now.keys():
+        was, is_ = before.get(name, ABSENT), now.get(name, ABSENT)
+        if was == is_:
+            continue
+        if is_ is ABSENT:
+            merged.pop(name, None)
+        elif isinstance(is_, dict) and isinstance(there := other.get(name), dict):
+            merged[name] = three_way(was if isinstance(was, dict) else {}, is_, there)
+        else:
+            merged[name] = is_
+    return merged
+
+
+def _merged(before: Document, now: Document, there: Document, at_swap: Document) -> dict[str, Any] | None:
+    """What a document becomes: its fields of the shop, and in `shelfwise` what a person decided; None: as it is.
+
+    :param before, now: as it was and is in the live index. :param there, at_swap: as it is in the other index, and was
+        when that went live; what differs was written since, and is the latest.
+    """
+    own, own_at_swap = _of_shop(there), _of_shop(at_swap)
+    merged = three_way(own_at_swap, own, three_way(_of_shop(before), _of_shop(now), own_at_swap))
+    decision = _decision(now)
+    old = decision == _decision(before) or decision.items() <= there.get("shelfwise", {}).items()
+    if old or _decision(there) != _decision(at_swap):
         decision = {}
     return merged | {"shelfwise": decision} if decision or merged != own else None
 
@@ -197,19 +257,3 @@ def _decision(document: Document) -> dict[str, Any]:
     enrichment = document.get("shelfwise") or {}
     decided = enrichment.get("status") in BY_A_PERSON
     return {name: enrichment[name] for name in DECISION if name in enrichment} if decided else {}
-
-
-def three_way(before: Document, now: Document, other: Document) -> dict[str, Any]:
-    """`other` with what changed from `before` to `now`: fields set, and fields taken away, within objects too."""
-    merged = dict(other)
-    for name in before.keys() | now.keys():
-        was, is_ = before.get(name, GONE), now.get(name, GONE)
-        if was == is_:
-            continue
-        if is_ is GONE:
-            merged.pop(name, None)
-        elif isinstance(is_, dict) and isinstance(there := other.get(name), dict):
-            merged[name] = three_way(was if isinstance(was, dict) else {}, is_, there)
-        else:
-            merged[name] = is_
-    return merged
