@@ -123,10 +123,10 @@ def test_what_was_found_best_before_is_used_for_few_texts_too(bundle, measured, 
 
 
 def test_the_model_can_be_loaded_before_there_are_texts(bundle, measured, tmp_path):
+    measured(found())
     first = DocumentEncoder(bundle, choices=tmp_path)
     first.begin_loading()
     assert not first._encoders  # nobody knows yet which it will be
-    measured(found())
     first.encode(TEXTS)
     again = DocumentEncoder(bundle, choices=tmp_path)
     again.begin_loading()
