@@ -816,6 +816,7 @@ class TestIndex:
 
         back = ask("rollback", alias)
         assert (back["alias"], back["index"], back["left"]) == (alias, done["index"], again["index"])
+        assert back["written_since"] == 0
         assert ask("status", alias)["index"] == done["index"]
         assert ask(*search)["price"] == 30.0
 

@@ -23,6 +23,7 @@ from shelfwise.index import (
     superseded,
     swap,
     unfinished,
+    written_since_live,
 )
 from shelfwise.live_index import check_alias, check_compatible, live
 from shelfwise.mapping import index_body, index_settings, mapping_hash
@@ -277,6 +278,20 @@ def test_an_alias_moves_to_the_new_index_and_back(client, alias):
     assert list(client.indices.get_alias(name=alias)) == [first]
     with pytest.raises(UsageError, match=f"nothing to go back to: {first} replaced none"):
         rollback(client, alias)
+
+
+@pytest.mark.es
+def test_what_was_written_since_an_index_went_live_is_counted_and_named(client, alias):
+    made_live(client, alias)
+    second = made_live(client, alias, OTHER)
+    assert written_since_live(client, live(client, alias)) == (0, [])
+    client.index(index=alias, id="a", document={"id": "a", "title": "kettle"})
+    client.index(index=alias, id="b", document={"id": "b", "title": "mug"})
+    left = live(client, alias)
+    rollback(client, alias)
+    assert (left.name, written_since_live(client, left)) == (second, (2, ["a", "b"]))
+    client.indices.delete(index=second)
+    assert written_since_live(client, left) is None
 
 
 @pytest.mark.es

@@ -10,7 +10,8 @@ from shelfwise.clone import clone_index
 from shelfwise.errors import ServerError
 from shelfwise.index import rollback
 from shelfwise.live_index import live
-from shelfwise_indexer import bulk, catalogue, ingest, kept_lines
+from shelfwise.position import position
+from shelfwise_indexer import catalogue, ingest, kept_lines
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.kept_lines import KeptLines
 from shelfwise_indexer.known_lines import Known, read_unknown, source_of
@@ -183,7 +184,7 @@ def test_a_server_that_does_not_say_how_far_it_was_written_costs_a_full_reading(
     client, alias, bundle, tmp_path, parsed, monkeypatch
 ):
     file = write(tmp_path / "c.jsonl", products())
-    monkeypatch.setattr(ingest.bulk, "written", lambda client, index: None)
+    monkeypatch.setattr(ingest, "position", lambda client, index: None)
     index(file, bundle, alias, client=client)
     parsed.clear()
     assert index(file, bundle, alias, client=client).unchanged == 40
@@ -193,20 +194,20 @@ def test_a_server_that_does_not_say_how_far_it_was_written_costs_a_full_reading(
 @on_a_server
 def test_every_write_changes_how_far_an_index_is_written_and_nothing_else_does(client, alias, bundle):
     client.indices.create(index=alias)
-    seen = [bulk.written(client, alias)]
+    seen = [position(client, alias)]
     for write_one in (
         lambda: client.index(index=alias, id="1", document={"a": 1}),
         lambda: client.update(index=alias, id="1", doc={"a": 2}),
         lambda: client.delete(index=alias, id="1"),
     ):
         write_one()
-        seen.append(bulk.written(client, alias))
+        seen.append(position(client, alias))
     assert len({orjson.dumps(one) for one in seen}) == 4
     client.indices.refresh(index=alias)
     client.indices.flush(index=alias)
     client.indices.put_mapping(index=alias, meta={"a": 1})
-    assert bulk.written(client, alias) == seen[-1]
-    assert bulk.written(client, f"{alias}-none") is None
+    assert position(client, alias) == seen[-1]
+    assert position(client, f"{alias}-none") is None
     with pytest.raises(NotFoundError):
         client.indices.stats(index=f"{alias}-none")
 

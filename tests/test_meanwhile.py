@@ -257,7 +257,7 @@ class TestWhileARunIsOn:
     def test_where_the_numbers_have_begun_anew_everything_is_compared(
         self, client, alias, bundle, tmp_path, monkeypatch
     ):
-        catalogue, own = write(tmp_path / "c.jsonl", products()), bulk.written
+        catalogue, own = write(tmp_path / "c.jsonl", products()), meanwhile.position
         before = index(catalogue, bundle, alias, client=client).index
 
         def of_a_restored_copy(server, name):
@@ -267,7 +267,7 @@ class TestWhileARunIsOn:
 
         def write_something():
             client.update(index=before, id="p001", doc={"price": 3})
-            monkeypatch.setattr(bulk, "written", of_a_restored_copy)
+            monkeypatch.setattr(meanwhile, "position", of_a_restored_copy)
 
         before_going_live(monkeypatch, write_something)
         index(catalogue, bundle, alias, client=client)
@@ -289,5 +289,5 @@ class TestWhileARunIsOn:
     ):
         catalogue = write(tmp_path / "c.jsonl", products())
         index(catalogue, bundle, alias, client=client)
-        monkeypatch.setattr(bulk, "written", lambda *_: None)
+        monkeypatch.setattr(ingest, "position", lambda *_: None)
         assert index(catalogue, bundle, alias, client=client).rejected == 0

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from elastic_transport import TransportError
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import Elasticsearch
 from elasticsearch.helpers import ScanError, scan, streaming_bulk
 
 from shelfwise.errors import ServerError
@@ -265,25 +264,6 @@ def enrichments(
             if vector := hit.get("fields", {}).get(VECTOR):
                 enrichment["vector"] = np.asarray(vector, dtype=np.float32)
     return found
-
-
-def written(client: Elasticsearch, index: str) -> dict[str, Any] | None:
-    """How far an index is written: what changes with every write into it, and with nothing else.
-
-    None: the server does not say, or not to this login.
-    """
-    try:
-        answer = client.indices.stats(index=index, metric="docs", level="shards")["indices"][index]
-        shards = {
-            number: [copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["max_seq_no"]]
-            for number, copies in answer["shards"].items()
-            for copy in copies
-            if copy["routing"]["primary"]
-        }
-        whole = answer["uuid"], len(shards) == len(answer["shards"])
-    except (ApiError, TransportError, KeyError):
-        return None
-    return {"index": index, "uuid": whole[0], "shards": shards} if all(whole) and shards else None
 
 
 def vectors(client: Elasticsearch, index: str) -> tuple[list[str], npt.NDArray[np.float32]]:

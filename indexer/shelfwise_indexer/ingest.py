@@ -16,6 +16,7 @@ from shelfwise.clone import NotCloned, clone_index, is_whole_clone, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import SAID, cache_folder
+from shelfwise.position import position
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise_indexer import bulk
@@ -127,7 +128,7 @@ def index(
         cache = cache_folder(os.environ, None)
         kept = cache / "vectors" / text_hash(f"{alias}\0{bundle.version}")
         run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
-        as_read = bulk.written(server, live.name) if live else None
+        as_read = position(server, live.name) if live else None
         watch = watched(server, live, bundle, as_read)
         with run as spool, DeadLetters(target, catalogue) as letters, watch as meanwhile:
             began, goes_on = spool.began(as_read), spool.segments() > 0
@@ -154,9 +155,7 @@ def index(
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
             # A clone may hold what was written after its original was read, and then no line tells of that.
-            stands = changes is None or (
-                not goes_on and live is not None and bulk.written(server, live.name) == as_read
-            )
+            stands = changes is None or (not goes_on and live is not None and position(server, live.name) == as_read)
             written = _go_live(server, alias, name, live, stands, meanwhile, began)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
@@ -204,7 +203,7 @@ def _target(
         if found and "cloned_from" not in found.meta:
             return found.name, None
         return create_index(server, alias, bundle, digest), None
-    written = bulk.written(server, live.name)
+    written = position(server, live.name)
     if found and is_whole_clone(found, live.name, written):
         return found.name, changes
     if found and "cloned_from" in found.meta:
@@ -252,7 +251,7 @@ def _go_live(
         say(f"{carried} products that were written into the live index meanwhile keep that")
     for complaint in meanwhile.untold(began, name) if meanwhile and began else ():
         say(complaint)
-    written = None if decided or carried or not stands else bulk.written(server, name)
+    written = None if decided or carried or not stands else position(server, name)
     with closing(View(server, name)) as went_live:
         swap(server, alias, name, expected=live.name if live else None)
         if meanwhile and (late := meanwhile.carry(name, went_live)):

@@ -46,7 +46,7 @@ class KeptLines:
         """What was kept in a folder; nothing, if it cannot be read or somebody has written into the index since.
 
         :param vectors: a line whose product has none there counts as unknown.
-        :param written: how far the live index is written now, by `bulk.written`; None: not known.
+        :param written: how far the live index is written now, by `position`; None: not known.
         """
         if written is None or not len(vectors):
             return cls()

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from shelfwise.bundle import Bundle
 from shelfwise.live_index import LiveIndex
 from shelfwise.machine import first_of
+from shelfwise.position import Position, position, since
 from shelfwise.query import VECTOR
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
@@ -74,7 +75,7 @@ class View:
 class Meanwhile:
     """What others write into a live index from when this was made."""
 
-    def __init__(self, server: Elasticsearch, live: LiveIndex, bundle: Bundle, written: Mapping[str, Any]) -> None:
+    def __init__(self, server: Elasticsearch, live: LiveIndex, bundle: Bundle, written: Position) -> None:
         self._server, self._live, self._start, self._written = server, live.name, written, written
         self._enriched_alike = live.meta.get("bundle") == bundle.version
         self._view = View(server, live.name)
@@ -89,15 +90,15 @@ class Meanwhile:
         :returns: how many products the other index had otherwise; it is refreshed then.
         :raises ServerError: the server did not answer, or the view is lost, as after a restart of the server.
         """
-        written = bulk.written(self._server, self._live)
+        written = position(self._server, self._live)
         if written == self._written:
             return 0
         with one_line(f"refreshing index {self._live}"):
             self._server.indices.refresh(index=self._live)
-        count, since = 0, self._written
+        count, last = 0, self._written
         with closing(self._view) as before, tqdm(desc="written meanwhile", unit=" products", delay=2) as bar:
             self._view, self._written = View(self._server, self._live), written or self._written
-            for hits in self._since(since):
+            for hits in self._since(last):
                 count += self._carry(hits, before, new, went_live)
                 bar.update(len(hits))
         if count:
@@ -115,12 +116,12 @@ class Meanwhile:
             total += count
         return total
 
-    def untold(self, began: Mapping[str, Any], new: str) -> Iterator[str]:
+    def untold(self, began: Position, new: str) -> Iterator[str]:
         """What there is to say of products that were written since an earlier start and that `new` has otherwise.
 
         Of a run that was interrupted: which fields were written before this was made nobody knows any more.
 
-        :param began: how far the live index was written then, by `bulk.written`.
+        :param began: how far the live index was written then, by `position`.
         """
         if began == self._start:
             return
@@ -144,14 +145,12 @@ class Meanwhile:
         """Let go of it."""
         self._view.close()
 
-    def _since(self, began: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        """The products that were written after a moment, as they are now; all, if the numbers have begun anew."""
+    def _since(self, began: Position) -> Iterator[list[dict[str, Any]]]:
+        """The products that were written after a moment, as they are now."""
         doing = f"reading what was written into index {self._live} meanwhile"
-        now = (bulk.written(self._server, self._live) or began)["shards"]
-        for shard, (history, last) in began["shards"].items():
-            newer = {"range": {"_seq_no": {"gt": last if now.get(shard, [None])[0] == history else -1}}}
+        for preference, newer in since(began, position(self._server, self._live)):
             query = {"query": newer, "_source": {"excludes": BULKY}}
-            hits = bulk.scanned(self._server, self._live, doing, query, preference=f"_shards:{shard}")
+            hits = bulk.scanned(self._server, self._live, doing, query, preference=preference)
             while page := list(islice(hits, bulk.PAGE)):
                 yield page
 
@@ -191,11 +190,11 @@ class Meanwhile:
 
 @contextmanager
 def watched(
-    server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, written: Mapping[str, Any] | None
+    server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, written: Position | None
 ) -> Iterator[Meanwhile | None]:
     """What others write into the live index in this context; None: there is none, or the server does not say.
 
-    :param written: how far the live index is written, by `bulk.written`.
+    :param written: how far the live index is written, by `position`.
     :raises ServerError: the server did not answer, or refused.
     """
     if live is None or written is None:

@@ -18,6 +18,7 @@ from shelfwise.cli_recommend import recommend, similar
 from shelfwise.cli_search import search
 from shelfwise.console import FAILED, INTERRUPTED, emit, url_option
 from shelfwise.errors import ShelfwiseError
+from shelfwise.machine import first_of, tell
 
 BAR_SECONDS = "30"  # between two states of a bar in a log, where each is a line
 
@@ -107,14 +108,23 @@ def rollback(alias: str, url: str | None) -> None:
     \b
     shelfwise rollback products
     """
-    from shelfwise.index import rollback
+    from shelfwise.index import rollback, written_since_live
     from shelfwise.live_index import live
     from shelfwise.server import connect
 
     with closing(connect(url)) as client:
-        left = live(client, alias).name
+        left = live(client, alias)
         now = rollback(client, alias)
-        emit({"alias": alias, "index": now, "left": left, "bundle": live(client, alias).meta.get("bundle")})
+        count, ids = written_since_live(client, left) or (None, [])
+        if count:
+            tell(
+                f"{count} products were written into {left.name} since it went live; {now} does not know of that, so "
+                "write it again:"
+            )
+            for complaint in first_of(ids, count, "products"):
+                tell(complaint)
+        bundle = live(client, alias).meta.get("bundle")
+        emit({"alias": alias, "index": now, "left": left.name, "bundle": bundle, "written_since": count})
 
 
 @main.group()

@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 
-from elasticsearch import BadRequestError, ConnectionTimeout, Elasticsearch
+from elastic_transport import TransportError
+from elasticsearch import ApiError, BadRequestError, ConnectionTimeout, Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of
+from shelfwise.machine import SAID
 from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
+from shelfwise.position import position, since
 from shelfwise.server import one_line, server_version, takes_flat_threshold
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
@@ -133,6 +136,7 @@ def swap(client: Elasticsearch, alias: str, new: str, expected: str | None = ANY
         "state": "complete",
         "previous": name,
         "completed_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "went_live_at": position(client, new),
     }
     with one_line(f"writing _meta of index {new}"):
         client.indices.put_mapping(index=new, meta={"shelfwise": meta})
@@ -174,6 +178,28 @@ def rollback(client: Elasticsearch, alias: str) -> str:
             raise UsageError(f"alias {alias} cannot go back to {before}: that index was deleted")
     _move(client, alias, current.name, described(client, before).name)
     return str(before)
+
+
+def written_since_live(client: Elasticsearch, index: LiveIndex) -> tuple[int, list[str]] | None:
+    """How many products were written into an index since it went live, and the ids of the first SAID.
+
+    None: not known. After `rollback` they are as they were before.
+    """
+    began = index.meta.get("went_live_at")
+    if not began:
+        return None
+    count, ids = 0, []
+    try:
+        client.indices.refresh(index=index.name)
+        for preference, newer in since(began, position(client, index.name)):
+            found = client.search(
+                index=index.name, preference=preference, query=newer, size=SAID, source=False, track_total_hits=True
+            )["hits"]
+            count += int(found["total"]["value"])
+            ids += [str(hit["_id"]) for hit in found["hits"]]
+    except (ApiError, TransportError):
+        return None
+    return count, sorted(ids)[:SAID]
 
 
 def status(client: Elasticsearch, alias: str) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""The position: how far an index is written, by the server's sequence numbers, and what was written since.
+
+Every write into a shard, of a document or its deletion, has the next number there; `_seq_no` of a document is that of
+the write that made it what it is.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from elastic_transport import TransportError
+from elasticsearch import ApiError, Elasticsearch
+
+from shelfwise.filters import Body
+
+Position = Mapping[str, Any]
+
+
+def position(client: Elasticsearch, index: str) -> dict[str, Any] | None:
+    """How far an index is written: what changes with every write into it, and with nothing else.
+
+    None: the server does not say, or not to this login.
+    """
+    try:
+        answer = client.indices.stats(index=index, metric="docs", level="shards")["indices"][index]
+        shards = {
+            number: [copy["commit"]["user_data"]["history_uuid"], copy["seq_no"]["max_seq_no"]]
+            for number, copies in answer["shards"].items()
+            for copy in copies
+            if copy["routing"]["primary"]
+        }
+        whole = answer["uuid"], len(shards) == len(answer["shards"])
+    except (ApiError, TransportError, KeyError):
+        return None
+    return {"index": index, "uuid": whole[0], "shards": shards} if all(whole) and shards else None
+
+
+def since(began: Position, now: Position | None) -> Iterator[tuple[str, Body]]:
+    """Where to ask for what, to find the products that were written after a position: of each shard a preference, and
+    a query for them there. It finds all of a shard whose numbers have begun anew.
+
+    :param now: where the index is now; None: not known.
+    """
+    shards = now["shards"] if now else began["shards"]
+    for shard, (history, last) in began["shards"].items():
+        counted_on = shards.get(shard, [None])[0] == history
+        yield f"_shards:{shard}", {"range": {"_seq_no": {"gt": last if counted_on else -1}}}
