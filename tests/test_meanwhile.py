@@ -161,14 +161,16 @@ class TestWhileARunIsOn:
             client.update(index=before, id="p004", doc={"shelfwise": decided})
             client.update(index=before, id="p003", doc={"price": 5, "in_stock": False})
             client.update(index=alias, id="p003", doc={"price": 6})  # later
+            client.index(index=before, id="new", document={"id": "new", "title": "jug", "price": 7, "brand": "Tarn"})
+            client.index(index=alias, id="new", document={"id": "new", "title": "jug", "price": 8})
 
         monkeypatch.setattr(ingest, "swap", swap)
         index(catalogue, bundle, alias, client=client)
-        after = held(client, alias)
-        assert [after[id_]["price"] for id_ in ("p001", "p002", "p003")] == [3, 4, 6]
-        assert after["p003"]["in_stock"] is False
+        after = {id_: client.get(index=alias, id=id_)["_source"] for id_ in ("p001", "p002", "p003", "p004", "new")}
+        assert [after[id_]["price"] for id_ in ("p001", "p002", "p003", "new")] == [3, 4, 6, 8]
+        assert (after["p003"]["in_stock"], after["new"]["brand"]) == (False, "Tarn")
         assert after["p004"]["shelfwise"].items() >= decided.items()
-        assert "4 products that were written in the moment of the swap" in capsys.readouterr().err
+        assert "5 products that were written in the moment of the swap" in capsys.readouterr().err
 
     def test_what_is_written_while_that_is_carried_is_caught_up_with(
         self, client, alias, bundle, tmp_path, monkeypatch
@@ -285,9 +287,11 @@ class TestWhileARunIsOn:
         assert renewed
 
     def test_a_server_that_does_not_say_how_far_it_is_written_is_filled_all_the_same(
-        self, client, alias, bundle, tmp_path, monkeypatch
+        self, client, alias, bundle, tmp_path, monkeypatch, capsys
     ):
         catalogue = write(tmp_path / "c.jsonl", products())
         index(catalogue, bundle, alias, client=client)
         monkeypatch.setattr(ingest, "position", lambda *_: None)
+        assert "is not carried over" not in capsys.readouterr().err
         assert index(catalogue, bundle, alias, client=client).rejected == 0
+        assert "is not carried over: the server does not say" in capsys.readouterr().err

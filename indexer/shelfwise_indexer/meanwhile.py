@@ -160,7 +160,7 @@ class Meanwhile:
 
     def _carry(self, hits: Sequence[Mapping[str, Any]], before: View, new: str, went_live: View | None) -> int:
         now = {hit["_id"]: hit["_source"] for hit in hits}
-        was, at_swap = before.documents(list(now)), went_live.documents(list(now)) if went_live else {}
+        was, at_swap = before.documents(list(now)), went_live.documents(list(now)) if went_live else None
         changed, as_read, arrived = [], {}, []
         for found in self._held(list(now), new):
             id_ = found["_id"]
@@ -168,7 +168,8 @@ class Meanwhile:
                 arrived += [id_] if id_ not in was else []
                 continue
             there = found["_source"]
-            if (merged := _merged(was.get(id_, {}), now[id_], there, at_swap.get(id_, there))) is not None:
+            then = there if at_swap is None else at_swap.get(id_, {})
+            if (merged := _merged(was.get(id_, {}), now[id_], there, then)) is not None:
                 changed.append(merged | {"id": id_})
                 as_read[id_] = found["_seq_no"], found["_primary_term"]
         refused, _ = bulk.rewrite(self._server, new, changed, as_read)
@@ -192,12 +193,17 @@ class Meanwhile:
 def watched(
     server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, written: Position | None
 ) -> Iterator[Meanwhile | None]:
-    """What others write into the live index in this context; None: there is none, or the server does not say.
+    """What others write into the live index in this context; None: there is none, or the server does not say (said).
 
     :param written: how far the live index is written, by `position`.
     :raises ServerError: the server did not answer, or refused.
     """
     if live is None or written is None:
+        if live is not None:
+            say(
+                f"what is written into index {live.name} before this run is done is not carried over: the server does "
+                "not say how far the index is written (the login lacks the privilege `monitor` on it)"
+            )
         yield None
         return
     meanwhile = Meanwhile(server, live, bundle, written)
