@@ -820,6 +820,15 @@ class TestIndex:
         assert ask("status", alias)["index"] == done["index"]
         assert ask(*search)["price"] == 30.0
 
+    def test_rollback_names_what_was_written_since(self, client, shelfwise, elasticsearch_url, model, alias, tmp_path):
+        for _ in range(2):
+            [done] = indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path).lines
+        client.update(index=alias, id="k1", doc={"price": 7})
+        ran = shelfwise("rollback", alias, "--url", elasticsearch_url)
+        assert (ran.status, ran.lines[0]["written_since"]) == (0, 1)
+        assert f"1 products were written into {done['index']} since it went live" in ran.err
+        assert ran.err.endswith("\nk1\n")
+
     def test_rollback_of_a_first_index_has_nowhere_to_go(self, shelfwise, elasticsearch_url, model, alias, tmp_path):
         indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
         assert refused_in_one_line(
