@@ -1,9 +1,13 @@
 """What a shop writes into the live index while the next one is filled: it goes live with the next one."""
 
+import contextlib
+import itertools
+import threading
 from pathlib import Path
 
 import orjson
 import pytest
+from elasticsearch import ApiError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +175,39 @@ class TestWhileARunIsOn:
         assert (after["p003"]["in_stock"], after["new"]["brand"]) == (False, "Tarn")
         assert after["p004"]["shelfwise"].items() >= decided.items()
         assert "5 products that were written in the moment of the swap" in capsys.readouterr().err
+
+    def test_no_price_that_the_server_took_while_a_run_was_on_is_lost(
+        self, client, alias, bundle, tmp_path, monkeypatch, following
+    ):
+        catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.encode
+        index(catalogue, bundle, alias, client=client)
+        taken, over = {}, threading.Event()
+
+        def write_prices():
+            for price in itertools.takewhile(lambda _: not over.is_set(), itertools.count(1000)):
+                id_ = f"p{price * 7 % 40:03}"
+                with contextlib.suppress(ApiError):  # told so: in the second of a clone, or another wrote it just now
+                    client.update(index=alias, id=id_, doc={"price": price})
+                    taken[id_] = price
+
+        writing = threading.Thread(target=write_prices)
+
+        def encode(*given):
+            writing.start()
+            return own(*given)
+
+        monkeypatch.setattr(ingest, "encode", encode)
+        following_bundle, records = following
+        before = live(client, alias).name
+        try:
+            done = index(write(catalogue, records), following_bundle, alias, client=client)
+        finally:
+            over.set()
+            writing.join()
+        after = held(client, alias)
+        assert done.index == live(client, alias).name != before
+        assert len(taken) > 20
+        assert {id_: after[id_]["price"] for id_ in taken} == taken
 
     def test_what_is_written_while_that_is_carried_is_caught_up_with(
         self, client, alias, bundle, tmp_path, monkeypatch

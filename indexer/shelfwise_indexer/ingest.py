@@ -252,9 +252,12 @@ def _go_live(
     for complaint in meanwhile.untold(began, name) if meanwhile and began else ():
         say(complaint)
     written = None if decided or carried or not stands else position(server, name)
-    with closing(View(server, name)) if meanwhile else nullcontext() as went_live:
+    if meanwhile is None:
         swap(server, alias, name, expected=live.name if live else None)
-        if meanwhile and (late := meanwhile.carry(name, went_live)):
+        return written
+    with closing(View(server, name)) as went_live:
+        swap(server, alias, name, expected=live.name if live else None)
+        if late := meanwhile.carry_last(name, went_live):
             say(f"{late} products that were written in the moment of the swap keep that")
     return written
 

@@ -17,6 +17,7 @@ from elasticsearch import ApiError, Elasticsearch
 from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
+from shelfwise.clone import blocked
 from shelfwise.live_index import LiveIndex
 from shelfwise.machine import first_of
 from shelfwise.position import Position, position, since
@@ -115,6 +116,15 @@ class Meanwhile:
             count = self.carry(new)
             total += count
         return total
+
+    def carry_last(self, new: str, went_live: View) -> int:
+        """As `carry`, once the alias has moved: when the last writes that were on their way to the old index are there.
+
+        For that it takes no writes for a moment: what comes too late is told so (403), and not written in vain.
+        """
+        with blocked(self._server, self._live):
+            pass
+        return self.carry(new, went_live)
 
     def untold(self, began: Position, new: str) -> Iterator[str]:
         """What there is to say of products that were written since an earlier start and that `new` has otherwise.

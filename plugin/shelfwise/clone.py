@@ -5,8 +5,8 @@ The server links the files of the live index and copies none, so that it takes a
 (403, `cluster_block_exception`) and can write again; nothing is accepted and lost.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from elastic_transport import TransportError
@@ -55,13 +55,23 @@ def clone_index(
                 client.indices.delete(index=name, ignore_unavailable=True)
             raise
 
-    try:
-        with one_line(f"cloning index {original.name}"):
-            rewrite_meta(client, original.name, {"cloning": True})
-            client.indices.add_block(index=original.name, block="write")
+    with blocked(client, original.name):
         return named_anew(alias, bundle, catalogue_hash, clone)
+
+
+@contextmanager
+def blocked(client: Elasticsearch, name: str) -> Iterator[None]:
+    """An index takes no writes in this context, and what was on its way is written when it begins.
+
+    A mark in `_meta` lets `release` end what a kill in between left.
+    """
+    try:
+        with one_line(f"blocking writes to index {name}"):
+            rewrite_meta(client, name, {"cloning": True})
+            client.indices.add_block(index=name, block="write")
+        yield
     finally:
-        unblock(client, original.name)
+        unblock(client, name)
 
 
 def is_whole_clone(index: LiveIndex, original: str, written: Mapping[str, Any] | None) -> bool:
