@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from hand_bundle import write_hand_bundle
 from shelfwise import Bundle
@@ -23,6 +24,12 @@ def products(count: int = 40) -> list[dict[str, object]]:
         {"id": f"p{n:03}", "title": f"{kinds[n % 5]} {kinds[n // 5 % 5]} no {n}", "price": n, "color": "red", "size": n}
         for n in range(count)
     ]
+
+
+def write(path: Path, records, *more: bytes) -> Path:
+    """A catalogue, a line each; `more` as they are."""
+    path.write_bytes(b"".join(line + b"\n" for line in (*map(orjson.dumps, records), *more)))
+    return path
 
 
 def held(client, alias) -> dict[str, dict[str, object]]:

@@ -1,7 +1,5 @@
 """A run after which most stays as it was: the live index is cloned, and only what changed is written."""
 
-from pathlib import Path
-
 import orjson
 import pytest
 from elasticsearch import ApiError, ConnectionTimeout
@@ -18,7 +16,7 @@ from shelfwise_indexer import bulk, index_migration, ingest, sending
 from shelfwise_indexer.decisions import carry_decisions
 from shelfwise_indexer.indexed import read_index
 from shelfwise_indexer.ingest import index
-from small_shop import held, products, small_bundle
+from small_shop import held, products, small_bundle, write
 
 pytestmark = [pytest.mark.es, pytest.mark.usefixtures("own_folders")]
 
@@ -37,11 +35,6 @@ def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
     del after[3]["price"]
     del after[4]["size"]
     return [*after, {"id": "new", "title": "glass mug"}]
-
-
-def write(path: Path, records) -> Path:
-    path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
-    return path
 
 
 def test_a_delta_leaves_the_index_that_filling_a_new_one_would(client, alias, bundle, tmp_path):

@@ -1,7 +1,5 @@
 """Lines that stand as they stood are not read again, and what comes of it is what reading them all gives."""
 
-from pathlib import Path
-
 import orjson
 import pytest
 from elasticsearch import NotFoundError
@@ -15,7 +13,7 @@ from shelfwise_indexer import catalogue, ingest, kept_lines
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.kept_lines import KeptLines
 from shelfwise_indexer.known_lines import Known, read_unknown, source_of
-from small_shop import held, products, small_bundle
+from small_shop import held, products, small_bundle, write
 
 
 @pytest.fixture
@@ -29,11 +27,6 @@ def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
     after[0]["title"] = "mug of steel"
     after[1]["price"] = 99.5
     return [{"id": "new", "title": "glass mug"}, *reversed(after)]
-
-
-def write(path: Path, records, *more: bytes) -> Path:
-    path.write_bytes(b"".join(line + b"\n" for line in (*map(orjson.dumps, records), *more)))
-    return path
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 import contextlib
 import itertools
 import threading
-from pathlib import Path
 
-import orjson
 import pytest
 from elasticsearch import ApiError
 from hypothesis import given
@@ -18,7 +16,7 @@ from shelfwise.live_index import live
 from shelfwise_indexer import bulk, ingest, meanwhile
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.meanwhile import three_way
-from small_shop import LEAVES, WORDS, held, products, small_bundle
+from small_shop import LEAVES, WORDS, held, products, small_bundle, write
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(0, 3) | st.text("ab", max_size=2),
@@ -52,11 +50,6 @@ def test_an_object_that_takes_the_place_of_something_else_takes_it_whole():
 @pytest.fixture
 def bundle(tmp_path):
     return small_bundle(tmp_path / "bundle")
-
-
-def write(path: Path, records) -> Path:
-    path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
-    return path
 
 
 def open_views(client) -> int:

@@ -176,7 +176,7 @@ def rewrite(
                     "lang": "painless",
                     "source": REWRITE,
                     "params": {
-                        "shop": {name: value for name, value in document.items() if name != "shelfwise"},
+                        "shop": of_shop(document),
                         "shelfwise": document["shelfwise"],
                     },
                 },
@@ -193,6 +193,11 @@ def rewrite(
     ]
     missing = {answer["_id"] for answer in answers if answer["status"] == NOT_THERE}
     return {answer["_id"]: reason_of(answer) for answer in answers if answer["_id"] not in missing}, missing
+
+
+def of_shop(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a document that are the shop's own."""
+    return {name: value for name, value in document.items() if name != "shelfwise"}
 
 
 def delete(client: Elasticsearch, index: str, ids: Sequence[str]) -> None:

@@ -157,7 +157,7 @@ def is_unchanged(before: Mapping[str, Any] | None, product: Product, text: str, 
 
 def keep_decision(enrichment: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
     """The enrichment with what a person decided before: status, category and ancestors stay as they were."""
-    old = before["shelfwise"] if before else {}
+    old = (before or {}).get("shelfwise") or {}
     if old.get("status") not in BY_A_PERSON:
         return enrichment
     return enrichment | {name: old[name] for name in DECISION if name in old}

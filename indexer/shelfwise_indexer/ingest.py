@@ -16,7 +16,7 @@ from shelfwise.clone import NotCloned, clone_index, is_whole_clone, release
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import SAID, cache_folder
-from shelfwise.position import position
+from shelfwise.position import Position, position
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise_indexer import bulk
@@ -232,7 +232,7 @@ def _go_live(
     live: LiveIndex | None,
     stands: bool,
     meanwhile: Meanwhile | None,
-    began: Mapping[str, Any] | None,
+    began: Position | None,
 ) -> dict[str, Any] | None:
     """Let the alias stand for an index, with what people decided and the shop wrote meanwhile.
 

@@ -25,7 +25,7 @@ from shelfwise.query import VECTOR
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
 from shelfwise_indexer.encoding import say
-from shelfwise_indexer.enrich import BY_A_PERSON, DECISION
+from shelfwise_indexer.enrich import keep_decision
 
 Document = Mapping[str, Any]
 KEEP_ALIVE = "1h"
@@ -99,7 +99,7 @@ class Meanwhile:
         count, last = 0, self._written
         with closing(self._view) as before, tqdm(desc="written meanwhile", unit=" products", delay=2) as bar:
             self._view, self._written = View(self._server, self._live), written or self._written
-            for hits in self._since(last):
+            for hits in self._since(last, written):
                 count += self._carry(hits, before, new, went_live)
                 bar.update(len(hits))
         if count:
@@ -136,10 +136,10 @@ class Meanwhile:
         if began == self._start:
             return
         differing = []
-        for hits in self._since(began):
+        for hits in self._since(began, self._written):
             now = {hit["_id"]: hit["_source"] for hit in hits}
             there = [found for found in self._held(list(now), new) if found["found"]]
-            differing += [one["_id"] for one in there if _of_shop(now[one["_id"]]) != _of_shop(one["_source"])]
+            differing += [one["_id"] for one in there if bulk.of_shop(now[one["_id"]]) != bulk.of_shop(one["_source"])]
         if differing:
             yield (
                 f"{len(differing)} products were written into {self._live} before this run went on, and the catalogue, "
@@ -155,10 +155,10 @@ class Meanwhile:
         """Let go of it."""
         self._view.close()
 
-    def _since(self, began: Position) -> Iterator[list[dict[str, Any]]]:
+    def _since(self, began: Position, now: Position | None) -> Iterator[list[dict[str, Any]]]:
         """The products that were written after a moment, as they are now."""
         doing = f"reading what was written into index {self._live} meanwhile"
-        for preference, newer in since(began, position(self._server, self._live)):
+        for preference, newer in since(began, now):
             query = {"query": newer, "_source": {"excludes": BULKY}}
             hits = bulk.scanned(self._server, self._live, doing, query, preference=preference)
             while page := list(islice(hits, bulk.PAGE)):
@@ -255,20 +255,10 @@ def _merged(before: Document, now: Document, there: Document, at_swap: Document)
     :param before, now: as it was and is in the live index. :param there, at_swap: as it is in the other index, and was
         when that went live; what differs was written since, and is the latest.
     """
-    own, own_at_swap = _of_shop(there), _of_shop(at_swap)
-    merged = three_way(own_at_swap, own, three_way(_of_shop(before), _of_shop(now), own_at_swap))
-    decision = _decision(now)
-    old = decision == _decision(before) or decision.items() <= there.get("shelfwise", {}).items()
-    if old or _decision(there) != _decision(at_swap):
+    own, own_at_swap = bulk.of_shop(there), bulk.of_shop(at_swap)
+    merged = three_way(own_at_swap, own, three_way(bulk.of_shop(before), bulk.of_shop(now), own_at_swap))
+    decision = keep_decision({}, now)
+    old = decision == keep_decision({}, before) or decision.items() <= there.get("shelfwise", {}).items()
+    if old or keep_decision({}, there) != keep_decision({}, at_swap):
         decision = {}
     return merged | {"shelfwise": decision} if decision or merged != own else None
-
-
-def _of_shop(document: Document) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name != "shelfwise"}
-
-
-def _decision(document: Document) -> dict[str, Any]:
-    enrichment = document.get("shelfwise") or {}
-    decided = enrichment.get("status") in BY_A_PERSON
-    return {name: enrichment[name] for name in DECISION if name in enrichment} if decided else {}

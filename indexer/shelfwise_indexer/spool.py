@@ -19,6 +19,7 @@ import numpy.typing as npt
 import orjson
 
 from shelfwise.errors import ShelfwiseError
+from shelfwise.position import Position
 from shelfwise_indexer.row_file import RowFile
 
 Floats = npt.NDArray[np.float32]
@@ -76,11 +77,11 @@ class Spool:
             self._lock.close()
             self._lock = None
 
-    def began(self, written: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    def began(self, written: Position | None) -> Position | None:
         """How far the live index was written when the run began; kept the first time, `written` being how far it is."""
         path = self.folder / "began.json"
         if path.exists():
-            return cast("Mapping[str, Any] | None", orjson.loads(path.read_bytes()))
+            return cast("Position | None", orjson.loads(path.read_bytes()))
         with self.writing():
             self._whole(path, orjson.dumps(written))
         return written
