@@ -9,13 +9,14 @@ own, which is deleted afterwards. One request at a time: each query in turn, `ru
 - `parts`: encoding it, and then each body that its search sends as one `_search` by a bare client (the default
   elasticsearch-py, bodies as dictionaries): the sum of encoding and the slowest of them; and all of them as one bare
   `_msearch`;
+- `by_hand`: the same with the bodies as one writes them by hand, which ask for `_source` instead of doc values;
 - `search`: the whole `ProductSearch.search` of a query that the encoder has to read (`first_sight`: by a new searcher,
   which has not met the query's misspelt words either; `cold`: words are known; `warm`: the query too).
 
 Under load: `clients` threads for `seconds` each, in turns of a fifth: a bare client sending one `_msearch` of lines
-that were put together before; `warm`: whole searches, of queries that the encoder knows; `cold`: it reads each of them.
-Threads are enough while `cores_of_client` (processor seconds a second, of this process) is below 1: nobody waits for
-Python's lock.
+that were put together before, as the search sends them and as `by_hand`; `warm`: whole searches, of queries that the
+encoder knows; `cold`: it reads each of them. Threads are enough while `cores_of_client` (processor seconds a second, of
+this process) is below 1: nobody waits for Python's lock.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from figures import machine, rows, tell
 from shelfwise import Bundle, ProductSearch, ShelfwiseError, connect, encoder
 from shelfwise.alias import LiveAlias
 from shelfwise.live_index import live
+from shelfwise.query import SHOWN
 from shelfwise.server import address
 from shelfwise_indexer import index
 
@@ -75,6 +78,16 @@ def sent_by(search: Callable[[], Any]) -> list[Bodies]:
     return requests
 
 
+def by_hand(bodies: Bodies) -> Bodies:
+    """The same searches, whose hits are read from whole documents."""
+    doc_values = ("stored_fields", "docvalue_fields")
+    return [
+        {name: value for name, value in body.items() if name not in doc_values}
+        | ({"_source": SHOWN} if "docvalue_fields" in body else {})
+        for body in bodies
+    ]
+
+
 def milliseconds(doing: Callable[[], Any]) -> float:
     begun = time.perf_counter()
     doing()
@@ -100,15 +113,15 @@ def one_at_a_time(
         new = ProductSearch(client, alias, bundle)
         for place, text in enumerate(queries):
 
-            def parts(text: str = text, place: int = place) -> None:
+            def parts(kind: str, sent: Bodies, text: str = text) -> None:
                 with nothing_remembered(bundle):
                     encode = milliseconds(lambda: bundle.encoder.encode_queries([text]))
-                singles = [milliseconds(lambda body=body: bare.search(index=name, **body)) for body in bodies[place]]
-                lines = [line for body in bodies[place] for line in ({}, body)]
-                taken["encode"].append(encode)
-                taken["slowest_search"].append(max(singles))
-                taken["encode_and_slowest"].append(encode + max(singles))
-                taken["one_msearch"].append(milliseconds(lambda: bare.msearch(index=name, searches=lines)))
+                singles = [milliseconds(lambda body=body: bare.search(index=name, **body)) for body in sent]
+                lines = [line for body in sent for line in ({}, body)]
+                taken[f"{kind}.encode"].append(encode)
+                taken[f"{kind}.slowest_search"].append(max(singles))
+                taken[f"{kind}.encode_and_slowest"].append(encode + max(singles))
+                taken[f"{kind}.one_msearch"].append(milliseconds(lambda: bare.msearch(index=name, searches=lines)))
 
             def first_sight(text: str = text, new: ProductSearch = new) -> None:
                 with nothing_remembered(bundle):
@@ -123,25 +136,29 @@ def one_at_a_time(
                 taken["warm"].append(milliseconds(lambda: searcher.search(text)))
 
             # Whoever comes first finds the server's caches cold: each in its turn.
-            steps = [parts, first_sight, cold, warm]
+            lean = partial(parts, "parts", bodies[place])
+            written = partial(parts, "by_hand", by_hand(bodies[place]))
+            steps = [lean, first_sight, written, cold, warm]
             for step in steps[(run + place) % len(steps) :] + steps[: (run + place) % len(steps)]:
                 step()
+    measured = ("encode", "slowest_search", "encode_and_slowest", "one_msearch")
     figures: dict[str, Any] = {
-        "parts": {
-            part: shown(taken[part]) for part in ("encode", "slowest_search", "encode_and_slowest", "one_msearch")
-        },
+        "parts": {part: shown(taken[f"parts.{part}"]) for part in measured},
+        "by_hand": {part: shown(taken[f"by_hand.{part}"]) for part in measured},
         "search": {},
         "requests_of_a_search": {
             kind: dict(sorted(Counter(map(len, sent)).items())) for kind, sent in requests.items()
         },
         "request_bytes": int(np.median([len(lines_of(one)) for one in bodies])),
     }
-    limit = figures["parts"]["encode_and_slowest"]
+    limit, hand = (figures[kind]["encode_and_slowest"] for kind in ("parts", "by_hand"))
     for kind in ("first_sight", "cold", "warm"):
         own = shown(taken[kind])
         figures["search"][kind] = own | {
             "p50_over_parts": round(own["p50_ms"] / limit["p50_ms"], 3),
             "p95_over_parts": round(own["p95_ms"] / limit["p95_ms"], 3),
+            "p50_over_by_hand": round(own["p50_ms"] / hand["p50_ms"], 3),
+            "p95_over_by_hand": round(own["p95_ms"] / hand["p95_ms"], 3),
             "p95_over_p50": round(own["p95_ms"] / own["p50_ms"], 2),
         }
     return figures, bodies
@@ -196,8 +213,9 @@ def loads(
             "errors": dict(sum((turn["errors"] for turn in given), Counter())),
             "cores_of_client": round(sum(turn["cpu"] for turn in given) / passed, 2),
         }
-    for kind in turns.keys() - {"bare"}:
-        figures[kind]["over_bare"] = round(figures[kind]["per_second"] / figures["bare"]["per_second"], 3)
+    for kind in turns.keys() - {"bare", "bare_by_hand"}:
+        for bare in ("bare", "bare_by_hand"):
+            figures[kind][f"over_{bare}"] = round(figures[kind]["per_second"] / figures[bare]["per_second"], 3)
     return figures
 
 
@@ -243,11 +261,12 @@ def measured(
     name = live(client, alias).name
     searcher = ProductSearch(client, alias, bundle)
     lines = [lines_of(one).decode().splitlines() for one in bodies]
+    lines_by_hand = [lines_of(by_hand(one)).decode().splitlines() for one in bodies]
 
     def search(number: int) -> None:
         searcher.search(queries[number % len(queries)])
 
-    def msearch(number: int) -> None:
+    def msearch(number: int, lines: Sequence[list[str]] = lines) -> None:
         for response in bare.msearch(index=name, searches=lines[number % len(lines)])["responses"]:
             if response["status"] != 200 or response["_shards"]["failed"]:
                 raise ShelfwiseError(f"a search was refused: {response}")
@@ -263,7 +282,11 @@ def measured(
         "aims": AIMS,
         "one_at_a_time": single,
         "load": loads(
-            {"bare": msearch, "warm": search, "cold": search}, bundle, queries, options.clients, options.seconds
+            {"bare": msearch, "bare_by_hand": partial(msearch, lines=lines_by_hand), "warm": search, "cold": search},
+            bundle,
+            queries,
+            options.clients,
+            options.seconds,
         ),
     }
 

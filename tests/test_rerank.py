@@ -1,7 +1,6 @@
 """The reranking: pure on candidates, and through a search on the real server."""
 
 import uuid
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,7 +51,7 @@ def test_ties_keep_the_order_they_had():
 
 
 def test_the_products_with_the_querys_exact_words_stay_first():
-    given = [replace(candidate("a", 1.0), exact=True), candidate("b", 3.0), candidate("c", 2.0)]
+    given = [candidate("a", 1.0)._replace(exact=True), candidate("b", 3.0), candidate("c", 2.0)]
     assert names(reordered(given, scores(0, 1, 2), blend=1.0)) == ["a", "c", "b"]
 
 

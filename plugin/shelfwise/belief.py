@@ -40,9 +40,10 @@ class Belief:
 
         :param nodes: the product's `shelfwise.ancestors`.
         """
-        nodes = dict.fromkeys(nodes)  # added up in their order, the same in every process
-        believed = sum(self.steps.get(node, 0.0) for node in nodes)
-        guessed = sum(self.guess.get(node, 0.0) for node in nodes)
+        believed = guessed = 0.0
+        for node in sorted(set(nodes)):  # added up in one order, whatever order they came in
+            believed += self.steps.get(node, 0.0)
+            guessed += self.guess.get(node, 0.0)
         if guessed >= 1.0 or believed <= guessed:
             return 0.0
         return min(1.0, (believed - guessed) / (1.0 - guessed))

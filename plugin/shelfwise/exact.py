@@ -75,7 +75,7 @@ class Exact:
             return True
         source = found["_source"]
         brand, own = _read(brand_of(source) or "")
-        if not self.codes and not (own and all(map(self._names, own))):
+        if not self.codes and not (own and (own <= self.words or all(map(self._names, own)))):
             return False  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
         if self.codes:
@@ -92,8 +92,9 @@ class Exact:
         """The words of title and brand, if they hold all of the query's."""
         source = found["_source"]
         text = folded(f"{source.get('title') or ''} {brand_of(source) or ''}")
-        if not all(word in text for word in self.words):
-            return None  # most products: their words need not be told apart
+        for word in self.words:
+            if word not in text:
+                return None  # most products: their words need not be told apart
         own = set(_WORD.findall(text))
         return own if self.words <= own else None
 

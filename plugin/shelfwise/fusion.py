@@ -1,7 +1,7 @@
 """Rank fusion: several ranked lists of product ids become one."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shelfwise.errors import UnknownRetriever
 
@@ -9,8 +9,7 @@ RANK_CONSTANT = 60  # Cormack, Clarke, Buettcher: "Reciprocal Rank Fusion…", S
 LEVEL = 1e-5  # of the greatest score: what lies closer together differs by the rounding of one-byte and float vectors
 
 
-@dataclass(frozen=True, slots=True)
-class Fused:
+class Fused(NamedTuple):  # a third of the time that a frozen dataclass takes, of which a search makes hundreds
     """One product after fusion: its score, and what each list gave it (what `explain` shows)."""
 
     id: str

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from shelfwise.source import brand_of, in_stock, price_of
+from shelfwise.product import id_text
+from shelfwise.source import brand_of, confidence_of, in_stock, price_of
 from shelfwise.taxonomy import Path, parse_path
 
 WORDS = re.compile(r"\w+")
@@ -51,13 +52,13 @@ class Hit:
             id=str(found["_id"]),
             score=score,
             title=str(source.get("title", "")),
-            category=(*accepted(found), ())[0],
+            category=(*(categories or accepted(found)), ())[0],
             categories=categories,
             brand=brand_of(source),
             price=price_of(source),
             in_stock=in_stock(source),
-            variant_of=source.get("variant_of"),
-            confidence=enriched.get("confidence"),
+            variant_of=id_text(source.get("variant_of")),
+            confidence=confidence_of(enriched),
             status=enriched.get("status"),
             shares=dict(shares),
             highlight=_marked(found.get("highlight") or {}),

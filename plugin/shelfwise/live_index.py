@@ -8,6 +8,7 @@ from typing import Any
 from elasticsearch import Elasticsearch, NotFoundError
 
 from shelfwise.bundle import Bundle
+from shelfwise.columns import has_columns
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.mapping import SCHEMA
 from shelfwise.server import one_line
@@ -21,6 +22,8 @@ class LiveIndex:
 
     name: str
     meta: Mapping[str, Any]
+    columns: bool = False
+    """Whether all that a hit shows can be read without whole documents; see `columns`."""
 
 
 def live(client: Elasticsearch, alias: str) -> LiveIndex:
@@ -124,7 +127,7 @@ def _checked(name: str, description: Mapping[str, Any]) -> LiveIndex:
             f"index {name} has schema {schema}, this shelfwise knows {SCHEMA}: "
             "pip install --upgrade shelfwise, or index into another alias"
         )
-    return LiveIndex(name, meta)
+    return LiveIndex(name, meta, has_columns(description["mappings"]))
 
 
 def meta_of(description: Mapping[str, Any]) -> Mapping[str, Any] | None:

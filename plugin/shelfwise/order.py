@@ -41,6 +41,8 @@ class Order:
     corrections: tuple[Correction, ...] = ()
     total: int = 0
     facets: Facets | None = None
+    shown: list[Candidate] = field(default_factory=list)
+    """Those of the page asked for; see `show`."""
     _ids: set[str] = field(default_factory=set)
     _groups: set[str] = field(default_factory=set)
     _first: list[Candidate] = field(default_factory=list)
@@ -51,15 +53,15 @@ class Order:
         self.exhausted = exhausted
         new = [candidate for candidate in ranked if candidate.id not in self._ids]
         self._ids.update(candidate.id for candidate in new)
-        if self.out_of_stock_last:
-            new.sort(key=_out_of_stock)
+        gone = {candidate.id for candidate in new if _out_of_stock(candidate)} if self.out_of_stock_last else set[str]()
+        if gone:
+            new.sort(key=lambda candidate: candidate.id in gone)
         if self.collapse_variants:
             new = one_of_each_group(new, self._groups)
         if self.sort is not None:
             new = _sorted(new, self.sort)
         for candidate in new:
-            last = self.out_of_stock_last and _out_of_stock(candidate)
-            (self._last if last else self._first).append(candidate)
+            (self._last if candidate.id in gone else self._first).append(candidate)
 
     def first(self, count: int) -> list[Candidate]:
         """The first `count`; with `out_of_stock_last`, of those that are not."""
@@ -72,6 +74,10 @@ class Order:
     def has(self, count: int) -> bool:
         """Whether the first `count` are known for good."""
         return self.exhausted or len(self._first) >= count
+
+    def show(self, offset: int, count: int) -> None:
+        """Choose the page: `count` products behind the first `offset`."""
+        self.shown = self.all()[offset : offset + count]
 
     def all(self) -> list[Candidate]:
         """All that is known, what is out of stock at the end."""

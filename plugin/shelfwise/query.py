@@ -3,7 +3,7 @@
 No text of a user ever becomes query syntax: it stands as a value of `match`, `combined_fields` or `term` only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,6 +137,18 @@ def by_ids(ids: Sequence[str], filters: Sequence[Body] = ()) -> Body:
         "track_total_hits": False,
         "query": {"bool": {"filter": [{"ids": {"values": list(ids)}}, *filters]}},
     }
+
+
+def parts(values: Iterable[str]) -> Iterator[list[str]]:
+    """So many at a time as the server takes in one clause: of ids as many as hits, of terms 65,536."""
+    ordered = sorted(values)
+    for start in range(0, len(ordered), MAX_HITS):
+        yield ordered[start : start + MAX_HITS]
+
+
+def categories_of(ids: Sequence[str]) -> Body:
+    """The accepted categories of these products, in the order in which they were accepted."""
+    return {**by_ids(ids), "_source": ["shelfwise.category"]}
 
 
 def product_with_vector(id_: str) -> Body:

@@ -7,7 +7,7 @@ with the query's exact model number then come first and what is out of stock las
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shelfwise.belief import TRUST_DEPTH, Belief, trust
 from shelfwise.exact import Exact
@@ -33,8 +33,7 @@ class Reranked:
     """With the score so far, 0 to 1: what the new order is by."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One product that a retriever found, with all that its place depends on."""
 
     id: str
@@ -127,6 +126,14 @@ def nodes_of(found: Found) -> list[str]:
     return listed((found["_source"].get("shelfwise") or {}).get("ancestors"))
 
 
+def with_categories(candidate: Candidate, source: Mapping[str, Any]) -> Candidate:
+    """The same product with the categories of another `_source` of it."""
+    own = candidate.found["_source"]
+    categories = {"category": (source.get("shelfwise") or {}).get("category")}
+    told = {**own, "shelfwise": {**own["shelfwise"], **categories}}
+    return candidate._replace(found={**candidate.found, "_source": told})
+
+
 def one_of_each_group(candidates: Iterable[Candidate], seen: set[str]) -> list[Candidate]:
     """The first of each group; `seen` is what groups came before, and grows."""
     kept = []
@@ -144,9 +151,10 @@ def _shares(belief: Belief, by_id: Mapping[str, Found]) -> dict[str, float]:
     shares = {}
     for id_, found in by_id.items():
         nodes = tuple(nodes_of(found))
-        if nodes not in of_nodes:
-            of_nodes[nodes] = belief.share(nodes)
-        shares[id_] = of_nodes[nodes]
+        share = of_nodes.get(nodes)
+        if share is None:
+            share = of_nodes[nodes] = belief.share(nodes)
+        shares[id_] = share
     return shares
 
 

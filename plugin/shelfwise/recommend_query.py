@@ -1,8 +1,8 @@
 """Query bodies of the recommendations, from values to dictionaries; pure, as those of `query`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from shelfwise.query import MAX_HITS, SHOWN, VECTOR, Body, exact, in_any_of
+from shelfwise.query import SHOWN, VECTOR, Body, exact, in_any_of, parts
 from shelfwise.taxonomy import Path
 
 LIKENESS_TERMS = 25  # of a product, the words that say most (tf-idf)
@@ -68,13 +68,6 @@ def none_of(ids: Iterable[str], groups: Iterable[str]) -> Body:
             ]
         }
     }
-
-
-def parts(values: Iterable[str]) -> Iterator[list[str]]:
-    """So many at a time as the server takes in one clause: of ids as many as hits, of terms 65,536."""
-    ordered = sorted(values)
-    for start in range(0, len(ordered), MAX_HITS):
-        yield ordered[start : start + MAX_HITS]
 
 
 def outside(paths: Sequence[Path]) -> Body:

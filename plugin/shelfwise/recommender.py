@@ -20,9 +20,9 @@ from shelfwise.hit import Hit
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.profile import LONGEST, Kind, Profile, counting, profile_of
-from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, semantic
+from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, parts, semantic
 from shelfwise.recommend import GROWTH
-from shelfwise.recommend_query import history_products, like_words, none_of, parts, vector_scores, vectors_of
+from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores, vectors_of
 from shelfwise.taxonomy import Path, parse_path
 from shelfwise.wanted import check_k
 

@@ -5,7 +5,6 @@ are always those of the first window, so that a product's place depends neither 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from shelfwise.encoder import Floats
 from shelfwise.fusion import min_max
@@ -38,7 +37,7 @@ def reordered(candidates: Sequence[Candidate], scores: Floats, blend: float) -> 
     }
     blended = {one.id: one.score for one in min_max(given, {"reranker": blend, "fused": 1.0 - blend})}
     reread = [
-        replace(one, reranked=Reranked(rank, given["reranker"][one.id], blended[one.id]))
+        one._replace(reranked=Reranked(rank, given["reranker"][one.id], blended[one.id]))
         for rank, one in enumerate(candidates, start=1)
     ]
     keys = [(not one.exact, -blended[one.id], rank) for rank, one in enumerate(reread)]

@@ -1,23 +1,26 @@
 """The retrieval: the queries of a search become requests, and the answers each query's lists of products."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from shelfwise.alias import LiveAlias
 from shelfwise.belief import Belief
+from shelfwise.columns import Source, as_source, in_columns
 from shelfwise.exact import Exact
 from shelfwise.filters import Body
 from shelfwise.live_index import LiveIndex
 from shelfwise.mending import Mended, Sent, mend
 from shelfwise.misspelt import Misspelt
 from shelfwise.query import (
+    by_ids,
     counted,
     exact,
     how_many,
     in_any_of,
     lexical,
+    parts,
     semantic,
     with_corrections,
     with_fields,
@@ -28,6 +31,8 @@ from shelfwise.search_settings import Mode
 
 ADDED = 50  # nearest products of likely categories that join those found without regard to category
 Found_ = dict[str, Sequence[Found]]
+Answer = Mapping[str, Any]
+Ask = Callable[[Sequence[Body]], list[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Request:
     """Ask for the facets too."""
     fields: Sequence[str] = ()
     """Of each hit, beside what a hit shows."""
+    columns: bool = False
+    """Hits are read by columns; see there."""
 
 
 def retrieve(
@@ -76,7 +83,8 @@ def retrieve(
     bodies = [_bodies(one, guess, depth, request) for one, guess in zip(asked, guesses, strict=True)]
     # All bodies of a query side by side, so that they travel in one request.
     there = [how_many(request.filters, depth)] if request.filters and request.mode != "lexical" else []
-    given = iter(alias.ask(index, [*(body for of_one in bodies for body in of_one.values()), *there]))
+    ask = partial(_ask, alias, index, columns=request.columns)
+    given = iter(ask([*(body for of_one in bodies for body in of_one.values()), *there]))
     answers = [{name: next(given) for name in of_one} for of_one in bodies]
     enough = next(given)["hits"]["total"]["value"] if there else depth
     mended: Sequence[Mended] = ()
@@ -89,7 +97,7 @@ def retrieve(
             sent,
             misspelt,
             search=lambda place, text: _lexical(asked[place], text, depth, request),
-            ask=partial(alias.ask, index),
+            ask=ask,
         )
         for of_one, one in zip(answers, mended, strict=True):
             of_one["lexical"] = one.answer
@@ -99,7 +107,7 @@ def retrieve(
             for place, answer in zip(places, alias.ask(index, bodies), strict=True):
                 answers[place]["counted"] = answer
     found: list[Found_] = [{name: answer["hits"]["hits"] for name, answer in of_one.items()} for of_one in answers]
-    _complete(alias, index, asked, found, depth, enough, request)
+    _complete(ask, asked, found, depth, enough, request)
     return [
         Retrieved(
             lists={name: hits for name, hits in lists.items() if name in ("lexical", "semantic")},
@@ -151,9 +159,36 @@ def _others(asked: Asked, mended: str | None) -> Sequence[str]:
     return asked.others if mended is None else [*asked.others, mended]
 
 
+def _ask(alias: LiveAlias, index: LiveIndex, bodies: Sequence[Body], columns: bool) -> list[Answer]:
+    """One answer a body, in order; by columns, and by `_source` what these do not tell."""
+    if not columns:
+        return alias.ask(index, bodies)
+    answers = alias.ask(index, [in_columns(body) for body in bodies])
+    known: dict[str, Source] = {}
+    odd = [as_source(answer["hits"]["hits"], known) for answer in answers]
+    unnamed = [place for place, ids in enumerate(odd) if ids is None]
+    ids = {id_ for of_one in odd for id_ in of_one or ()}
+    given = alias.ask(index, [*(bodies[place] for place in unnamed), *map(by_ids, parts(ids))])
+    for place, answer in zip(unnamed, given, strict=False):
+        answers[place] = answer
+    if ids:
+        known |= {hit["_id"]: hit["_source"] for answer in given[len(unnamed) :] for hit in answer["hits"]["hits"]}
+        answers = [_with_sources(answer, known) for answer in answers]
+    return answers
+
+
+def _with_sources(answer: Answer, known: Mapping[str, Source]) -> Answer:
+    """The same answer with the sources that its hits lack; a product that was deleted meanwhile is no hit."""
+    hits = [
+        hit if "_source" in hit else {**hit, "_source": known[hit["_id"]]}
+        for hit in answer["hits"]["hits"]
+        if "_source" in hit or hit["_id"] in known
+    ]
+    return {**answer, "hits": {**answer["hits"], "hits": hits}}
+
+
 def _complete(
-    alias: LiveAlias,
-    index: LiveIndex,
+    ask: Ask,
     asked: Sequence[Asked],
     found: Sequence[Found_],
     depth: int,
@@ -168,5 +203,5 @@ def _complete(
         for place, vector in vectors
         if vector is not None
     }
-    for place, answer in zip(bodies, alias.ask(index, list(bodies.values())), strict=True):
+    for place, answer in zip(bodies, ask(list(bodies.values())), strict=True):
         found[place]["semantic"] = answer["hits"]["hits"]

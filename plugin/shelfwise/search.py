@@ -10,6 +10,7 @@ from elasticsearch import Elasticsearch
 from shelfwise.alias import RECHECK_SECONDS, LiveAlias
 from shelfwise.belief import Belief, believe, believe_paths
 from shelfwise.bundle import Bundle
+from shelfwise.columns import SORTED_BY, in_doubt
 from shelfwise.errors import UsageError
 from shelfwise.exact import Exact
 from shelfwise.explain import explain as explanation_of
@@ -21,8 +22,8 @@ from shelfwise.live_index import LiveIndex
 from shelfwise.order import Order, windows_of
 from shelfwise.page import Page
 from shelfwise.product import plain
-from shelfwise.query import MAX_HITS, shortest
-from shelfwise.ranking import rank
+from shelfwise.query import MAX_HITS, categories_of, parts, shortest
+from shelfwise.ranking import rank, with_categories
 from shelfwise.rerank import rerank
 from shelfwise.retrieval import Asked, Request, count_all, retrieve
 from shelfwise.search_settings import Mode, SearchSettings, Sort
@@ -220,6 +221,8 @@ class ProductSearch:
             count=wanted.count,
             fields=() if self._settings.reranker is None else self._settings.reranker.sources,
         )
+        if index.columns and not (request.highlight or request.fields or wanted.sort == SORTED_BY):
+            request = replace(request, columns=True)
         by_name = any(condition.field in ("id", "variant_of") for condition in wanted.conditions)
         collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
         orders = [Order(self._settings.out_of_stock_last, collapse, wanted.sort) for _ in asked]
@@ -239,7 +242,19 @@ class ProductSearch:
                     self._rerank(orders[place], query.words, wanted)
                     self._count(index, orders[place], retrieved.counted, request)
             request = replace(request, count=False)
+        for order in orders:
+            order.show(wanted.offset, wanted.k)
+        if request.columns:
+            self._told(index, orders)
         return orders
+
+    def _told(self, index: LiveIndex, orders: Sequence[Order]) -> None:
+        """Read which category comes first, of products to be shown that are in several."""
+        ids = {one.id for order in orders for one in order.shown if in_doubt(one.found)}
+        answers = self._alias.ask(index, [*map(categories_of, parts(ids))])
+        found = {hit["_id"]: hit["_source"] for answer in answers for hit in answer["hits"]["hits"]}
+        for order in orders:
+            order.shown = [with_categories(one, found[one.id]) if one.id in found else one for one in order.shown]
 
     def _rerank(self, order: Order, words: str, wanted: Wanted) -> None:
         if self._settings.reranker is not None and self._settings.rerank is not None and wanted.sort is None:
@@ -255,12 +270,12 @@ class ProductSearch:
     def _hits(self, asked: Asked, order: Order, wanted: Wanted) -> list[Hit]:
         weights = self._weights(asked)
         hits = []
-        for candidate in order.all()[wanted.offset : wanted.offset + wanted.k]:
+        for candidate in order.shown:
             hit = Hit.of(candidate.found, candidate.score, candidate.fused.shares)
             if wanted.explain:
                 why = explanation_of(candidate, self._settings.fusion, weights, asked.belief)
                 hit = replace(hit, explanation=why.to_json())
-            if not wanted.highlight:
+            if hit.highlight and not wanted.highlight:
                 hit = replace(hit, highlight={})
             hits.append(hit)
         return hits

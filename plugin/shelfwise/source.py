@@ -29,6 +29,12 @@ def in_stock(source: Source) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def confidence_of(enriched: Source) -> float | None:
+    """The confidence in a product's object `shelfwise`, as exact as a float32 is; None: there is none."""
+    confidence = _number(enriched.get("confidence"))
+    return None if confidence is None else float(f"{confidence:.7g}")
+
+
 def brand_of(source: Source) -> str | None:
     """The brand, of several the first; None: there is none."""
     value = _first(source.get("brand"))
