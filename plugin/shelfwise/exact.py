@@ -71,7 +71,8 @@ class Exact:
 
         :param found: an entry of the server's `hits.hits`.
         """
-        if folded(found["_id"]) == self.text:
+        id_: str = found["_id"]
+        if (len(id_) == len(self.text) or not id_.isascii()) and folded(id_) == self.text:
             return True
         source = found["_source"]
         brand, own = _read(brand_of(source) or "")
@@ -79,7 +80,7 @@ class Exact:
             return False  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
         if self.codes:
-            held = set(_joined(title)) | set(_joined(brand)) | {"".join(_WORD.findall(folded(found["_id"])))}
+            held = set(_joined(title)) | set(_joined(brand)) | {"".join(_WORD.findall(folded(id_)))}
             return held.issuperset(self.codes)
         known = own | set(_WORD.findall(title))
         return all(word in known or _within(word, own, title) for word in self.words)

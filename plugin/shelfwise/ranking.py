@@ -76,19 +76,21 @@ def rank(
     weights: Mapping[str, float] | None,
     belief: Belief | None,
     exact: Exact | None,
+    explained: bool = True,
 ) -> list[Candidate]:
     """All products found, best first; ties break by id.
 
     :param weights: retriever to weight, as the settings or the query have them.
     :param belief: None: no boost by category.
     :param exact: None: no product comes first for holding the query's very words.
+    :param explained: whether to say each product's ranks and scores, which no place depends on.
     """
     lists = {name: _ordered(found) for name, found in retrieved.lists.items()}
     # Of a product that several found, the entry of `lexical` stays: it has the marked words.
     by_id = {hit["_id"]: hit for found in (retrieved.added, *reversed(lists.values())) for hit in found}
     fused = _fused(lists, retrieved.added, settings, weights)
-    ranks = _ranks(lists)
-    scores = _scores(lists)
+    ranks = _ranks(lists) if explained else {}
+    scores = _scores(lists) if explained else {}
     shares: Mapping[str, float] = {}
     trusted = 0.0
     if belief is not None and settings.category_boost:
@@ -207,7 +209,7 @@ def _scores(lists: Mapping[str, Sequence[Found]]) -> dict[str, dict[str, float]]
 
 
 def _popularity(found: Iterable[Found]) -> dict[str, float]:
-    """Popularity of each product on a logarithmic scale, 1 = the most popular of those found."""
-    given = {hit["_id"]: math.log1p(popularity_of(hit["_source"]) or 0.0) for hit in found}
-    most = max(given.values(), default=0.0)
-    return {id_: value / most for id_, value in given.items()} if most > 0.0 else {}
+    """Popularity of each product that has any, on a logarithmic scale, 1 = the most popular of those found."""
+    given = {hit["_id"]: popular for hit in found if (popular := popularity_of(hit["_source"]))}
+    most = math.log1p(max(given.values(), default=0.0))
+    return {id_: math.log1p(value) / most for id_, value in given.items()} if most > 0.0 else {}

@@ -235,7 +235,8 @@ class ProductSearch:
             found = retrieve(self._alias, index, [asked[place] for place in open_], depth, request)
             for place, retrieved in zip(open_, found, strict=True):
                 query = asked[place]
-                ranked = rank(retrieved, self._settings, self._weights(query), query.belief, query.exact)
+                weights = self._weights(query)
+                ranked = rank(retrieved, self._settings, weights, query.belief, query.exact, wanted.explain)
                 orders[place].extend(ranked, all(len(given) < depth for given in retrieved.lists.values()))
                 if depth == windows[0]:
                     orders[place].corrections = retrieved.corrections
