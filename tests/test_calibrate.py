@@ -216,3 +216,9 @@ def test_the_temperature_of_sigmoids_recovers_by_how_much_they_were_scaled():
     logits = generator.normal(0, 2, (4000, 3)).astype(np.float32)
     labels = (generator.random((4000, 3)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
     assert fit_temperature(3 * logits, labels, multi_label=True) == pytest.approx(3, rel=0.1)
+
+
+def test_of_several_categories_the_best_is_made_as_sure_as_it_is_right_whatever_is_said_of_the_others():
+    logits = np.tile(floats(4, -1, -6, -6), (10, 1))
+    said = 1 / (1 + np.exp(-logits / fit_temperature(logits, one_hot([0] * 7 + [1, 2, 3], 4), multi_label=True)))
+    assert said[:, 0] == pytest.approx(0.7, abs=1e-3)

@@ -8,15 +8,16 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
+from shelfwise_indexer.calibrate import fit_temperature
 from shelfwise_indexer.lexical import (
     LOUDER,
     START,
     LexicalHead,
     LexicalSettings,
     Said,
+    centre,
     choose,
     fit_lexical,
-    fit_weight,
     ways_to_read,
 )
 
@@ -145,8 +146,6 @@ def test_of_louder_weights_the_one_that_gets_most_right_is_taken():
     labels, known, noise = held_back()
     logits, decisions = 3 * noise, known / 2
     decisions[:12] = -4 * known[:12]
-    timid = fitted()
-    fit_weight(timid, logits, decisions, labels)
     head = choose([both()], logits, [Said(decisions, None)], labels)
 
     def right(weight):
@@ -157,28 +156,47 @@ def test_of_louder_weights_the_one_that_gets_most_right_is_taken():
     assert right(float(head.weight)) > right(float(head.weight) / 2)
 
 
-def test_with_several_labels_the_weight_is_that_of_the_least_cross_entropy():
+def test_with_several_categories_the_weight_is_that_of_the_least_cross_entropy():
     labels, known, noise = held_back()
-    head = fitted()
-    fit_weight(head, noise, known, labels)
+    logits, decisions = 3 * noise + known / 2, known / 2
+    decisions[:12] = -4 * known[:12]
+    head = choose([both()], logits, [Said(decisions, None)], labels, several=True)
 
     def loss(weight):
         """Of the best scale: the temperature is set afterwards."""
-        scales = torch.linspace(0.01, 3, 300)[:, None, None]
-        logits = scales * (noise + weight * known)
-        wanted = (labels > 0).float().expand_as(logits)
-        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        return float(losses.mean((1, 2)).min())
+        sums = logits + weight * decisions
+        return min(float(torch.nn.functional.cross_entropy(s * sums, labels)) for s in torch.linspace(0.01, 3, 300))
 
     at = float(head.weight)
-    assert loss(at) <= min(loss(at / 2), loss(at * 2)) + 1e-3
+    assert loss(at) <= min(loss(at / 1.5), loss(at * 1.5)) + 1e-3
+    assert choose([both()], logits, [Said(decisions, None)], labels).weight > at
+
+
+def test_decisions_are_lifted_to_where_a_sigmoid_is_as_sure_as_it_is_right():
+    labels, known, _ = held_back()
+    wrong = torch.arange(len(labels)) % 5 == 0
+    decisions = torch.where(wrong[:, None], known.roll(1, 1), known) / 4 - 3  # right four times in five, all below 0
+    head = fitted()
+    before = head.decisions(*padded(TEXTS))
+    centre(head, float(head.weight) * decisions, labels)
+    assert head.lift > 0
+    torch.testing.assert_close(head.decisions(*padded(TEXTS)), before + head.lift)
+    lifted = float(head.weight) * (decisions + head.lift)
+    temperature = fit_temperature(lifted.numpy(), labels.numpy(), multi_label=True)
+    assert (lifted.max(1).values / temperature).sigmoid().mean() == pytest.approx(0.8, abs=1e-3)
+
+
+def test_where_words_do_not_count_or_too_few_products_say_nothing_is_lifted():
+    labels, known, _ = held_back()
+    for weight, rows in ((0.0, 270), (2.0, 90)):
+        head = fitted()
+        head.weight.fill_(weight)
+        centre(head, known[:rows] - 3, labels[:rows])
+        assert head.lift == 0
 
 
 def test_too_few_held_back_products_change_nothing():
     labels, known, noise = held_back(90)
-    head = fitted()
-    fit_weight(head, noise, known, labels)
-    assert head.weight == START
     heads, said = [both(levels=ABOVE), both(levels=ABOVE)], [Said(known, known), Said(noise, known)]
     assert choose(heads, noise, said, labels, ABOVE) is heads[1].own
     assert heads[1].own.weight == START

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from scipy.stats import beta
 
-from shelfwise_indexer.least import cross_entropy, minimise, top_cross_entropy
+from shelfwise_indexer.least import minimise, top_cross_entropy
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -29,11 +29,7 @@ def fit_temperature(logits: Floats, labels: Floats, multi_label: bool = False) -
     log_temperature = torch.zeros((), requires_grad=True)
     scores, truth = torch.from_numpy(logits), torch.from_numpy(labels)
 
-    def loss() -> torch.Tensor:
-        cooled = scores / log_temperature.exp()
-        return cross_entropy(cooled, truth, True) if multi_label else top_cross_entropy(cooled, truth)
-
-    minimise(loss, log_temperature, steps=50)
+    minimise(lambda: top_cross_entropy(scores / log_temperature.exp(), truth, multi_label), log_temperature, steps=50)
     # A held-back part without a single error would ask for temperature 0: stay within a factor of ten.
     return float(log_temperature.detach().exp().clamp(0.1, 10.0))
 

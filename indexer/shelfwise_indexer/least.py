@@ -16,17 +16,20 @@ def cross_entropy(logits: Tensor, labels: Tensor, multi_label: bool) -> Tensor:
     return nn.functional.cross_entropy(logits, labels)
 
 
-def top_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def top_cross_entropy(logits: Tensor, labels: Tensor, multi_label: bool = False) -> Tensor:
     """Mean over texts of how far the probability of the best leaf is from saying whether that leaf is right.
 
     The cross-entropy of all leaves also pays for how the rest is shared out among the others, and gives up some of the
     truth about the best one for it (Gupta, Ramdas: "Top-label calibration and multiclass-to-binary reductions", ICLR
     2022).
 
-    :param logits: float [n, leaves], two leaves at least. :param labels: float [n, leaves], a category's is above 0.
+    :param logits: float [n, leaves], two leaves at least unless they are of several labels.
+    :param labels: float [n, leaves], a category's is above 0.
     """
     best = logits.argmax(dim=-1, keepdim=True)
     right = (labels.gather(-1, best) > 0).to(logits.dtype)
+    if multi_label:
+        return nn.functional.binary_cross_entropy_with_logits(logits.gather(-1, best), right)
     others = logits.scatter(-1, best, -torch.inf).logsumexp(dim=-1, keepdim=True)
     return nn.functional.binary_cross_entropy_with_logits(logits.gather(-1, best) - others, right)
 

@@ -10,6 +10,7 @@ How much each counts is learnt on the held-back part. It is computed in the expo
 trunk reads.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from shelfwise.encoder import batches_by_length, padded
-from shelfwise_indexer.least import cross_entropy, minimise, that_say
+from shelfwise_indexer.least import cross_entropy, minimise, that_say, top_cross_entropy
 from shelfwise_indexer.memory import remembered
 
 Floats = npt.NDArray[np.float32]
@@ -62,6 +63,13 @@ class LexicalHead(nn.Module):
         """Of the training texts, those that it was fitted to; not kept with it."""
         self.of_ancestors = 0.0
         """How much of what the nodes above say is in each leaf's decision, whose own counts 1; not kept with it."""
+        self.lift = 0.0
+        """What was added to every decision, see `centre`; not kept apart."""
+
+    def lift_by(self, lift: float) -> None:
+        """Add to the decision of every leaf; in place."""
+        self.lift += lift
+        cast(Tensor, self.intercept).add_(lift)
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor]) -> "LexicalHead":
@@ -213,6 +221,7 @@ def choose(
     decisions: Sequence[Said],
     labels: Tensor,
     levels: Sequence[Integers] = (),
+    several: bool = False,
 ) -> LexicalHead:
     """The head that files most held-back products rightly at the weight given to it here; the last where too few say.
 
@@ -224,6 +233,8 @@ def choose(
 
     :param logits: float32 [n, leaves], without a lexical head. :param decisions: of each head.
     :param labels: float32 [n, leaves]. :param levels: as of `fit_lexical`.
+    :param several: a product may have several categories, any of which is right; then the timid weights stay: louder
+        ones get more of the best leaves right and drown the others that a product is in.
     """
     if (known := that_say(labels)) is None:
         return heads[-1].own
@@ -235,12 +246,12 @@ def choose(
     for head, said in zip(heads, decisions, strict=True):
         parts = [part[known] for part in (said.own, said.above) if part is not None]
         for count in range(1, len(parts) + 1):
-            start, *of_above = _timid(logits, parts[:count], labels, multi_label=False)
+            start, *of_above = _timid(logits, parts[:count], labels)
             if of_above and start <= 0:
                 continue  # nothing for the ancestors to be measured by
             of_ancestors = of_above[0] / start if of_above else 0.0
             joined = parts[0] + of_ancestors * parts[1] if of_ancestors else parts[0]
-            weight, right = _loudest(logits, joined, start, filed)
+            weight, right = _loudest(logits, joined, start, filed, LOUDER[:1] if several else LOUDER)
             if right > most:
                 best, most = (head, of_ancestors, weight), right
     fitted, of_ancestors, weight = best
@@ -249,21 +260,32 @@ def choose(
     return chosen
 
 
-def fit_weight(head: LexicalHead, logits: Tensor, decisions: Tensor, labels: Tensor) -> None:
-    """Where a product may have several categories: set the head's weight to that of the least held-back cross-entropy.
+def centre(head: LexicalHead, logits: Tensor, labels: Tensor) -> None:
+    """Where a product may have several categories: lift the decisions so that the best leaf's sigmoid can be right.
 
-    Too few products change nothing. Parameters as of `choose`, for one head; in place.
+    Most leaves are not a product's, and so most decisions are below 0, that of its own leaf often too: added to the
+    logits they take all probabilities down. A softmax does not see that; of sigmoids no temperature mends it. Lifted by
+    the offset of the least held-back cross-entropy of whether the best leaf is right; too few products change nothing.
+
+    :param logits: float32 [n, leaves], with the head's. :param labels: float32 [n, leaves].
     """
-    if (known := that_say(labels)) is not None:
-        (weight,) = _timid(logits[known], [decisions[known]], labels[known], multi_label=True)
-        cast(Tensor, head.weight).fill_(weight)
+    weight = float(cast(Tensor, head.weight))
+    if weight <= 0 or (known := that_say(labels)) is None:
+        return
+    logits, labels = logits[known], labels[known]
+    free = torch.zeros(2, requires_grad=True)  # log scale, offset
+    minimise(lambda: top_cross_entropy(logits * free[0].exp() + free[1], labels, True), free, steps=50)
+    scale, offset = free[0].exp(), free[1]
+    lift = float((offset / scale).detach()) / weight
+    if math.isfinite(lift):
+        head.lift_by(lift)
 
 
-def _timid(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor, multi_label: bool) -> list[float]:
+def _timid(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor) -> list[float]:
     """The decisions' weights with the least cross-entropy; the logits are scaled too, and what counts is the ratio."""
     parts = torch.stack([logits, *decisions])
     scales = torch.ones(len(parts), device=logits.device, requires_grad=True)
-    minimise(lambda: cross_entropy(torch.tensordot(scales, parts, 1), labels, multi_label), scales, steps=60)
+    minimise(lambda: cross_entropy(torch.tensordot(scales, parts, 1), labels, False), scales, steps=60)
     of_logits, *of_decisions = scales.detach().tolist()
     if of_logits <= 0:
         return [START, *[0.0] * (len(decisions) - 1)]
@@ -271,18 +293,22 @@ def _timid(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor, multi_la
 
 
 def _loudest(
-    logits: Tensor, decisions: Tensor, start: float, filed: Sequence[tuple[Tensor, Tensor]]
+    logits: Tensor,
+    decisions: Tensor,
+    start: float,
+    filed: Sequence[tuple[Tensor, Tensor]],
+    factors: Sequence[float],
 ) -> tuple[float, int]:
     """The weight that gets most right, the least such, and how many: a product counts once a level.
 
     :param filed: of each level, of each leaf the number of its node, int64 [leaves], and bool [n, nodes].
     """
     rights = []
-    for factor in LOUDER:
+    for factor in factors:
         best = (logits + factor * start * decisions).argmax(1)
         rights.append(sum(int(under.gather(1, nodes[best, None]).sum()) for nodes, under in filed))
     most = max(rights)
-    return LOUDER[rights.index(most)] * start, most
+    return factors[rights.index(most)] * start, most
 
 
 def _frequencies(head: LexicalHead, texts: Sequence[Sequence[int]]) -> csr_matrix:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from shelfwise.encoder import batches_by_length
 from shelfwise_indexer.fit import Texts, padded
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.lexical import Fitted, LexicalSettings, Said, choose, fit_lexical, fit_weight, ways_to_read
+from shelfwise_indexer.lexical import Fitted, LexicalSettings, Said, centre, choose, fit_lexical, ways_to_read
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.margin import fit_margin
 from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
@@ -123,15 +123,15 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
 
     They say how far to trust the memory, where there is one, and then which lexical head is best beside the rest and
     how much it counts, and how certain the sum may be by its margin; see `fit_mixing`, `lexical.choose` and `margin`.
-    With several categories a product there is no "right" and no margin: the head is the one that also read the barest
-    view.
+    With several categories a product any of them is right, and there is no margin; instead the decisions are lifted to
+    where sigmoids can be honest, see `lexical.centre`.
     """
     several = model.loss is not None and model.loss.settings.multi_label
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
     device = next(model.parameters()).device
     plain = texts.tokens[: texts.plain]
     ways, levels = ways_to_read(len(plain)), model.loss.above if model.loss is not None else []
-    if several or not len(held_back):
+    if not len(held_back):
         ways, levels = ways[-1:], []
     fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way, levels) for way in ways)
     heads = [head.to(device) for head in fitted if head is not None]
@@ -146,14 +146,14 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
             logits = model.head(pooled, pooled, pooled).cpu()
     else:
         logits = of_texts(model, tokens, partial(_logits, model))
-    if several:
-        if model.lexical is not None:
-            fit_weight(model.lexical, logits, of_texts(model, tokens, model.lexical.decisions), labels)
-        return
     if heads:
         said = [_said(model, tokens, head) for head in heads]
-        model.lexical = choose(heads, logits, said, labels, levels)
+        model.lexical = choose(heads, logits, said, labels, levels, several)
         logits = logits + of_texts(model, tokens, model.lexical)
+        if several:
+            centre(model.lexical, logits, labels)
+    if several:
+        return
     model.margin = fit_margin(logits, labels)
     if model.margin is not None:
         model.margin.to(device)
@@ -192,6 +192,7 @@ def learn_all(
         if fitted is not None:
             model.lexical = fitted.to(weight.device).joined(before.of_ancestors)
             cast(Tensor, model.lexical.weight).copy_(weight)
+            model.lexical.lift_by(before.lift)
 
 
 def sampling(labels: npt.NDArray[np.float32], balance: float) -> npt.NDArray[np.float32]:
