@@ -186,6 +186,17 @@ def test_decisions_are_lifted_to_where_a_sigmoid_is_as_sure_as_it_is_right():
     assert (lifted.max(1).values / temperature).sigmoid().mean() == pytest.approx(0.8, abs=1e-3)
 
 
+def test_where_every_best_leaf_is_right_the_lift_stays_within_reason():
+    labels, known, _ = held_back()
+    head = fitted()
+    logits = float(head.weight) * (known / 2 - 3)
+    centre(head, logits, labels)
+    lifted = logits + float(head.weight) * head.lift
+    assert head.lift > 0
+    assert (lifted[labels > 0] > 0).all()
+    assert (lifted[labels == 0] < 1e-5).all()
+
+
 def test_where_words_do_not_count_or_too_few_products_say_nothing_is_lifted():
     labels, known, _ = held_back()
     for weight, rows in ((0.0, 270), (2.0, 90)):

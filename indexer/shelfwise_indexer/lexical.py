@@ -265,7 +265,9 @@ def centre(head: LexicalHead, logits: Tensor, labels: Tensor) -> None:
 
     Most leaves are not a product's, and so most decisions are below 0, that of its own leaf often too: added to the
     logits they take all probabilities down. A softmax does not see that; of sigmoids no temperature mends it. Lifted by
-    the offset of the least held-back cross-entropy of whether the best leaf is right; too few products change nothing.
+    the offset of the least held-back cross-entropy of whether the best leaf is right; but where nearly all are right no
+    offset is too high for that, and so never so far that the second best leaf of every other product would be given.
+    Too few products change nothing.
 
     :param logits: float32 [n, leaves], with the head's. :param labels: float32 [n, leaves].
     """
@@ -275,10 +277,10 @@ def centre(head: LexicalHead, logits: Tensor, labels: Tensor) -> None:
     logits, labels = logits[known], labels[known]
     free = torch.zeros(2, requires_grad=True)  # log scale, offset
     minimise(lambda: top_cross_entropy(logits * free[0].exp() + free[1], labels, True), free, steps=50)
-    scale, offset = free[0].exp(), free[1]
-    lift = float((offset / scale).detach()) / weight
-    if math.isfinite(lift):
-        head.lift_by(lift)
+    offset = float((free[1] / free[0].exp()).detach())
+    most = -float(logits.kthvalue(logits.shape[1] - 1, dim=1).values.median())
+    if math.isfinite(offset):
+        head.lift_by(min(offset, max(most, 0.0)) / weight)
 
 
 def _timid(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor) -> list[float]:

@@ -123,8 +123,9 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
 
     They say how far to trust the memory, where there is one, and then which lexical head is best beside the rest and
     how much it counts, and how certain the sum may be by its margin; see `fit_mixing`, `lexical.choose` and `margin`.
-    With several categories a product any of them is right, and there is no margin; instead the decisions are lifted to
-    where sigmoids can be honest, see `lexical.centre`.
+    With several categories a product any of them is right. What lies above the leaves is left out, because the second
+    category mostly lies elsewhere, and there is no margin: decisions are lifted to where sigmoids can be honest, see
+    `lexical.centre`.
     """
     several = model.loss is not None and model.loss.settings.multi_label
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
@@ -132,7 +133,9 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
     plain = texts.tokens[: texts.plain]
     ways, levels = ways_to_read(len(plain)), model.loss.above if model.loss is not None else []
     if not len(held_back):
-        ways, levels = ways[-1:], []
+        ways = ways[-1:]
+    if several or not len(held_back):
+        levels = []
     fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way, levels) for way in ways)
     heads = [head.to(device) for head in fitted if head is not None]
     model.lexical = heads[-1].own if heads else None
