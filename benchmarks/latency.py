@@ -141,6 +141,13 @@ def one_at_a_time(
             steps = [lean, first_sight, written, cold, warm]
             for step in steps[(run + place) % len(steps) :] + steps[: (run + place) % len(steps)]:
                 step()
+    return summed_up(taken, requests, bodies), bodies
+
+
+def summed_up(
+    taken: dict[str, list[float]], requests: dict[str, list[list[Bodies]]], bodies: Sequence[Bodies]
+) -> dict[str, Any]:
+    """The figures of `one_at_a_time`, from the milliseconds of each part and the requests of each search."""
     measured = ("encode", "slowest_search", "encode_and_slowest", "one_msearch")
     figures: dict[str, Any] = {
         "parts": {part: shown(taken[f"parts.{part}"]) for part in measured},
@@ -161,7 +168,7 @@ def one_at_a_time(
             "p95_over_by_hand": round(own["p95_ms"] / hand["p95_ms"], 3),
             "p95_over_p50": round(own["p95_ms"] / own["p50_ms"], 2),
         }
-    return figures, bodies
+    return figures
 
 
 def lines_of(bodies: Bodies) -> bytes:

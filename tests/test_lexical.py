@@ -10,16 +10,13 @@ from sklearn.svm import LinearSVC
 
 from shelfwise_indexer.calibrate import fit_temperature
 from shelfwise_indexer.lexical import (
-    LOUDER,
     START,
     LexicalHead,
     LexicalSettings,
-    Said,
-    centre,
-    choose,
     fit_lexical,
     ways_to_read,
 )
+from shelfwise_indexer.weighing import LOUDER, Said, centre, choose
 
 pytestmark = pytest.mark.model
 

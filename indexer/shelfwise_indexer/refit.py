@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from shelfwise.encoder import batches_by_length
 from shelfwise_indexer.fit import Texts, padded
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.lexical import Fitted, LexicalSettings, Said, centre, choose, fit_lexical, ways_to_read
+from shelfwise_indexer.lexical import Fitted, LexicalSettings, fit_lexical, ways_to_read
 from shelfwise_indexer.loss import HierarchicalLoss
 from shelfwise_indexer.margin import fit_margin
 from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, remembered
 from shelfwise_indexer.merging import merge_alike
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.rounding import rounded
+from shelfwise_indexer.weighing import Said, centre, choose
 
 Weights = Mapping[str, Tensor]
 
@@ -122,20 +123,17 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
     """Give the model a lexical head, and let held-back products weigh what it was given; in place.
 
     They say how far to trust the memory, where there is one, and then which lexical head is best beside the rest and
-    how much it counts, and how certain the sum may be by its margin; see `fit_mixing`, `lexical.choose` and `margin`.
+    how much it counts, and how certain the sum may be by its margin; see `fit_mixing`, `weighing.choose` and `margin`.
     With several categories a product any of them is right. What lies above the leaves is left out, because the second
     category mostly lies elsewhere, and there is no margin: decisions are lifted to where sigmoids can be honest, see
-    `lexical.centre`.
+    `weighing.centre`.
     """
     several = model.loss is not None and model.loss.settings.multi_label
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
     device = next(model.parameters()).device
     plain = texts.tokens[: texts.plain]
-    ways, levels = ways_to_read(len(plain)), model.loss.above if model.loss is not None else []
-    if not len(held_back):
-        ways = ways[-1:]
-    if several or not len(held_back):
-        levels = []
+    ways = ways_to_read(len(plain)) if len(held_back) else ways_to_read(len(plain))[-1:]
+    levels = [] if several or not len(held_back) or model.loss is None else model.loss.above
     fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way, levels) for way in ways)
     heads = [head.to(device) for head in fitted if head is not None]
     model.lexical = heads[-1].own if heads else None
@@ -153,9 +151,9 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
         said = [_said(model, tokens, head) for head in heads]
         model.lexical = choose(heads, logits, said, labels, levels, several)
         logits = logits + of_texts(model, tokens, model.lexical)
-        if several:
-            centre(model.lexical, logits, labels)
     if several:
+        if model.lexical is not None:
+            centre(model.lexical, logits, labels)
         return
     model.margin = fit_margin(logits, labels)
     if model.margin is not None:

@@ -40,10 +40,9 @@ class Belief:
 
         :param nodes: the product's `shelfwise.ancestors`.
         """
-        believed = guessed = 0.0
-        for node in sorted(set(nodes)):  # added up in one order, whatever order they came in
-            believed += self.steps.get(node, 0.0)
-            guessed += self.guess.get(node, 0.0)
+        nodes = sorted(set(nodes))  # added up in one order, whatever order they came in
+        believed = sum(self.steps.get(node, 0.0) for node in nodes)
+        guessed = sum(self.guess.get(node, 0.0) for node in nodes)
         if guessed >= 1.0 or believed <= guessed:
             return 0.0
         return min(1.0, (believed - guessed) / (1.0 - guessed))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shelfwise.query import SHOWN, Body
+from shelfwise.source import Source
 
 TITLE = "title.keyword"  # text itself has no doc values
 IGNORED = "_ignored"  # names the fields of a product that were too long for theirs
@@ -19,7 +20,6 @@ _TYPES = {"price": "double", "popularity": "double", "in_stock": "boolean", "she
 _CHANGES = frozenset({"normalizer", "null_value", "script"})  # doc values are then other than what was written
 _READ = [*COLUMNS.values(), IGNORED]
 _TOO_LONG = frozenset(COLUMNS.values())
-Source = dict[str, Any]
 
 
 def has_columns(mappings: Mapping[str, Any]) -> bool:
@@ -70,7 +70,7 @@ def _source(values: Mapping[str, list[Any]]) -> Source | None:
         return None
     if ignored and not _TOO_LONG.isdisjoint(ignored):
         return None
-    source = {column: given[0] for column, given in values.items()}
+    source: dict[str, Any] = {column: given[0] for column, given in values.items()}
     source["title"] = source[TITLE]
     source["shelfwise"] = {
         "ancestors": ancestors,

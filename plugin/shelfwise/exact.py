@@ -71,16 +71,15 @@ class Exact:
 
         :param found: an entry of the server's `hits.hits`.
         """
-        id_: str = found["_id"]
-        if (len(id_) == len(self.text) or not id_.isascii()) and folded(id_) == self.text:
+        if folded(found["_id"]) == self.text:
             return True
         source = found["_source"]
         brand, own = _read(brand_of(source) or "")
-        if not self.codes and not (own and (own <= self.words or all(map(self._names, own)))):
+        if not self.codes and not (own and all(map(self._names, own))):
             return False  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
         if self.codes:
-            held = set(_joined(title)) | set(_joined(brand)) | {"".join(_WORD.findall(folded(id_)))}
+            held = set(_joined(title)) | set(_joined(brand)) | {"".join(_WORD.findall(folded(found["_id"])))}
             return held.issuperset(self.codes)
         known = own | set(_WORD.findall(title))
         return all(word in known or _within(word, own, title) for word in self.words)
@@ -93,9 +92,8 @@ class Exact:
         """The words of title and brand, if they hold all of the query's."""
         source = found["_source"]
         text = folded(f"{source.get('title') or ''} {brand_of(source) or ''}")
-        for word in self.words:
-            if word not in text:
-                return None  # most products: their words need not be told apart
+        if not all(word in text for word in self.words):
+            return None  # most products: their words need not be told apart
         own = set(_WORD.findall(text))
         return own if self.words <= own else None
 

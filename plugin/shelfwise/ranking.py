@@ -131,8 +131,8 @@ def nodes_of(found: Found) -> list[str]:
 def with_categories(candidate: Candidate, source: Mapping[str, Any]) -> Candidate:
     """The same product with the categories of another `_source` of it."""
     own = candidate.found["_source"]
-    categories = {"category": (source.get("shelfwise") or {}).get("category")}
-    told = {**own, "shelfwise": {**own["shelfwise"], **categories}}
+    category = (source.get("shelfwise") or {}).get("category")
+    told = {**own, "shelfwise": {**own["shelfwise"], "category": category}}
     return candidate._replace(found={**candidate.found, "_source": told})
 
 
@@ -153,10 +153,9 @@ def _shares(belief: Belief, by_id: Mapping[str, Found]) -> dict[str, float]:
     shares = {}
     for id_, found in by_id.items():
         nodes = tuple(nodes_of(found))
-        share = of_nodes.get(nodes)
-        if share is None:
-            share = of_nodes[nodes] = belief.share(nodes)
-        shares[id_] = share
+        if nodes not in of_nodes:
+            of_nodes[nodes] = belief.share(nodes)
+        shares[id_] = of_nodes[nodes]
     return shares
 
 

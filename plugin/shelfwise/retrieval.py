@@ -7,11 +7,11 @@ from typing import Any
 
 from shelfwise.alias import LiveAlias
 from shelfwise.belief import Belief
-from shelfwise.columns import Source, as_source, in_columns
+from shelfwise.columns import as_source, in_columns
 from shelfwise.exact import Exact
 from shelfwise.filters import Body
 from shelfwise.live_index import LiveIndex
-from shelfwise.mending import Mended, Sent, mend
+from shelfwise.mending import Answer, Mended, Sent, mend
 from shelfwise.misspelt import Misspelt
 from shelfwise.query import (
     by_ids,
@@ -28,10 +28,10 @@ from shelfwise.query import (
 )
 from shelfwise.ranking import Found, Retrieved
 from shelfwise.search_settings import Mode
+from shelfwise.source import Source
 
 ADDED = 50  # nearest products of likely categories that join those found without regard to category
 Found_ = dict[str, Sequence[Found]]
-Answer = Mapping[str, Any]
 Ask = Callable[[Sequence[Body]], list[Answer]]
 
 

@@ -213,16 +213,17 @@ class ProductSearch:
 
     def _found(self, index: LiveIndex, asked: Sequence[Asked], wanted: Wanted) -> list[Order]:
         self._known.check(index, wanted.category, wanted.conditions)
+        highlight = wanted.highlight or wanted.explain
+        fields = () if self._settings.reranker is None else self._settings.reranker.sources
         request = Request(
             mode=wanted.mode,
             filters=filter_bodies(wanted.conditions, wanted.category),
             misspelt=self._known.misspelt(index) if self._settings.spelling else None,
-            highlight=wanted.highlight or wanted.explain,
+            highlight=highlight,
             count=wanted.count,
-            fields=() if self._settings.reranker is None else self._settings.reranker.sources,
+            fields=fields,
+            columns=index.columns and not (highlight or fields or wanted.sort == SORTED_BY),
         )
-        if index.columns and not (request.highlight or request.fields or wanted.sort == SORTED_BY):
-            request = replace(request, columns=True)
         by_name = any(condition.field in ("id", "variant_of") for condition in wanted.conditions)
         collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
         orders = [Order(self._settings.out_of_stock_last, collapse, wanted.sort) for _ in asked]
