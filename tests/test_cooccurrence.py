@@ -120,6 +120,19 @@ def test_orders_of_consecutive_days_are_two_baskets_where_a_log_has_dates_only()
     assert together[C, D] > 0
 
 
+def test_a_look_in_between_keeps_a_basket_open():
+    def bought(*of):
+        return [[Event(name, time=hour * 3600, kind=kind) for name, hour, kind in of]]
+
+    both = ("A", 0, "purchase"), ("B", 30, "purchase")
+    apart, _ = log_of(bought(*both), {"A": A, "B": B, "C": C})
+    open_still, _ = log_of(bought(both[0], ("C", 15, "view"), both[1]), {"A": A, "B": B, "C": C})
+    assert baskets_in_common(apart, 3)[A, B] == 0
+    together = baskets_in_common(open_still, 3)
+    assert together[A, B] > 0
+    assert together[A, C] == 0
+
+
 def test_what_was_only_looked_at_is_in_no_basket():
     assert baskets_in_common(log([[A, B]], bought=False), 2).nnz == 0
     assert baskets_in_common(log([[A, B]], weights=[[3, 3]], bought=False), 2).nnz == 0

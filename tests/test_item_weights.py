@@ -93,3 +93,9 @@ def test_of_a_crawlers_thousands_the_newest_count():
     assert held.sum() == NEWEST
     assert held[0, A] == 1  # looked at again at the end
     assert not held[0, 1:6].any()
+
+
+def test_what_counts_nothing_takes_no_place_of_the_newest():
+    bought, looked_at = list(range(10)), list(range(10, 10 + NEWEST))
+    held = holdings(log([bought + looked_at], weights=[[1.0] * 10 + [0.0] * NEWEST]), 10 + NEWEST).toarray()
+    assert np.flatnonzero(held[0]).tolist() == bought

@@ -228,6 +228,26 @@ def test_k_are_found_although_one_listing_takes_all_near_places(recommend, bundl
     assert recommend(at(0, bundle, "a"), *cards, *others, k=3) == ["c00", "o0", "o1"]
 
 
+@pytest.mark.parametrize("within", [KETTLES, PANS])
+def test_what_one_product_with_many_variants_leaves_of_a_category_comes_before_the_next_one(recommend, bundle, within):
+    variants = [at(1 + number / 100, bundle, f"v{number:02}", within, variant_of="v") for number in range(60)]
+    others = [at(40 + number, bundle, f"o{number}", within) for number in range(4)]
+    nearer = [at(5 + number, bundle, f"x{number}", AUDIO) for number in range(4)]
+    assert recommend(at(0, bundle, "a"), *variants, *others, *nearer, k=4) == ["v00", "o0", "o1", "o2"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("C++ Primer", "C# Primer"), ("Lens -2.00", "Lens +2.00"), ("★★★", "♥♥"), ("काला", "कील"), ("!", "?")],
+)
+def test_titles_that_differ_in_what_tells_products_apart_are_two_listings(recommend, bundle, one, other):
+    given = {"brand": "Tarnholt"}
+    found = recommend(
+        at(0, bundle, "a"), at(1, bundle, "one", title=one, **given), at(2, bundle, "other", title=other, **given)
+    )
+    assert found == ["one", "other"]
+
+
 def test_diversity_looks_beyond_the_stored_neighbours(client, alias, bundle):
     near = [{"id": f"n{number}", "score": 0.99} for number in range(3)]
     stored = [at(5 + number / 10, bundle, f"n{number}") for number in range(3)]

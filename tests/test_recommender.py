@@ -12,13 +12,14 @@ from hand_bundle import write_hand_bundle
 from hand_index import add, document, fill
 from shelfwise.alias import LiveAlias
 from shelfwise.cli import main
-from shelfwise.errors import UnknownProduct, UsageError
+from shelfwise.errors import ShelfwiseError, UnknownProduct, UsageError
 from shelfwise.event_model import EventModel, create, publish
 from shelfwise.history import Event, product_weights
 from shelfwise.profile import LONGEST
 from shelfwise.query import VECTOR
 from shelfwise.recommend_query import none_of
 from shelfwise.recommender import DEPTH, Recommender
+from shelfwise_indexer import learn_events
 from shelfwise_indexer.cli_events import events
 from shelfwise_indexer.learn_events import learn
 from shelfwise_indexer.records import CatalogueError
@@ -266,6 +267,24 @@ def test_the_popular_come_however_many_more_popular_ones_are_out_of_stock(shop, 
     assert shop.ids([], 2) == ["c1", "k1"]
 
 
+def test_what_counts_nothing_takes_no_place_of_what_counts(shop, bundle):
+    views = [Event(f"v{number}", kind="view", weight=0) for number in range(LONGEST)]
+    shop.fill(at(0, bundle, "k1"), at(1, bundle, "k2"), *(at(90, bundle, one.product, AUDIO) for one in views))
+    assert shop.ids(["k1", *views], 1) == ["k2"]
+
+
+def test_attributes_that_the_shop_wrote_as_a_list_say_what_is_consumable(client, alias, shop, bundle):
+    shop.fill(at(0, bundle, "k1"), at(10, bundle, "k2"))
+    client.update(index=alias, id="k1", doc={"attributes": [{"colour": "red"}, {"consumable": "true"}]}, refresh=True)
+    assert set(shop.ids(["k1"])) == {"k1", "k2"}
+
+
+def test_where_a_known_product_counts_nothing_that_is_said(shop, bundle):
+    shop.fill(*six(bundle))
+    with pytest.raises(ShelfwiseError, match="holds no product that counts"):
+        shop.ids([Event("k1", weight=0), "zz"])
+
+
 @pytest.mark.parametrize("k", [0, -1, 100_000, True])
 def test_so_many_hits_cannot_be_asked_for(shop, bundle, k):
     with pytest.raises(UsageError, match="k must be a whole number from 1 to 10,000"):
@@ -380,6 +399,22 @@ class TestLearn:
             shop.learn(name="events.csv")
         assert "there is no such file" in str(shop.run("events", "learn", "none.jsonl").exception)
 
+    def test_a_log_that_is_cut_off_teaches_nothing_and_the_model_before_stays(self, shop, bundle, tmp_path):
+        shop.fill(*six(bundle)).learn(*histories(["k1", "a1"]))
+        before = shop.ids(["k1"], 1)
+        whole = gzip.compress("".join(json.dumps(one) + "\n" for one in histories(*[["k2", "c1"]] * 5000)).encode())
+        (tmp_path / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+        ran = shop.run("events", "learn", tmp_path / "cut.jsonl.gz")
+        assert isinstance(ran.exception, CatalogueError)
+        assert "cut.jsonl.gz, line" in str(ran.exception)
+        assert shop.ids(["k1"], 1) == before
+
+    def test_more_products_than_are_sent_together_are_all_learnt(self, client, alias, shop, bundle, monkeypatch):
+        monkeypatch.setattr(learn_events, "SENT_TOGETHER", 2)
+        learnt = shop.fill(*six(bundle)).learn(*histories(["k1", "k2", "k3", "c1", "a1"]))
+        assert learnt.products >= 5
+        assert client.count(index=learnt.index)["count"] == learnt.products
+
     def test_an_index_of_the_shops_own_under_that_name_is_left_alone(self, client, alias, shop, bundle):
         shop.fill(*six(bundle))
         client.index(index=f"{alias}-events", id="theirs", document={"user": "x"}, refresh=True)
@@ -443,6 +478,11 @@ class TestCommands:
                 ["--histories", "-"],
                 '{"history": [{"product": "a", "weight": -2}]}',
                 "line 1: event 1 of the history: weight",
+            ),
+            (
+                ["--histories", "-"],
+                '{"user": 123456789012345678901234, "history": ["k1"]}',
+                "line 1: user must be an id, text or a whole number",
             ),
             ([], None, "give one history"),
             (["--history", "k1", "--histories", "-"], None, "give one history"),

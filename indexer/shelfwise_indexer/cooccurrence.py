@@ -100,14 +100,14 @@ def baskets_in_common(log: Log, products: int) -> sparse.csr_array:
 
     `BASKET_GAP` seconds without an event end a basket; where times are not known a history is one basket.
     """
-    log = log.where(log.chosen & (log.weights > 0))
-    if not len(log.users):
-        return sparse.csr_array((products, products), dtype=np.float32)
     begins = np.ones(len(log.users), dtype=bool)
     begins[1:] = (log.users[1:] != log.users[:-1]) | (np.diff(log.times) >= BASKET_GAP)  # NaN never is
-    basket = np.cumsum(begins) - 1
-    pairs = np.unique(np.column_stack((basket, log.products)), axis=0)
-    held = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(int(basket[-1]) + 1, products))
+    chosen = log.chosen & (log.weights > 0)
+    if not chosen.any():
+        return sparse.csr_array((products, products), dtype=np.float32)
+    _, basket = np.unique(np.cumsum(begins)[chosen], return_inverse=True)
+    pairs = np.unique(np.column_stack((basket, log.products[chosen])), axis=0)
+    held = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(int(basket.max()) + 1, products))
     weighted = bm25_weight(held.T, K1=BM25_K1, B=BM25_B).T.tocsr()
     near = sparse.csr_array(all_pairs_knn(weighted, KEPT + 1, show_progress=False), dtype=np.float32)  # one is itself
     near.setdiag(0)

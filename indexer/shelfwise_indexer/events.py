@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shelfwise.errors import UsageError
-from shelfwise.history import Event, parse_event, parse_history
+from shelfwise.history import Event, check_user, parse_event, parse_history
 from shelfwise.machine import Complaints
 from shelfwise.standard_input import standard_input
 from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
@@ -46,13 +46,14 @@ def read_events(path: str | os.PathLike[str]) -> Iterator[Told | Rejected]:
 def read_histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], int, int]:
     """The events of each user as they were told, the lines read, and those rejected, which are said on stderr.
 
-    :raises CatalogueError: the log cannot be read, or holds nothing.
+    :raises CatalogueError: the log cannot be read, or not to its end, or holds nothing.
     """
     histories: dict[str, list[Event]] = {}
     read, complaints = 0, Complaints("lines that were rejected")
     for told in read_events(events):
         read += 1
         if isinstance(told, Rejected):
+            told.check_not_cut_off(os.fspath(events))
             complaints.add(f"{os.fspath(events)}, line {told.line}: {told.reason}")
             continue
         histories.setdefault(told.user, []).extend(told.events)
@@ -73,9 +74,7 @@ def _records(name: str) -> Iterator[Record | Rejected]:
 
 def _told(line: int, content: Mapping[str, Any]) -> Told | Rejected:
     try:
-        user = content.get("user")
-        if not isinstance(user, (str, int)) or isinstance(user, bool) or user == "":
-            raise UsageError(f"user must be an id, text or a whole number, got {str(user)[:60]!r}")
+        user = check_user(content.get("user"))
         if ("history" in content) == ("product" in content):
             raise UsageError(f"{EXPECTED}, got {', '.join(sorted(content)) or 'nothing'}")
         events = parse_history(content["history"]) if "history" in content else [parse_event(content)]

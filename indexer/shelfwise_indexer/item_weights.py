@@ -71,13 +71,13 @@ def holdings(log: Log, products: int) -> sparse.csr_array:
         return sparse.csr_array((0, products), dtype=np.float32)
     strongest = np.maximum.reduceat(log.weights[order], starts)
     newest = np.maximum.reduceat(order, starts)  # the place of its last event
-    users, bought = users[starts], bought[starts]
-    by_age = np.lexsort((-newest, users))
+    users, bought, people = users[starts], bought[starts], int(users[-1]) + 1
+    counting = np.flatnonzero(strongest > 0)
+    by_age = counting[np.lexsort((-newest[counting], users[counting]))]
     of_user = users[by_age]
-    first = np.searchsorted(of_user, of_user)
-    kept = by_age[(np.arange(len(by_age)) - first < NEWEST) & (strongest[by_age] > 0)]
+    kept = by_age[np.arange(len(by_age)) - np.searchsorted(of_user, of_user) < NEWEST]
     entries = (np.sqrt(np.minimum(strongest[kept], 1)), (users[kept], bought[kept]))
-    return sparse.coo_array(entries, shape=(int(users[-1]) + 1, products), dtype=np.float32).tocsr()
+    return sparse.coo_array(entries, shape=(people, products), dtype=np.float32).tocsr()
 
 
 def _sources(common: sparse.csr_array, people: Floats, content: Content, target: int) -> Integers:

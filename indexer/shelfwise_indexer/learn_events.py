@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from shelfwise_indexer.events import read_histories
 from shelfwise_indexer.item_weights import Content
 
 LOOK_ALIKES = 100  # nearest products of each
+SENT_TOGETHER = 4096  # documents of the model, of up to 44 kB each while they are sent
 KINDS = (np.int64, np.int64, np.float64, np.float32, np.bool_, np.bool_)
 ROW = np.dtype(list(zip(Log.__slots__, KINDS, strict=True)))  # an event of a `Log`
 
@@ -90,12 +92,16 @@ def teach(
     :param source: sha256 of the event log, kept in the model.
     :raises ServerError: the server did not answer, or refused a document; the model before stays.
     """
-    documents = list(_documents(ids, cooccurrence(log, content)))
+    documents = _documents(ids, cooccurrence(log, content))
     name = event_model.create(server, alias, source)
-    if refused := bulk.send(server, name, documents):
-        raise ServerError(f"index {name}: {len(refused)} documents were refused, such as {next(iter(refused.items()))}")
+    sent = 0
+    while some := list(islice(documents, SENT_TOGETHER)):
+        if refused := bulk.send(server, name, some):
+            such = next(iter(refused.items()))
+            raise ServerError(f"index {name}: {len(refused)} documents were refused, such as {such}")
+        sent += len(some)
     event_model.publish(server, alias, name)
-    return name, len(documents)
+    return name, sent
 
 
 def say_unknown(events: str | os.PathLike[str], unknown: Counter[str], index: str) -> None:

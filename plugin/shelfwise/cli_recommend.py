@@ -138,8 +138,8 @@ def _say(whose: str, found: "Recommendation", kind: str) -> None:
         )
 
 
-def _user_and_history(record: Any) -> "tuple[Any, list[Event]]":
-    from shelfwise.history import parse_history
+def _user_and_history(record: Any) -> "tuple[str | int | None, list[Event]]":
+    from shelfwise.history import check_user, parse_history
 
     history = parse_history(record["history"])
-    return record.get("user"), history
+    return (check_user(record["user"]) if "user" in record else None), history

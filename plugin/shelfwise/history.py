@@ -68,6 +68,16 @@ def parse_history(value: object) -> list[Event]:
     return events
 
 
+def check_user(value: object) -> str | int:
+    """Who an event is of, as it was given.
+
+    :raises UsageError: it is neither text nor a whole number below 2^64: a longer one is read as another.
+    """
+    if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
+        raise UsageError(f"user must be an id, text or a whole number, got {str(value)[:60]!r}")
+    return value
+
+
 def in_order(history: Sequence[Event]) -> list[Event]:
     """Oldest first: by time where every event has one, else as it was given."""
     if all(event.time is not None for event in history):

@@ -10,6 +10,12 @@ from shelfwise.source import brand_of, confidence_of, in_stock, price_of
 from shelfwise.taxonomy import Path, parse_path
 
 WORDS = re.compile(r"\w+")
+# What may stand between the words of one title and not of another. What tells products apart is not among it, as in C++
+# and C#, +2.00 and -2.00, and the vowel signs of Devanagari, which Python takes for no part of a word.
+_BETWEEN = re.compile(
+    r"[\s!-\"$-*,-/:-@\[-`{-~\u00a1-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf"
+    r"\u2010-\u2027\u2030-\u205e\u2122\u3001-\u3004\u3008-\u3020\u3030]+"
+)
 Listing = tuple[str, str]
 Item = TypeVar("Item")
 
@@ -107,7 +113,8 @@ def group_of(found: Mapping[str, Any]) -> str:
 def listing_of(found: Mapping[str, Any]) -> Listing:
     """Title and brand of an entry of `hits.hits`, by their words: whoever sees two alike takes them for one product."""
     source = found.get("_source") or {}
-    return " ".join(WORDS.findall(str(source.get("title", "")).casefold())), (brand_of(source) or "").casefold()
+    title = str(source.get("title", "")).casefold()
+    return _BETWEEN.sub(" ", title).strip() or title, (brand_of(source) or "").casefold()
 
 
 def distinct(

@@ -9,7 +9,7 @@ import numpy as np
 
 from shelfwise.event_model import Learnt
 from shelfwise.history import Event, in_order, product_weights
-from shelfwise.hit import Listing, accepted, group_of, leaves_of, listing_of
+from shelfwise.hit import Listing, accepted, group_of, leaves_of, listed, listing_of
 from shelfwise.query import VECTOR, Body, in_any_of
 from shelfwise.recommend_query import none_of, outside
 from shelfwise.taxonomy import Path, ancestors
@@ -98,7 +98,7 @@ def profile_of(
 def counting(history: Sequence[Event], known: Container[str]) -> dict[str, float]:
     """The `LONGEST` newest known products of a history to their weights above 0, newest first."""
     weights = product_weights([event for event in in_order(history) if event.product in known])
-    return {id_: weight for id_, weight in islice(weights.items(), LONGEST) if weight > 0}
+    return dict(islice(((id_, weight) for id_, weight in weights.items() if weight > 0), LONGEST))
 
 
 def _vector(weights: Mapping[str, float], known: Mapping[str, Found]) -> list[float]:
@@ -140,12 +140,17 @@ def _again(
     again: dict[str, float] = {}
     for event in mine:
         found = known[event.product]
-        marked = (found["_source"].get("attributes") or {}).get("consumable")
-        said = str(marked).lower() == "true" or bool(consumable & _nodes(found))
+        said = _marked_consumable(found) or bool(consumable & _nodes(found))
         rate = 1.0 if said else learnt.get(event.product, UNKNOWN).again
         if event.bought and rate > 0:
             again[event.product] = rate
     return again
+
+
+def _marked_consumable(found: Found) -> bool:
+    """Whether the shop's attribute says so; what a shop updates by itself may be a list, of attributes or of values."""
+    marks = [mark for one in listed(found["_source"].get("attributes")) for mark in listed(one.get("consumable"))]
+    return any(str(mark).lower() == "true" for mark in marks)
 
 
 def _nodes(found: Found) -> set[Path]:

@@ -1,5 +1,6 @@
 """The recommendation: products like one that the shopper looks at."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -153,23 +154,33 @@ class SimilarProducts:
 def _widened(
     alias: LiveAlias, index: LiveIndex, seen: _Seen, candidates: list[_Candidate], k: int, diversity: float
 ) -> list[Hit]:
-    """The candidates and what is found live in the leaf, above it, and everywhere, until k are there."""
+    """The candidates and what is found live in the leaf, above it, and everywhere, until k are there.
+
+    Variants of one product, or one listing over and over, may take all the places of a search. Then the leaf has more
+    than it gave, and is asked for one of each group, and for more, before anything further away is taken.
+    """
     chosen: list[_Candidate] = []
-    for growth in GROWTH:
-        size = min(MAX_HITS, growth * _spared(k, diversity))
-        found: list[Sequence[Mapping[str, Any]]] = []
-        for bodies in (
-            [semantic(seen.vector, size, [*seen.allowed, *within]) for within in _widening(seen.leaves)],
-            [one_a_group(exact(seen.vector, size, seen.allowed))],
-        ):
-            found = _found(alias, index, bodies, diversity)
-            candidates = candidates + _live(found, seen)
-            chosen = _chosen(candidates, seen, k, diversity)
-            if len(chosen) == k:
-                return [one.hit for one in chosen]
-        if len(found[0]) < size:  # that was everything
+    left = list(enumerate(_widening(seen.leaves)))  # steps up, and the filter of what lies within them
+    sizes = dict.fromkeys(min(MAX_HITS, growth * _spared(k, diversity)) for growth in GROWTH)
+    for nearest, size in ((semantic, next(iter(sizes))), *((_one_of_each_group, size) for size in sizes)):
+        bodies = [nearest(seen.vector, size, [*seen.allowed, *within]) for _, within in left]
+        found = _found(alias, index, bodies, diversity)
+        candidates = candidates + _live(found, seen)
+        chosen = _chosen(candidates, seen, k, diversity)
+        furthest = chosen[-1].steps_up if len(chosen) == k else math.inf
+        left = [
+            (steps, within)
+            for (steps, within), hits in zip(left, found, strict=True)
+            # A graph may miss some: what it finds of all products is not taken for all that there are.
+            if steps < furthest and (len(hits) == size or (nearest is semantic and not within))
+        ]
+        if not left:
             break
     return [one.hit for one in chosen]
+
+
+def _one_of_each_group(vector: Sequence[float], k: int, filters: Sequence[Body]) -> Body:
+    return one_a_group(exact(vector, k, filters))
 
 
 def _found(

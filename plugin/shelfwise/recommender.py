@@ -137,7 +137,9 @@ class Recommender:
             elif kind == "any" and (popular := self._popular(index, profile, k)):
                 done.append(Recommendation(popular, unknown))
             else:
-                done.append(Recommendation([], unknown, _nothing_known(index, unknown, self._advice(kind))))
+                none_known = not any(event.product in known for event in history)
+                problem = _nothing_known(index, unknown if none_known else (), self._advice(kind))
+                done.append(Recommendation([], unknown, problem))
         return done
 
     def _advice(self, kind: Kind) -> str:
