@@ -37,15 +37,15 @@ def test_the_temperature_recovers_by_how_much_logits_were_scaled(scale):
 
 
 def test_where_the_others_are_shared_out_wrongly_the_best_is_still_as_sure_as_it_is_right():
-    logits = np.tile(floats(4, 3, -2, -2), (10, 1))
-    labels = one_hot([0] * 7 + [1, 2, 3], 4)  # the second is no likelier than the last
+    logits = np.tile(floats(4, 3, -2, -2), (1000, 1))
+    labels = one_hot(([0] * 7 + [1, 2, 3]) * 100, 4)  # the second is no likelier than the last
     said = softmax(logits / fit_temperature(logits, labels))
     assert said[:, 0] == pytest.approx(0.7, abs=1e-3)
 
 
 def test_a_product_of_two_categories_is_right_in_either():
-    logits = floats(*[[3, 3 - gap] for gap in (1, 2, 3, 1, 2, 3)])
-    either = np.full((6, 2), 0.5, dtype=np.float32)
+    logits = np.tile(floats([3, 2], [3, 1], [3, 0]), (10_000, 1))
+    either = np.full((30_000, 2), 0.5, dtype=np.float32)
     assert fit_temperature(logits, either) == pytest.approx(0.1)
 
 
@@ -55,17 +55,26 @@ def test_of_a_single_category_there_is_nothing_to_scale():
 
 def test_a_model_that_is_right_two_times_in_three_is_made_to_say_so():
     # Always logit 5 for class 0, right in 2 of 3: e^(5/T) / (e^(5/T) + 1) = 2/3, so T = 5 / ln 2.
-    temperature = fit_temperature(floats([5, 0], [5, 0], [5, 0]), one_hot([0, 0, 1], 2))
+    temperature = fit_temperature(np.tile(floats([5, 0]), (3000, 1)), one_hot([0, 0, 1] * 1000, 2))
     assert temperature == pytest.approx(5 / np.log(2), rel=1e-2)
     assert softmax(floats([5, 0]) / temperature)[0, 0] == pytest.approx(2 / 3, abs=1e-3)
 
 
 def test_a_faultless_part_does_not_ask_for_certainty():
-    assert fit_temperature(floats([1, 0], [0, 1]), one_hot([0, 1], 2)) == pytest.approx(0.1)
+    assert fit_temperature(*many([0, 1])) == pytest.approx(0.1)
 
 
 def test_a_part_that_is_always_wrong_stays_within_ten():
-    assert fit_temperature(floats([1, 0], [0, 1]), one_hot([1, 0], 2)) == pytest.approx(10.0)
+    assert fit_temperature(*many([1, 0])) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(("truth", "least", "most"), [([0, 1], 0.5, 0.9), ([1, 0], 1.1, 2.5)])
+def test_a_few_products_move_it_a_little(truth, least, most):
+    assert least < fit_temperature(floats([1, 0], [0, 1]), one_hot(truth, 2)) < most
+
+
+def many(truth):
+    return np.tile(floats([1, 0], [0, 1]), (50_000, 1)), one_hot(truth * 50_000, 2)
 
 
 def test_without_held_back_products_nothing_is_scaled():
@@ -219,6 +228,7 @@ def test_the_temperature_of_sigmoids_recovers_by_how_much_they_were_scaled():
 
 
 def test_of_several_categories_the_best_is_made_as_sure_as_it_is_right_whatever_is_said_of_the_others():
-    logits = np.tile(floats(4, -1, -6, -6), (10, 1))
-    said = 1 / (1 + np.exp(-logits / fit_temperature(logits, one_hot([0] * 7 + [1, 2, 3], 4), multi_label=True)))
+    logits = np.tile(floats(4, -1, -6, -6), (10_000, 1))
+    labels = one_hot(([0] * 7 + [1, 2, 3]) * 1000, 4)
+    said = 1 / (1 + np.exp(-logits / fit_temperature(logits, labels, multi_label=True)))
     assert said[:, 0] == pytest.approx(0.7, abs=1e-3)

@@ -194,9 +194,27 @@ def test_where_every_best_leaf_is_right_the_lift_stays_within_reason():
     assert (lifted[labels == 0] < 1e-5).all()
 
 
+def test_a_second_category_is_lifted_with_the_first():
+    labels = held_back()[0]
+    both_right = torch.maximum(labels, labels.roll(1, 1))  # two of three leaves
+    logits = torch.where(labels > 0, -1.0, torch.where(both_right > 0, -2.0, -6.0))
+    head = fitted()
+    centre(head, logits, both_right)
+    lifted = logits + float(head.weight) * head.lift
+    assert (lifted[both_right > 0] > 0).all()
+    assert (lifted[both_right == 0] < 1e-5).all()
+
+
+def test_the_products_of_a_small_shop_lift_too():
+    labels, known, _ = held_back(20)
+    head = fitted()
+    centre(head, float(head.weight) * (known / 2 - 3), labels)
+    assert head.lift > 0
+
+
 def test_where_words_do_not_count_or_too_few_products_say_nothing_is_lifted():
     labels, known, _ = held_back()
-    for weight, rows in ((0.0, 270), (2.0, 90)):
+    for weight, rows in ((0.0, 270), (2.0, 19)):
         head = fitted()
         head.weight.fill_(weight)
         centre(head, known[:rows] - 3, labels[:rows])

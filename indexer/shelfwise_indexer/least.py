@@ -37,13 +37,13 @@ def top_cross_entropy(logits: Tensor, labels: Tensor, multi_label: bool = False)
 LEAST_HELD_BACK = 100  # products that set a number or three
 
 
-def that_say(labels: Tensor) -> Tensor | None:
+def that_say(labels: Tensor, least: int = LEAST_HELD_BACK) -> Tensor | None:
     """Of held-back products those that carry a known category, bool [n]; None where they are too few to set anything.
 
-    :param labels: float [n, leaves].
+    :param labels: float [n, leaves]. :param least: how many are enough.
     """
     known = labels.sum(dim=1) > 0
-    return known if int(known.sum()) >= LEAST_HELD_BACK else None
+    return known if int(known.sum()) >= least else None
 
 
 def minimise(loss: Callable[[], Tensor], free: Tensor, steps: int) -> None:

@@ -13,6 +13,7 @@ from shelfwise_indexer.least import cross_entropy, minimise, that_say, top_cross
 from shelfwise_indexer.lexical import START, Fitted, Integers, LexicalHead
 
 LOUDER = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)  # times the weight of the least cross-entropy: those that are tried
+LEAST_TO_LIFT = 20  # held-back products that set one offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +75,19 @@ def centre(head: LexicalHead, logits: Tensor, labels: Tensor) -> None:
     Most leaves are not a product's, and so most decisions are below 0, that of its own leaf often too: added to the
     logits they take all probabilities down. A softmax does not see that; of sigmoids no temperature mends it. Lifted by
     the offset of the least held-back cross-entropy of whether the best leaf is right; but where nearly all are right no
-    offset is too high for that, and so never so far that the second best leaf of every other product would be given.
-    Too few products change nothing.
+    offset is too high for that, and so never so far that every other product would be given a leaf that is wrong. Fewer
+    products than `LEAST_TO_LIFT` change nothing.
 
     :param logits: float32 [n, leaves], with the head's. :param labels: float32 [n, leaves].
     """
     weight = float(cast(Tensor, head.weight))
-    if weight <= 0 or (known := that_say(labels)) is None:
+    if weight <= 0 or (known := that_say(labels, LEAST_TO_LIFT)) is None:
         return
     logits, labels = logits[known], labels[known]
     free = torch.zeros(2, requires_grad=True)  # log scale, offset
     minimise(lambda: top_cross_entropy(logits * free[0].exp() + free[1], labels, True), free, steps=50)
     offset = float((free[1] / free[0].exp()).detach())
-    most = -float(logits.kthvalue(logits.shape[1] - 1, dim=1).values.median())
+    most = -float(logits.masked_fill(labels > 0, -math.inf).amax(dim=1).median())
     if math.isfinite(offset):
         head.lift_by(min(offset, max(most, 0.0)) / weight)
 
