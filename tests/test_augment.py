@@ -67,6 +67,13 @@ def test_a_text_without_spaces_is_altered_by_its_characters():
         assert len(altered(text, "word_dropout", seed)) <= len(text)
 
 
+@pytest.mark.parametrize("text", ["Bluetooth headphones", "Waschmaschine Trockner", "Соковыжималка электрическая"])
+def test_long_words_are_words(text):
+    words = text.split()
+    assert {altered(text, "phrases", seed) for seed in range(30)} == {*words, text}
+    assert {altered(text, "word_order", seed) for seed in range(30)} == {text, " ".join(reversed(words))}
+
+
 def test_words_in_another_order_are_the_same_words():
     seen = {altered(TITLE, "word_order", seed) for seed in range(30)}
     assert len(seen) > 10

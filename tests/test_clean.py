@@ -97,6 +97,8 @@ class TestNormalised:
             ("Straße", "strasse"),
             ("snake_case", "snake case"),
             ("...", "..."),
+            ("दाल, दिल", "दाल दिल"),  # their vowels are marks, and no punctuation
+            ("❤️ Mug", "mug"),
             ("", ""),
         ],
     )

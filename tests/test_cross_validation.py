@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import optuna
 import orjson
 import pytest
 
@@ -118,6 +119,15 @@ def test_a_catalogue_that_is_cut_off_is_refused(run, draws, tmp_path):
     assert not list((tmp_path / "work").iterdir())
 
 
+def test_too_few_products_apart_for_so_many_folds_train_nothing(settings, draws, tmp_path):
+    few = [{"id": str(n), "title": f"steel thing {n} of {n * 7}", "category": ["ABCD"[n % 4]]} for n in range(8)]
+    path = tmp_path / "few.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in few))
+    with pytest.raises(TrainingError, match=r"few.jsonl: \d of 9 folds would hold back nothing.* fewer --folds"):
+        cross_validate(path, tmp_path / "work", settings, k=9)
+    assert not draws.settings
+
+
 def test_one_fold_is_no_cross_validation(catalogue, settings, tmp_path):
     with pytest.raises(UsageError, match="folds must be at least 2"):
         cross_validate(catalogue, tmp_path, settings, k=1)
@@ -143,15 +153,16 @@ def test_a_search_starts_from_what_it_must_beat_and_goes_on_where_it_was(catalog
 
 @pytest.fixture
 def draws(monkeypatch):
-    """What each trial or fold is to train with; it scores 0.5, or raises the next of the outcomes."""
+    """What each trial or fold is to train with; it has the scores, 0.5, or raises the next outcome."""
     drawn = SimpleNamespace(settings=[], retentions=set(), outcomes=[])
+    drawn.scores = Scores(1, (LevelScores(1, 0.5, 0.5, 0.5, 2),))
 
     def score(catalogue, out, validation, settings, on_epoch=None):
         drawn.settings.append((settings.fit.learning_rate, settings.dropout))
         drawn.retentions.add(settings.retention)
         if drawn.outcomes and (outcome := drawn.outcomes.pop(0)):
             raise outcome
-        return SimpleNamespace(scores=Scores(1, (LevelScores(1, 0.5, 0.5, 0.5, 2),)))
+        return SimpleNamespace(scores=drawn.scores)
 
     monkeypatch.setattr(tuning, "train", score)
     monkeypatch.setattr(cross_validation, "train", score)
@@ -174,6 +185,28 @@ def test_a_trial_that_did_not_end_is_made_again_and_said_once(error, catalogue, 
     as_they_are = (settings.fit.learning_rate, settings.dropout)
     assert draws.settings[:2] == [as_they_are, as_they_are]
     assert len(draws.settings) == 3
+
+
+def test_a_search_that_can_hold_nothing_back_ends_at_once(catalogue, settings, draws, tmp_path):
+    draws.scores = Scores(0, ())
+    with pytest.raises(TrainingError, match=r"nothing can be held back.* give a --validation catalogue"):
+        tune(catalogue, tmp_path, settings=settings, trials=5)
+    assert len(draws.settings) == 1
+
+
+def test_a_trial_that_is_pruned_leaves_no_checkpoint(catalogue, settings, tmp_path, monkeypatch):
+    told = []
+
+    def prune(trial):
+        told.append(list(tmp_path.glob(".trial-*")))
+        return len(told) > 1
+
+    monkeypatch.setattr(optuna.Trial, "should_prune", prune)
+    longer = replace(settings, fit=replace(settings.fit, epochs=3))
+    with pytest.raises(UsageError, match="ran to its end"):
+        tune(catalogue, tmp_path, settings=longer, trials=1)
+    assert told[1]  # there was one
+    assert not list(tmp_path.glob(".trial-*"))
 
 
 def test_a_search_for_another_catalogue_or_other_settings_needs_a_folder_of_its_own(

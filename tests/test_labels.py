@@ -102,3 +102,18 @@ class TestConflicts:
         other = Product("x", "Lamp", categories=(("Home",),))
         made = settle_conflicts([*self.PRODUCTS, other], [*self.TEXTS, "Lamp"], "drop")
         assert (made.products, made.changed) == ((other,), (0, 1, 2, 3, 4))
+
+    def test_a_category_that_all_have_is_no_conflict_in_whatever_order(self):
+        both = Product("0", "Mug", categories=(MUGS, PANS)), Product("1", "Mug", categories=(PANS, MUGS))
+        one = Product("2", "Mug", categories=(PANS,))
+        for policy in ("majority", "drop"):
+            made = settle_conflicts([*both, one], ["Mug"] * 3, policy)
+            assert (made.products, made.conflicts, made.changed) == ((*both, one), (), ())
+
+    def test_majority_leaves_a_product_its_further_categories(self):
+        lamps = ("Home", "Lamps")
+        filed = [(MUGS,), (PANS, MUGS, lamps), (lamps,), (MUGS,)]
+        products = [Product(str(row), "Mug", categories=paths) for row, paths in enumerate(filed)]
+        made = settle_conflicts(products, ["Mug"] * 4, "majority")
+        assert [product.categories for product in made.products] == [(MUGS,), (PANS, MUGS, lamps), (MUGS,), (MUGS,)]
+        assert made.changed == (2,)

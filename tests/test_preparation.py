@@ -142,6 +142,12 @@ def test_settings_that_mean_nothing_are_refused():
         PreparationSettings(rare_below=-1)
 
 
+@pytest.mark.parametrize("name", ["category", "categories"])
+def test_what_is_to_be_predicted_is_not_read(name):
+    with pytest.raises(UsageError, match=f"text field {name} is what is to be predicted"):
+        check_fields([Product("1", "mug", categories=(("Mugs",),))], ("title", name))
+
+
 def test_missing_values_are_counted_by_field_with_their_share():
     products = [
         Product("1", "mug", brand="Öko", attributes={"colour": "red"}),
@@ -155,6 +161,11 @@ def test_missing_values_are_counted_by_field_with_their_share():
     assert (fields["price"]["missing"], fields["in_stock"]["missing"]) == (3, 3)  # 0 and "no" are values
     assert fields["description"]["share"] == 1.0
     assert missing_values([])["products"] == 0
+
+
+def test_a_field_that_is_an_attribute_too_is_missing_once():
+    product = Product("1", "mug", brand="Öko", attributes={"brand": "Öko"})
+    assert missing_values([product, Product("2", "pan")])["fields"]["brand"] == {"missing": 1, "share": 0.5}
 
 
 def test_duplicates_are_counted_as_exact_or_near():

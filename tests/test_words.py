@@ -36,3 +36,11 @@ def test_characters_of_an_ideographic_text_are_n_grams_of_one_to_three():
     features = tf_idf("characters", ideographic=True)
     features.fit(["保温杯"])
     assert set(features.get_feature_names_out()) == {"保", "温", "杯", "保温", "温杯", "保温杯"}
+
+
+def test_a_vowel_sign_belongs_to_its_word():
+    assert words_of("दाल, ปลา-ปู") == ["दाल", "ปลา", "ปู"]
+
+
+def test_a_few_short_texts_that_share_no_n_gram_can_be_read():
+    assert tf_idf("characters", texts=2).fit_transform(["abc", "xyz"]).shape[0] == 2

@@ -1,6 +1,7 @@
 """Augmentation: the ways a product may look where the model is used."""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal, cast
@@ -16,7 +17,11 @@ LONGEST_PHRASE = 3  # words, as most queries have
 LONGEST_RUN = 6  # characters, where nothing parts words
 MOST_ALTERED = 0.8  # of the readings: a model must see products as they are
 DROPPED = 0.2  # of the words
-UNPARTED = 8  # characters of a word on average, above which a text is read as one of characters
+UNPARTED = 0.5  # of the letters, from which a text is read as one of characters
+# Thai, Lao, Burmese, Khmer, kana and ideographs: nothing parts their words. Korean words are parted by spaces.
+_UNPARTED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,11 @@ def views(fields: Sequence[str], dropout: float, augment: AugmentSettings | None
 def alter(text: str, alteration: Alteration, rng: random.Random) -> str:
     """The text altered in one way; as it is where it is too short for that.
 
-    Words are what spaces part; in a text that they hardly part (Chinese, Japanese, Thai) each character is one.
+    Words are what spaces part; in a text of a script that parts none (Chinese, Japanese, Thai) each character is one.
     """
     words = text.split()
     joint = " "
-    if len(text) > UNPARTED * max(len(words), 1):
+    if len(_UNPARTED.findall(text)) > UNPARTED * sum(map(len, words)):
         words, joint = [character for character in text if not character.isspace()], ""
     if len(words) < 2 and alteration != "typing_errors":
         return text

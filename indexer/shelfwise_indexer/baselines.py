@@ -179,7 +179,7 @@ def tf_idf_svc(*kinds: Kind) -> Baseline:
     """A linear support vector machine, one against the rest, on the TF-IDF of words of these kinds side by side."""
 
     def baseline(task: Task) -> Floats:
-        features = make_union(*(tf_idf(kind, task.ideographic) for kind in kinds))
+        features = make_union(*(tf_idf(kind, task.ideographic, len(task.texts)) for kind in kinds))
         return _fitted(task, make_pipeline(features, LinearSVC(random_state=task.seed)))
 
     return baseline

@@ -62,7 +62,7 @@ def cross_validate(
 
     :param work: folder for the parts and the k bundles; of another catalogue or other settings, another folder.
     :raises CatalogueError: the catalogue cannot be read, or not to its end.
-    :raises TrainingError: no product carries a category.
+    :raises TrainingError: no product carries a category, or too few are apart for k folds.
     :raises UsageError: k is less than 2, or `work` cannot be written or holds bundles of another catalogue, other
         settings or another k.
     """
@@ -76,8 +76,14 @@ def cross_validate(
     groups = groups_of(products, field_names(settings.text_fields))
     paths = [product.categories for product in products]
     parts = folds([several[0] for several in paths], groups, k, settings.fit.seed)
+    parts = [with_every_label(part, paths, groups) for part in parts]
+    if empty := sum(not len(part.held_back) for part in parts):
+        raise TrainingError(
+            f"{catalogue}: {empty} of {k} folds would hold back nothing, as too few products stand apart in their "
+            "categories: give fewer --folds, or more products"
+        )
     scores = []
-    for number, fold in enumerate(with_every_label(part, paths, groups) for part in parts):
+    for number, fold in enumerate(parts):
         learn, hold = folder / f"{number}-train.jsonl", folder / f"{number}-held-back.jsonl"
         for path, part in ((learn, fold.train), (hold, fold.held_back)):
             path.write_bytes(b"".join(orjson.dumps(dict(rows[at].record)) + b"\n" for at in part))

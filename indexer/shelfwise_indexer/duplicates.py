@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from shelfwise.product import Product
 from shelfwise.taxonomy import Path
+from shelfwise_indexer.letters import LETTERS
 
 Integers = npt.NDArray[np.int64]
 
@@ -25,7 +26,7 @@ ESTIMATE_SLACK = 0.15  # what a signature may be off by: 4 standard deviations o
 MOST_COMPARED = 64  # neighbours in a band that a text is compared with: bounds the work on boilerplate
 
 _BATCH = 4_096
-_FOLDED = re.compile(r"[\W_]+")
+_FOLDED = re.compile(rf"(?:[^{LETTERS}]|_)+")
 _IDEOGRAPHS = ((0x2E80, 0xA4D0), (0xAC00, 0xD7B0), (0xF900, 0xFB00), (0x20000, 0x32000))
 
 

@@ -99,19 +99,24 @@ def merge_rare(labels: Sequence[Path], minimum: int) -> Relabelling:
 
 
 def settle_conflicts(products: Sequence[Product], texts: Sequence[str], policy: Policy) -> Settled:
-    """Products of one text under several categories, treated by a policy.
+    """Products of one text that have no category in common, treated by a policy.
 
-    `keep` leaves them; `majority` files all of them where most of them are, and leaves them where no category has
-    most; `drop` leaves all of them out.
+    `keep` leaves them; `majority` files those that are not there too where most of them are, and leaves them where no
+    category has most; `drop` leaves all of them out.
     """
-    found = conflicts(texts, [product.categories[0] if product.categories else () for product in products])
+    first = [product.categories[0] if product.categories else () for product in products]
+    found = [
+        conflict
+        for conflict in conflicts(texts, first)
+        if not frozenset.intersection(*(frozenset(products[row].categories) for row in conflict.rows))
+    ]
     new: dict[int, Product | None] = {}
     for conflict in found:
-        winner = _majority([products[row].categories[0] for row in conflict.rows])
+        winner = _majority([path for row in conflict.rows for path in products[row].categories])
         for row in conflict.rows:
             if policy == "drop":
                 new[row] = None
-            elif policy == "majority" and winner is not None and products[row].categories[0] != winner:
+            elif policy == "majority" and winner is not None and winner not in products[row].categories:
                 new[row] = replace(products[row], categories=(winner,))
     settled = (new.get(row, product) for row, product in enumerate(products))
     return Settled(tuple(product for product in settled if product is not None), tuple(found), tuple(sorted(new)))

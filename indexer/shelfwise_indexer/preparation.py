@@ -139,8 +139,10 @@ def split_apart(
 def check_fields(products: Sequence[Product], fields: Sequence[str]) -> None:
     """See that what is to be read is a field of products, filled or not, or an attribute that one of these has.
 
-    :raises UsageError: it is neither; names the closest one.
+    :raises UsageError: it is neither, and the closest one is named; or it is the category itself.
     """
+    if labels := [name for name in fields if name in ("category", "categories")]:
+        raise UsageError(f"text field {labels[0]} is what is to be predicted: leave it out")
     attributes = {name for product in products for name in product.attributes}
     for unknown in (name for name in fields if name not in attributes and name not in CONTRACT_FIELDS):
         closest = difflib.get_close_matches(unknown, [*CONTRACT_FIELDS, *sorted(attributes)], 1)

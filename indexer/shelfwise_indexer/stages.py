@@ -18,8 +18,8 @@ def missing_values(products: Sequence[Product]) -> dict[str, Any]:
     """Of each optional field, and of each attribute that any product has, the products without it, most first."""
     present: Counter[str] = Counter()
     for product in products:
-        present.update(name for name in OPTIONAL_FIELDS if not _is_empty(getattr(product, name)))
-        present.update(name for name, value in product.attributes.items() if not _is_empty(value))
+        named = [(name, getattr(product, name)) for name in OPTIONAL_FIELDS]
+        present.update({name for name, value in (*named, *product.attributes.items()) if not _is_empty(value)})
     missing = {name: len(products) - present[name] for name in {*OPTIONAL_FIELDS, *present}}
     order = sorted(missing, key=lambda name: (-missing[name], name))
     share = {name: round(missing[name] / max(len(products), 1), 4) for name in order}

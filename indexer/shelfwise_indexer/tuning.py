@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from optuna.trial import TrialState
 from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.folders import made
-from shelfwise_indexer.preparation import read_labelled
+from shelfwise_indexer.preparation import TrainingError, read_labelled
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.training import train
 
@@ -61,6 +62,7 @@ def tune(
 
     :param settings: what is not searched for stays as it is here.
     :raises CatalogueError: a catalogue cannot be read, or not to its end.
+    :raises TrainingError: nothing can be held back.
     :raises UsageError: no trial ran to its end, or `work` cannot be written or holds those of another catalogue or
         other settings.
     """
@@ -93,7 +95,17 @@ def tune(
         out = folder / f"trial-{trial.number}"
         drawn = classifier_only(uncompressed(tried(base, _draw(trial))))
         settings = replace(drawn, use_held_back=False)  # only its scores are wanted
-        return train(catalogue, out, validation, settings, on_epoch).scores.mean_weighted_f1
+        try:
+            scores = train(catalogue, out, validation, settings, on_epoch).scores
+        finally:  # no later trial has this number, and goes on from there
+            for left in folder.glob(f".{out.name}.training-*"):
+                shutil.rmtree(left, ignore_errors=True)
+        if not scores.products:
+            raise TrainingError(
+                f"{catalogue}: nothing can be held back (too few products apart), so no trial can be told from "
+                "another: give a --validation catalogue"
+            )
+        return scores.mean_weighted_f1
 
     study.optimize(objective, n_trials=max(trials - len(study.get_trials(states=COUNTED)), 0))
     done = study.get_trials(states=COUNTED)

@@ -11,11 +11,14 @@ import rjieba
 import snowballstemmer
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
+from shelfwise_indexer.letters import LETTERS
+
 Kind = Literal["words", "content words", "stems", "segments", "characters"]
 IDEOGRAPHIC_SHARE = 0.02  # of the texts; above it spaces do not part the words of a catalogue
+MANY_TEXTS = 100  # of fewer no two need share an n-gram
 LONGEST_LATIN, LONGEST_IDEOGRAPHIC = 5, 3  # characters of an n-gram
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(f"[{LETTERS}]+")
 _IDEOGRAPH = re.compile(r"[\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
@@ -47,10 +50,13 @@ def phrases_of(text: str, kind: Kind = "words") -> list[str]:
     return [*words, *(f"{one} {other}" for one, other in itertools.pairwise(words))]
 
 
-def tf_idf(kind: Kind, ideographic: bool = False) -> Any:
+def tf_idf(kind: Kind, ideographic: bool = False, texts: int = MANY_TEXTS) -> Any:
     """scikit-learn's TF-IDF, sublinear in the term frequency, float32, of phrases or of character n-grams.
 
-    Character n-grams are of 2 to 5 within words, and of 1 to 3 across all of an ideographic text.
+    Character n-grams are of 2 to 5 within words, in two texts at least where there are many, and of 1 to 3 across all
+    of an ideographic text.
+
+    :param texts: how many it is fitted to.
     """
     if kind != "characters":
         return TfidfVectorizer(analyzer=partial(phrases_of, kind=kind), sublinear_tf=True, dtype=np.float32)
@@ -58,6 +64,7 @@ def tf_idf(kind: Kind, ideographic: bool = False) -> Any:
         return TfidfVectorizer(
             analyzer="char", ngram_range=(1, LONGEST_IDEOGRAPHIC), sublinear_tf=True, dtype=np.float32
         )
+    least = 2 if texts >= MANY_TEXTS else 1
     return TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(2, LONGEST_LATIN), sublinear_tf=True, min_df=2, dtype=np.float32
+        analyzer="char_wb", ngram_range=(2, LONGEST_LATIN), sublinear_tf=True, min_df=least, dtype=np.float32
     )
