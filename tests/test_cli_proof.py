@@ -10,6 +10,7 @@ from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
 from hand_reranker import write_hand_reranker
+from shelfwise.belief import believe_paths
 from shelfwise.live_index import live
 from shelfwise_indexer import indexed
 from shelfwise_indexer.ablation import SHUFFLED, shuffled
@@ -189,6 +190,15 @@ def test_shuffling_keeps_how_sure_the_classifier_is_and_is_the_same_each_time(mo
     assert sure > 0.99
     leaves = {max(probabilities, key=probabilities.get) for probabilities in first.values()}
     assert leaves == {("Cases",), ("Kettles",)}
+
+
+def test_shuffled_probabilities_of_several_labels_are_what_a_search_takes(tmp_path):
+    bundle = write_hand_bundle(tmp_path / "b", {"both": (1.0, 1.0)}, [("A",), ("B",)], label_thresholds=[0.5, 0.5])
+    assert bundle.encoder.encode_queries(["both"]).probabilities.sum() > 1.9
+    judged = [{"id": "1", "query": "both", "category": None, "grades": {"a": 1}}]
+    [probabilities] = shuffled(bundle, Judgements.from_json(judged).queries).values()
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert believe_paths(bundle.taxonomy, probabilities).steps
 
 
 def test_what_stands_beside_products_is_measured(shop, tmp_path, elasticsearch_url):

@@ -48,6 +48,11 @@ def test_a_model_number_is_letters_with_digits_and_no_measure(query, codes):
         ("sony headphones", found("Wireless Headphones", "SONY"), True),
         ("sony kettle", found("Headphones", "Sony"), False),
         ("leche cafe", found("Cafe", "Léche"), True),
+        ("रोम", found("तेल", "राम"), False),  # another vowel
+        ("राम तेल", found("तेल", "राम"), True),
+        ("ขาว", found("5 กก.", "ข้าว"), False),  # white, and rice
+        ("ハス", found("Bath salt", "バス"), False),
+        ("バス", found("Bath salt", "バス"), True),
         ("WH1000XM4耳机", found("索尼WH-1000XM4头戴式耳机"), True),
         ("WH1000XM4", found("索尼WH-1000XM4头戴式耳机"), True),
         ("WH1000XM5耳机", found("索尼WH-1000XM4头戴式耳机"), False),

@@ -35,6 +35,14 @@ def test_of_a_products_variants_the_best_in_stock_is_shown():
     assert ids(every) == ["a1", "a2"]
 
 
+def test_a_variant_in_stock_takes_the_place_of_one_that_an_earlier_window_had():
+    red, blue = candidate("red", group="g", in_stock=False), candidate("blue", group="g")
+    order = Order()
+    order.extend([red, candidate("b")], exhausted=False)
+    order.extend([candidate("c"), blue, candidate("red too", group="g", in_stock=False)], exhausted=True)
+    assert ids(order) == ["b", "c", "blue"]
+
+
 def test_what_is_out_of_stock_is_last_of_all_windows():
     order = Order()
     order.extend([candidate("a", in_stock=False), candidate("b", in_stock=True)], exhausted=False)

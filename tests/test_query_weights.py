@@ -18,6 +18,10 @@ def test_a_short_exact_query_leans_on_words_and_a_description_on_meaning():
     assert lexical("something to keep coffee hot on my commute") < 0.2
 
 
+def test_a_vowel_sign_makes_no_word():
+    assert QueryWeights().of("लाल सूती साड़ी") == QueryWeights().of("red cotton saree")
+
+
 def test_a_chinese_query_is_as_long_as_its_pairs_of_characters():
     assert lexical("保温杯") == lexical("two words")
 

@@ -8,6 +8,7 @@ from elasticsearch import helpers
 from conftest import delete_indices
 from hand_bundle import write_hand_bundle
 from hand_index import CATALOGUE, add, document, fill
+from shelfwise import search
 from shelfwise.errors import IncompatibleIndex, ServerError, UnknownCategory, UnknownRetriever, UsageError
 from shelfwise.filters import Filter
 from shelfwise.index import create_index, finish, rollback, swap
@@ -312,6 +313,20 @@ def test_many_queries_give_what_each_gives_alone(shop):
     together = shop.search_many(queries, k=4)
     alone = {query: shop.search(query, k=4) for query in set(queries)}
     assert [ids(hits) for hits in together] == [ids(alone[query]) for query in queries]
+
+
+@pytest.mark.parametrize(("offset", "at_once"), [(0, 20), (100, 2), (1000, 1)])
+def test_the_deeper_the_page_the_fewer_queries_are_searched_together(shop, monkeypatch, offset, at_once):
+    together, found = [], ProductSearch._found
+
+    def spied(self, index, asked, wanted):
+        together.append(len(asked))
+        return found(self, index, asked, wanted)
+
+    monkeypatch.setattr(search, "HITS_AT_ONCE", 2000)
+    monkeypatch.setattr(ProductSearch, "_found", spied)
+    shop.search_many(["kettle"] * 20, k=1, offset=offset)
+    assert together == [at_once] * (20 // at_once)
 
 
 def test_no_queries_no_hits(shop):

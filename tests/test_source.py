@@ -1,6 +1,6 @@
 import pytest
 
-from shelfwise.source import brand_of, in_stock, popularity_of, price_of
+from shelfwise.source import attributes_of, brand_of, in_stock, popularity_of, price_of
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,11 @@ def test_a_popularity_is_never_below_nothing(given, popularity):
 )
 def test_of_several_brands_the_first_counts(given, brand):
     assert brand_of({"brand": given}) == brand
+
+
+@pytest.mark.parametrize(
+    ("given", "attributes"),
+    [({"a": 1}, {"a": 1}), ([{"a": 1}, {"b": 2}], {"a": 1, "b": 2}), (None, {}), ([], {})],
+)
+def test_attributes_are_one_object_however_they_were_sent(given, attributes):
+    assert attributes_of({"attributes": given}) == attributes

@@ -44,6 +44,13 @@ def test_a_language_with_a_sign_for_a_name_is_a_word_of_its_own():
     assert read("vitamin c", rules) == ["vitamin c"]
 
 
+def test_a_vowel_sign_belongs_to_its_word():
+    rules = parse("साड़ी, saree\nतेल => oil", "s")
+    assert read("लाल साड़ी", rules) == ["लाल साड़ी", "लाल saree"]
+    assert read("ताला तोलिया", rules) == ["ताला तोलिया"]
+    assert read("तेल", rules) == ["oil"]
+
+
 def test_an_escaped_comma_is_one():
     assert read("mug", parse(r"mug, cup 0\,3 l", "s")) == ["mug", "cup 0,3 l"]
 
@@ -112,8 +119,8 @@ def test_a_broken_file_is_refused_at_the_start(tmp_path):
 
 def test_the_words_of_a_file_are_those_of_both_sides(tmp_path):
     file = tmp_path / "synonyms.txt"
-    file.write_text("TV, telly\nT-shirt => cotton top")
-    assert Synonyms(file).words() == {"tv", "telly", "t", "shirt", "cotton", "top"}
+    file.write_text("TV, telly\nT-shirt => cotton top\nlevi's, साड़ी")
+    assert Synonyms(file).words() == {"tv", "telly", "t", "shirt", "cotton", "top", "levi's", "साड़ी"}
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

@@ -78,6 +78,7 @@ def shuffled(bundle: Bundle, queries: Sequence[JudgedQuery]) -> dict[str, Probab
     """
     random = np.random.default_rng(SEED)
     rows = bundle.encoder.encode_queries([query.text for query in queries]).probabilities
+    rows = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1)  # of several labels they may add up to more
     mixed = random.permuted(rows, axis=1)
     leaves = bundle.taxonomy.leaves
     return {

@@ -12,9 +12,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from shelfwise.letters import LETTERS
 from shelfwise.product import Product
 from shelfwise.taxonomy import Path
-from shelfwise_indexer.letters import LETTERS
 
 Integers = npt.NDArray[np.int64]
 

@@ -11,7 +11,7 @@ import rjieba
 import snowballstemmer
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
-from shelfwise_indexer.letters import LETTERS
+from shelfwise.letters import LETTERS
 
 Kind = Literal["words", "content words", "stems", "segments", "characters"]
 IDEOGRAPHIC_SHARE = 0.02  # of the texts; above it spaces do not part the words of a catalogue

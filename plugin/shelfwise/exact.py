@@ -9,10 +9,11 @@ from itertools import islice, pairwise, product
 from typing import Any
 
 from shelfwise.ideographs import IDEOGRAPHS
+from shelfwise.letters import run
 from shelfwise.source import brand_of
 
 # Chinese is written without spaces: where it meets letters or digits a word ends, as at a space.
-_CHINESE, _OTHER = rf"[{IDEOGRAPHS}]+", rf"[^\W_{IDEOGRAPHS}]+"
+_CHINESE, _OTHER = rf"[{IDEOGRAPHS}]+", run(besides=IDEOGRAPHS)
 _WORD = re.compile(rf"{_CHINESE}|{_OTHER}")
 _TOKEN = re.compile(rf"{_CHINESE}|{_OTHER}(?:[-./_]{_OTHER})*")
 _COUNTED = re.compile(r"\d+[-./].*")  # 2-person, 3-in-1, 65-inch: how many, not which
@@ -29,6 +30,7 @@ _ATOM = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
 _MOST_ATOMS = 4  # of a token; more can be written in too many ways
 _MOST_CODES = 4  # model numbers of a query, whose ids are looked for in other writing
 _MOST_WRITTEN = 24  # ways of a query, each a clause
+_VOWELS = "\u0900"  # from Devanagari on a mark makes another word
 _JOINTS = ("", "-", "_", ".", "/", " ")  # between the parts of an id
 
 
@@ -172,12 +174,15 @@ def _read(brand: str) -> tuple[str, frozenset[str]]:
 
 
 def folded(text: str) -> str:
-    """Small letters without accents, full-width characters as plain ones."""
+    """Small letters without accents, full-width characters as plain ones.
+
+    The marks of scripts below U+0900 (Latin to Arabic) are such accents; those above are vowels, tones and voicing.
+    """
     small = text.casefold()
     if small.isascii():
         return small
     parts = unicodedata.normalize("NFKD", small)
-    return "".join(part for part in parts if not unicodedata.combining(part))
+    return "".join(part for part in parts if part >= _VOWELS or not unicodedata.combining(part))
 
 
 def _joined(text: str) -> list[str]:

@@ -57,7 +57,7 @@ class Hit:
         return cls(
             id=str(found["_id"]),
             score=score,
-            title=str(source.get("title", "")),
+            title=str(source.get("title") or ""),
             category=(*(categories or accepted(found)), ())[0],
             categories=categories,
             brand=brand_of(source),
@@ -113,7 +113,7 @@ def group_of(found: Mapping[str, Any]) -> str:
 def listing_of(found: Mapping[str, Any]) -> Listing:
     """Title and brand of an entry of `hits.hits`, by their words: whoever sees two alike takes them for one product."""
     source = found.get("_source") or {}
-    title = str(source.get("title", "")).casefold()
+    title = str(source.get("title") or "").casefold()
     return _BETWEEN.sub(" ", title).strip() or title, (brand_of(source) or "").casefold()
 
 

@@ -6,11 +6,12 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
+from shelfwise.letters import LETTERS
 from shelfwise.spelling import Correction, corrected
 
 REMEMBERED = 10_000  # words, of either kind
 REMEMBERED_SECONDS = 300.0  # then it is asked again: a new product may have brought the word
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(f"[{LETTERS}]+")
 _PART = re.compile(r"\S+")
 
 Value = TypeVar("Value")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shelfwise.facets import Facets
+from shelfwise.hit import group_of
 from shelfwise.ranking import Candidate, one_of_each_group
 from shelfwise.search_settings import Mode, Sort
 from shelfwise.source import Source, in_stock, popularity_of, price_of
@@ -57,7 +58,11 @@ class Order:
         if gone:
             new.sort(key=lambda candidate: candidate.id in gone)
         if self.collapse_variants:
-            new = one_of_each_group(new, self._groups)
+            there = one_of_each_group((one for one in new if one.id not in gone), self._groups)
+            # A variant that is in stock takes the place of one that an earlier window had, and that is not.
+            self._last = [one for one in self._last if group_of(one.found) not in self._groups]
+            groups = self._groups | {group_of(one.found) for one in self._last}
+            new = [*there, *one_of_each_group((one for one in new if one.id in gone), groups)]
         if self.sort is not None:
             new = _sorted(new, self.sort)
         for candidate in new:

@@ -33,6 +33,7 @@ CONTRACT_FIELDS = (
 MAX_ID_BYTES = 512  # Elasticsearch's limit for _id
 TEXT_FIELDS = ("title", "description", "brand")  # of the contract, those that hold words
 DEFAULT_TEXT_FIELDS = ("title", "description")
+BASIC_DATE = 8  # digits of a date without hyphens
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 # What is left out with all that it holds, and its end.
@@ -208,7 +209,7 @@ def _number(record: Mapping[str, Any], name: str, least: float) -> float | None:
     if value is None or value == "":
         return None
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or "_" in str(value):  # Python takes 1_299 for a number
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -238,6 +239,8 @@ def _moment(record: Mapping[str, Any], name: str) -> str | None:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     try:
+        if str(value).isdecimal() and len(str(value)) != BASIC_DATE:  # of seconds since 1970 it would make a moment
+            raise ValueError
         return datetime.fromisoformat(str(value)).isoformat()
     except ValueError:
         raise InvalidProduct(f"{name} must be a moment as ISO 8601 has it, got {shown(value)}") from None

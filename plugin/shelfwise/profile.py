@@ -12,6 +12,7 @@ from shelfwise.history import Event, in_order, product_weights
 from shelfwise.hit import Listing, accepted, group_of, leaves_of, listed, listing_of
 from shelfwise.query import VECTOR, Body, in_any_of
 from shelfwise.recommend_query import none_of, outside
+from shelfwise.source import attributes_of
 from shelfwise.taxonomy import Path, ancestors
 
 Kind = Literal["any", "substitutes", "complements"]
@@ -148,8 +149,8 @@ def _again(
 
 
 def _marked_consumable(found: Found) -> bool:
-    """Whether the shop's attribute says so; what a shop updates by itself may be a list, of attributes or of values."""
-    marks = [mark for one in listed(found["_source"].get("attributes")) for mark in listed(one.get("consumable"))]
+    """Whether the shop's attribute says so."""
+    marks = listed(attributes_of(found["_source"]).get("consumable"))
     return any(str(mark).lower() == "true" for mark in marks)
 
 

@@ -18,6 +18,7 @@ import orjson
 
 from shelfwise.errors import UsageError
 from shelfwise.ideographs import IDEOGRAPHS
+from shelfwise.letters import run
 
 GRID = tuple(round(0.05 * step, 2) for step in range(21))  # weights of `lexical` that learning compares
 _BIASES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)
@@ -28,7 +29,7 @@ _FARTHER = (
 )
 
 # A word of Chinese is two characters long, more often than not.
-_WORD = re.compile(rf"[{IDEOGRAPHS}]{{1,2}}|[^\W_{IDEOGRAPHS}]+")
+_WORD = re.compile(rf"[{IDEOGRAPHS}]{{1,2}}|{run(besides=IDEOGRAPHS)}")
 
 
 @dataclass(frozen=True, slots=True)

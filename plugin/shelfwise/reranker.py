@@ -14,6 +14,7 @@ from shelfwise.bundle import content_hash, unreadable
 from shelfwise.encoder import Arithmetic, Floats, batches_by_length, compiled, network, padded
 from shelfwise.errors import InvalidReranker
 from shelfwise.product import TEXT_FIELDS, Product
+from shelfwise.source import attributes_of
 from shelfwise.text import TextRecipe, field_names
 
 FORMAT = 1
@@ -74,7 +75,7 @@ class Reranker:
         """
         source = found["_source"]
         given = {name: source[name] for name in TEXT_FIELDS if source.get(name) is not None}
-        product = Product(id=str(found["_id"]), **({"title": ""} | given), attributes=source.get("attributes") or {})
+        product = Product(id=str(found["_id"]), **({"title": ""} | given), attributes=attributes_of(source))
         return self._recipe.text(product)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Floats:

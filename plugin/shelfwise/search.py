@@ -32,7 +32,8 @@ from shelfwise.taxonomy import Path
 from shelfwise.wanted import Wanted
 
 MAX_QUERY_CHARACTERS = 10_000  # of these the words read query.MAX_WORDS_LENGTH, the model its max_tokens
-QUERIES_AT_ONCE = 1000  # encoded in one batch
+QUERIES_AT_ONCE = 1000  # at most
+HITS_AT_ONCE = 100_000  # of each retriever, in all windows of queries that are searched together: some 300 MB
 
 Probabilities = Mapping[Path, float]
 
@@ -134,8 +135,10 @@ class ProductSearch:
             raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
         wanted = Wanted.of(k, category, filters, mode, offset, sort, highlight, explain)
         hits: list[list[Hit]] = []
-        for start in range(0, len(words), QUERIES_AT_ONCE):
-            end = start + QUERIES_AT_ONCE
+        depth = next((depth for depth in windows_of(mode, wanted.sort) if depth > offset + k), MAX_HITS)
+        at_once = max(1, min(QUERIES_AT_ONCE, HITS_AT_ONCE // depth))
+        for start in range(0, len(words), at_once):
+            end = start + at_once
             asked = self._asked(words[start:end], mode, (category_probabilities or ())[start:end])
             orders = self._alias.over(partial(self._found, asked=asked, wanted=wanted))
             hits.extend(self._hits(*pair, wanted) for pair in zip(asked, orders, strict=True))

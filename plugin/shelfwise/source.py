@@ -35,6 +35,12 @@ def confidence_of(enriched: Source) -> float | None:
     return None if confidence is None else float(f"{confidence:.7g}")
 
 
+def attributes_of(source: Source) -> dict[str, Any]:
+    """The attributes of a product, in one object: what the shop wrote by itself may be a list of such."""
+    given = source.get("attributes") or {}
+    return {name: value for one in (given if isinstance(given, list) else [given]) for name, value in one.items()}
+
+
 def brand_of(source: Source) -> str | None:
     """The brand, of several the first; None: there is none."""
     value = _first(source.get("brand"))

@@ -10,7 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_WORD = re.compile(r"\w+")
+from shelfwise.letters import LETTERS
+
+_WORD = re.compile(f"[{LETTERS}]+")
 Entry = Mapping[str, Any]
 
 

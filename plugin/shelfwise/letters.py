@@ -1,0 +1,18 @@
+"""Letters: what belongs to a word. Python's \\w leaves out combining marks, which vowels of Devanagari or Thai are."""
+
+import unicodedata
+from itertools import chain
+
+# Where marks are, but for the variation selectors, which say how an emoji is drawn.
+_BLOCKS = (range(0x300, 0xAC00), range(0xFB1E, 0xFE00), range(0xFE20, 0xFE30), range(0x10A00, 0x12000))
+_MARKS = "".join(mark for mark in map(chr, chain(*_BLOCKS)) if unicodedata.category(mark) in ("Mn", "Mc"))
+LETTERS = rf"\w{_MARKS}"  # as a class of a regular expression has them
+
+
+def run(besides: str = "") -> str:
+    """The regular expression of letters and digits side by side, with their marks.
+
+    :param besides: what is left out, as a class has it.
+    """
+    letter = rf"[^\W_{besides}]"
+    return f"{letter}+(?:[{_MARKS}]+{letter}*)*"
