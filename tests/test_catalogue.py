@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -238,6 +239,21 @@ class TestFileErrors:
         parquet.write_table(pa.table({"id": ["a"], "name": ["b"]}), tmp_path / "shop.parquet")
         with pytest.raises(CatalogueError, match="no column title: expected both id and title, got id, name"):
             read(tmp_path / "shop.parquet")
+
+    def test_a_parquet_file_that_names_a_column_twice_is_refused(self, tmp_path):
+        table = pa.table([pa.array(["a"]), pa.array(["Pan"]), pa.array(["Pot"])], names=["id", "title", "title"])
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        with pytest.raises(CatalogueError, match="the header names title twice"):
+            list(read(tmp_path / "shop.parquet"))
+
+    def test_a_moment_in_a_time_zone_that_nobody_knows_is_a_rejected_row(self, tmp_path):
+        moments = pa.array([0, None], pa.timestamp("us", tz="PST"))
+        table = pa.table({"id": ["a", "b"], "title": ["Pan", "Pot"], "created_at": moments})
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        bad, good = read(tmp_path / "shop.parquet")
+        assert (bad.id, good.product.id) == ("a", "b")
+        assert re.search(r"created_at cannot be read \(.*\): expected .* in a known time zone", bad.reason)
+        assert "1970-01-01" in bad.record_text
 
     def test_a_parquet_file_without_rows_is_empty(self, tmp_path):
         parquet.write_table(
@@ -518,6 +534,20 @@ class TestDeadLetters:
             with pytest.raises(CatalogueError, match="is a folder: name a file"), DeadLetters(folder, source=path):
                 pass
         assert path.exists()
+
+    def test_a_pipe_or_a_link_is_no_file_for_dead_letters_and_stays_where_it_is(self, tmp_path):
+        path = lines_file(tmp_path / "shop.jsonl", KETTLE)
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+        for name in ("pipe", "link"):
+            with pytest.raises(CatalogueError, match="is a link, a pipe or"), DeadLetters(tmp_path / name, path):
+                pass
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["link", "pipe", "shop.jsonl"]
+
+    def test_a_catalogue_whose_name_is_no_utf_8_has_dead_letters_too(self, tmp_path):
+        with DeadLetters(tmp_path / "letters.jsonl", os.fsdecode(b"caf\xe9.jsonl")) as letters:
+            letters.write(Rejected(1, "no title", '{"id": "x"}'))
+        assert json.loads((tmp_path / "letters.jsonl").read_text())["file"] == "caf\\xe9.jsonl"
 
     def test_mended_letters_are_read_as_the_products_in_them(self, tmp_path):
         path = lines_file(

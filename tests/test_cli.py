@@ -20,6 +20,7 @@ from shelfwise.cli import main
 from shelfwise.doctor import bundle_found
 from shelfwise.live_index import live
 from shelfwise.processor import has_bf16
+from test_good_rows import cut_off
 
 SHELFWISE = Path(sys.executable).parent / "shelfwise"
 NOWHERE = "http://127.0.0.1:1"
@@ -236,6 +237,10 @@ class TestClassify:
 
     def test_an_empty_input_is_refused(self, shelfwise, model):
         assert refused_in_one_line(shelfwise("classify", "--bundle", model), "the catalogue is empty")
+
+    def test_a_catalogue_that_is_cut_off_is_refused(self, shelfwise, model, tmp_path):
+        ran = shelfwise("classify", "--bundle", model, str(cut_off(tmp_path)))
+        assert refused_in_one_line(ran, "half.jsonl.gz, line")
 
     def test_a_file_that_is_not_there_is_named(self, shelfwise, model):
         assert refused_in_one_line(shelfwise("classify", "--bundle", model, "none.jsonl"), "none.jsonl", "no such file")

@@ -53,6 +53,8 @@ def test_a_whole_number_is_an_id():
         ({"id": "a", "title": "x", "in_stock": "perhaps"}, "product a: in_stock must be true or false"),
         ({"id": "a", "title": "x", "category": ["A", ""]}, "product a: category"),
         ({"id": "a", "title": "x", "created_at": "yesterday"}, "product a: created_at must be a moment"),
+        ({"id": "a", "title": "x", "created_at": 1611122500000}, "product a: created_at must be a moment"),
+        ({"id": "a", "title": "x", "price": "1_299"}, "product a: price must be a number"),
         ({"id": "a", "title": "x", "attributes": 1}, "product a: attributes must be an object, got 1"),
         ({"id": "x" * 513, "title": "x"}, "longer than 512 bytes"),
         ({"id": True, "title": "x"}, "id must be a string or a whole number"),

@@ -243,6 +243,7 @@ class _Rows:
     def _good(self) -> Iterator[Row]:
         for row in read(self.file):
             if isinstance(row, Rejected):
+                row.check_not_cut_off(self.file)
                 self.rejected += 1
                 click.echo(f"{self.file}, line {row.line}: {row.reason}", err=True)
             else:

@@ -1,6 +1,7 @@
 """Dead letters: the rejected lines of a catalogue on disk, there to be mended and read again."""
 
 import os
+import stat
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import BinaryIO, cast
@@ -30,6 +31,8 @@ class DeadLetters:
             raise CatalogueError(f"{self.path}: is the catalogue itself: name another file for the dead letters")
         if self.path.is_dir():
             raise CatalogueError(f"{self.path}: is a folder: name a file for the dead letters")
+        if os.path.lexists(self.path) and not stat.S_ISREG(self.path.lstat().st_mode):
+            raise CatalogueError(f"{self.path}: is a link, a pipe or a device: name a file for the dead letters")
         try:
             if self.path.exists():
                 self.path.replace(self.path.with_name(self.path.name + "~"))
@@ -45,7 +48,7 @@ class DeadLetters:
         :raises CatalogueError: the file cannot be written.
         """
         letter = {
-            "file": self.source,
+            "file": os.fsencode(self.source).decode("utf-8", "backslashreplace"),
             "line": rejected.line,
             "id": rejected.id,
             "reason": rejected.reason,

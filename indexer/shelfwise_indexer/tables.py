@@ -5,7 +5,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -117,12 +117,12 @@ def _header(line: Line, name: str) -> tuple[list[str], str]:
     delimiter = max(named, key=lambda sign: (len({*CONTRACT_FIELDS} & {*named[sign]}), len(named[sign])))
     columns = named[delimiter]
     _check_columns(columns, name)
-    if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
-        raise CatalogueError(f"{name}: the header names {', '.join(twice)} twice: rename one")
     return columns, delimiter
 
 
 def _check_columns(columns: list[str], name: str) -> None:
+    if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
+        raise CatalogueError(f"{name}: the header names {', '.join(twice)} twice: rename one")
     if missing := [column for column in NEEDED if column not in columns]:
         found = ", ".join(columns[:20]) or "nothing"
         raise CatalogueError(
@@ -141,7 +141,7 @@ def _cell(column: str, cell: str) -> object:
 def parquet_records(name: str) -> Iterator[Record | Rejected]:
     """The rows of a Parquet file, counted from 1, batch by batch; nulls stay, NaN becomes null, a map an object.
 
-    :raises CatalogueError: it is no Parquet file, or has no id or title.
+    :raises CatalogueError: it is no Parquet file, has no id or title, or names a column twice.
     """
     import pyarrow as pa  # here, because it takes longer to load than most catalogues to read
     from pyarrow import parquet
@@ -186,14 +186,26 @@ def _read_alone(row: int, batch: Any, meant: Mapping[str, Reading]) -> dict[str,
         except UnicodeDecodeError as error:
             reason, text = f"{name} is {not_utf8(error.object, error.start)}", text_of(error.object)
         except (OverflowError, ValueError) as error:
-            reason = f"{name} cannot be read ({_first_line(error)}): expected a moment of the years 1 to 9999"
-            record[name] = column.cast(pa.string())[0].as_py() if pa.types.is_temporal(column.type) else None
+            expected = "expected a moment of the years 1 to 9999, in a known time zone"
+            reason = f"{name} cannot be read ({_first_line(error)}): {expected}"
+            record[name] = _as_text(column) if pa.types.is_temporal(column.type) else None
     if not reason:
         return record
     if not text:
         others = _parquet_record(row, record, meant)
         text = others.record_text if isinstance(others, Rejected) else json_text(others[1])
     return Rejected(row, reason, text, str(record["id"]) if record.get("id") is not None else None)
+
+
+def _as_text(moments: Any) -> str | None:
+    """The first of a column of moments; of an unknown time zone in UTC."""
+    import pyarrow as pa
+
+    try:
+        text = moments.cast(pa.string())
+    except pa.ArrowInvalid:
+        text = moments.cast(pa.int64()).cast(pa.timestamp(moments.type.unit)).cast(pa.string())
+    return cast(str | None, text[0].as_py())
 
 
 def _parquet_record(row: int, record: dict[str, Any], meant: Mapping[str, Reading]) -> Record | Rejected:
