@@ -444,11 +444,22 @@ class TestFormats:
     def test_text_of_parquet_that_is_not_utf8_costs_one_row(self, tmp_path):
         titles = pa.array([b"Kettle", b"caf\xe9", b"Mug"], pa.binary()).view(pa.binary())
         text = pa.StringArray.from_buffers(3, titles.buffers()[1], titles.buffers()[2])
-        parquet.write_table(pa.table({"id": ["a", "b", "c"], "title": text}), tmp_path / "shop.parquet")
+        table = pa.table({"id": ["a", "b", "c"], "title": text, "colour": ["red", "blue", "red"]})
+        parquet.write_table(table, tmp_path / "shop.parquet")
         rows = list(read(tmp_path / "shop.parquet"))
         assert [(row.line, type(row)) for row in rows] == [(1, Row), (2, Rejected), (3, Row)]
         assert "not UTF-8: byte 0xe9" in rows[1].reason
         assert rows[1].id == "b"
+        assert rows[1].record_text == '{"id":"b","title":"caf\\xe9","colour":"blue"}'  # no JSON until it is mended
+
+    def test_bytes_of_parquet_that_are_no_text_leave_the_rest_to_be_mended(self, tmp_path):
+        image = {"bytes": b"\x89PNG" + bytes(range(256)) * 100, "path": None}
+        table = pa.Table.from_pylist([{"id": "a", "title": "Mug", "price": 3, "image": image}])
+        parquet.write_table(table, tmp_path / "shop.parquet")
+        [bad] = read(tmp_path / "shop.parquet")
+        assert (bad.id, "a value that JSON cannot hold" in bad.reason) == ("a", True)
+        assert bad.record_text.startswith('{"id":"a","title":"Mug","price":3,"image":{"bytes":"\\x89PNG')
+        assert len(bad.record_text) < 1500
 
     @pytest.mark.parametrize(
         ("kind", "value", "shown"),

@@ -16,7 +16,6 @@ from shelfwise_indexer.records import (
     Line,
     Record,
     Rejected,
-    json_text,
     not_utf8,
     opened,
     text_of,
@@ -25,6 +24,7 @@ from shelfwise_indexer.records import (
 
 NEEDED = ("id", "title")
 
+SHOWN_BYTES = 200  # in a dead letter, of what is no text
 _PARQUET_BATCH = 1_024
 _WHOLE = ("id", "variant_of", "in_stock")  # pandas makes a column of whole numbers floats where a value is missing
 _EXACT_BELOW = 2**53  # a float from here on may stand for another whole number
@@ -179,22 +179,22 @@ def _read_alone(row: int, batch: Any, meant: Mapping[str, Reading]) -> dict[str,
     import pyarrow as pa
 
     record: dict[str, Any] = {}
-    reason = text = ""
+    reason = ""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             record[name] = column[0].as_py()
         except UnicodeDecodeError as error:
-            reason, text = f"{name} is {not_utf8(error.object, error.start)}", text_of(error.object)
+            reason = f"{name} is {not_utf8(error.object, error.start)}"
+            record[name], meant = text_of(error.object), {other: meant[other] for other in meant if other != name}
         except (OverflowError, ValueError) as error:
             expected = "expected a moment of the years 1 to 9999, in a known time zone"
             reason = f"{name} cannot be read ({_first_line(error)}): {expected}"
             record[name] = _as_text(column) if pa.types.is_temporal(column.type) else None
     if not reason:
         return record
-    if not text:
-        others = _parquet_record(row, record, meant)
-        text = others.record_text if isinstance(others, Rejected) else json_text(others[1])
-    return Rejected(row, reason, text, str(record["id"]) if record.get("id") is not None else None)
+    others = _parquet_record(row, record, meant)
+    text = others.record_text if isinstance(others, Rejected) else _to_be_mended(others[1])
+    return Rejected(row, reason, text, _id(record))
 
 
 def _as_text(moments: Any) -> str | None:
@@ -216,7 +216,23 @@ def _parquet_record(row: int, record: dict[str, Any], meant: Mapping[str, Readin
         # one way through JSON makes dates text and NaN null, as the other formats would have them
         return row, orjson.loads(orjson.dumps(plain, default=_as_json))
     except (orjson.JSONEncodeError, ValueError) as error:
-        return Rejected(row, f"a value that JSON cannot hold: {error}", str(record))
+        return Rejected(row, f"a value that JSON cannot hold: {error}", _to_be_mended(plain), _id(record))
+
+
+def _id(record: Mapping[str, Any]) -> str | None:
+    return None if record.get("id") is None else str(record["id"])
+
+
+def _to_be_mended(record: Mapping[str, Any]) -> str:
+    """A row for people, whole but for most of what is no text; its JSON is none where `text_of` made text of bytes."""
+
+    def shown(value: object) -> object:
+        return text_of(value[:SHOWN_BYTES]) if isinstance(value, bytes) else _as_json(value)
+
+    try:
+        return orjson.dumps(record, default=shown).decode().replace("\\\\x", "\\x")
+    except orjson.JSONEncodeError:
+        return str(record)
 
 
 def _number(name: str, value: float) -> object:
