@@ -12,6 +12,7 @@ import torch
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.compressed import FILES, MODEL, has_int8
 from shelfwise.encoder import Encoder
+from shelfwise.errors import InvalidBundle
 from shelfwise.precision import BOUNDS, Bounds, compare
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
@@ -219,3 +220,9 @@ def test_after_more_was_learnt_what_cannot_be_compressed_is_no_failure_of_the_tr
 def test_the_bounds_are_half_a_point_and_ninety_five_in_a_hundred(lost, recall, words):
     reason = Loss(100, 100, 0.8, lost, recall, 0.99, 0.99, 0.99).reason
     assert reason is None if words is None else words in reason
+
+
+@pytest.mark.parametrize("compressed", [None, [], {"int8": None}, {"int8": "x"}])
+def test_what_is_no_entry_is_an_invalid_bundle(bundle, compressed):
+    with pytest.raises(InvalidBundle, match=r"bundle\.json: compressed is no object with int8"):
+        has_int8(with_entry(bundle, compressed))

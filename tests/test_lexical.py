@@ -180,7 +180,7 @@ def test_decisions_are_lifted_to_where_a_sigmoid_is_as_sure_as_it_is_right():
     torch.testing.assert_close(head.decisions(*padded(TEXTS)), before + head.lift)
     lifted = float(head.weight) * (decisions + head.lift)
     temperature = fit_temperature(lifted.numpy(), labels.numpy(), multi_label=True)
-    assert (lifted.max(1).values / temperature).sigmoid().mean() == pytest.approx(0.8, abs=1e-3)
+    assert (lifted.max(1).values / temperature).sigmoid().mean() == pytest.approx(0.8, abs=2e-3)
 
 
 def test_where_every_best_leaf_is_right_the_lift_stays_within_reason():

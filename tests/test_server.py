@@ -2,8 +2,8 @@
 
 import pytest
 
-from shelfwise.errors import ServerError
-from shelfwise.server import whole
+from shelfwise.errors import ServerError, UsageError
+from shelfwise.server import address, connect, whole
 
 SHARDS = {"total": 2, "successful": 2, "skipped": 0, "failed": 0}
 REASON = {"reason": {"type": "es_rejected_execution_exception", "reason": "the queue is full"}}
@@ -28,3 +28,19 @@ def test_a_whole_response_is_given_back():
 def test_a_part_is_never_passed_off_as_all(response, says):
     with pytest.raises(ServerError, match=f"^reading the events: .*{says}"):
         whole(response, "reading the events")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://u:12/34secret@localhost:9200", "http://u:1#secret@localhost", "http://u:1?s@h"]
+)
+def test_a_password_that_cuts_a_url_short_is_not_shown(url):
+    for reads in (connect, lambda given: address(given, {})):
+        with pytest.raises(UsageError, match="%2F %3F and %23") as refused:
+            reads(url)
+        assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://local host:9200", "http://[fe80::1%25eth0]:9200"])
+def test_a_host_that_no_client_takes_is_named(url):
+    with pytest.raises(UsageError, match="names no server: expected a URL such as"):
+        connect(url)

@@ -356,6 +356,13 @@ def test_a_misspelt_text_field_is_refused(catalogue, settings, tmp_path):
         train(catalogue, tmp_path / "b", settings=replace(settings, text_fields=("titel",)))
 
 
+def test_a_folder_that_cannot_be_replaced_is_refused_before_anything_is_learnt(settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (".", "/proc"):
+        with pytest.raises(TrainingError, match="cannot be replaced as a whole: give --out a folder in it"):
+            train("none.jsonl", out, settings=settings)
+
+
 def test_a_folder_that_is_no_bundle_is_not_overwritten(catalogue, settings, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_bytes(b"")

@@ -122,7 +122,8 @@ class DocumentEncoder:
         exact = self.bundle.encoder.encode_documents(texts)
         ready = GpuEncoder(self.bundle, "f32", self._gpus)
         found = compare(exact, ready.encode_documents(texts))
-        if not max(found.largest_difference, found.largest_probability_difference) <= SAME:
+        # Each by itself: of a number and NaN `max` may give the number.
+        if not (found.largest_difference <= SAME and found.largest_probability_difference <= SAME):
             raise InvalidBundle(
                 f"it is not the model of bundle {self.bundle.version}: vectors differ by up to "
                 f"{found.largest_difference:.1e}"

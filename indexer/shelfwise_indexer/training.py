@@ -110,6 +110,7 @@ def train(
     settings = own_encoder.going_on(settings or TrainSettings(), start)
     _check_choices(settings, start, teacher, events)
     folder = Path(out)
+    folder = folder.resolve() if folder.is_symlink() else folder  # what it points to is replaced
     _check_target(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     digest, files = file_hash(catalogue), [file_hash(file) if file else None for file in (validation, events)]
@@ -211,6 +212,8 @@ def _parts(
 
 
 def _check_target(folder: Path) -> None:
+    if not folder.name or os.path.ismount(folder):
+        raise TrainingError(f"{folder} cannot be replaced as a whole: give --out a folder in it")
     if folder.exists() and not (folder / "bundle.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise TrainingError(f"{folder} is there and is not a bundle: give --out a new folder, or one with a bundle")
     parent = folder.absolute().parent

@@ -13,8 +13,14 @@ FILES = (MODEL, "model-int8.bin")
 
 
 def entry(bundle: "Bundle") -> Mapping[str, Any]:
-    """What `bundle.json` says of it; empty where none was tried."""
-    found: Mapping[str, Any] = bundle.info.get("compressed", {}).get("int8", {})
+    """What `bundle.json` says of it; empty where none was tried.
+
+    :raises InvalidBundle: what it says is no object.
+    """
+    given = bundle.info.get("compressed", {})
+    found = given.get("int8", {}) if isinstance(given, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise InvalidBundle(f"{bundle.path}/bundle.json: compressed is no object with int8: copy the bundle again")
     return found
 
 

@@ -64,13 +64,17 @@ def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Ela
     """
     env = os.environ if env is None else env
     parts, where = _parts(_wanted(url, env)), address(url, env)
-    client = Elasticsearch(
-        where,
-        request_timeout=REQUEST_TIMEOUT,
-        connections_per_node=CONNECTIONS,
-        serializers=SERIALIZERS,
-        **_login(parts, env),
-    )
+    login = _login(parts, env)
+    try:
+        client = Elasticsearch(
+            where,
+            request_timeout=REQUEST_TIMEOUT,
+            connections_per_node=CONNECTIONS,
+            serializers=SERIALIZERS,
+            **login,
+        )
+    except ValueError:
+        raise UsageError(f"{where} names no server: expected a URL such as {DEFAULT_URL}") from None
     version = _greeted(client, where)
     if version < LEAST_VERSION:
         raise ServerError(
@@ -178,6 +182,8 @@ def _wanted(url: str | None, env: Mapping[str, str]) -> str:
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
+        if "@" in parts.path + parts.query + parts.fragment:  # the rest of a login that was cut short
+            raise UsageError("the server's URL: in its password / ? and # are written as %2F %3F and %23")
         if parts.scheme in DEFAULT_PORTS and parts.hostname and (parts.port is None or parts.port > 0):
             return parts
     except ValueError:
