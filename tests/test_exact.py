@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shelfwise import exact
 from shelfwise.exact import Exact, folded, ids_in, written_otherwise
 
 
@@ -83,6 +84,11 @@ def test_words_that_are_a_small_part_of_a_title_describe_it_and_do_not_name_it()
 
 def test_width_case_and_accents_do_not_matter():
     assert folded("Ｃafé ＡＢＣ") == "cafe abc"
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_plain_letters_are_read_as_any_are(text):
+    assert exact._PLAIN_WORD.findall(text) == exact._WORD.findall(text)
 
 
 @given(st.text(max_size=40))

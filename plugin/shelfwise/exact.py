@@ -15,6 +15,7 @@ from shelfwise.source import brand_of
 # Chinese is written without spaces: where it meets letters or digits a word ends, as at a space.
 _CHINESE, _OTHER = rf"[{IDEOGRAPHS}]+", run(besides=IDEOGRAPHS)
 _WORD = re.compile(rf"{_CHINESE}|{_OTHER}")
+_PLAIN_WORD = re.compile(r"[^\W_]+")  # the same where there are plain letters only, and sooner
 _TOKEN = re.compile(rf"{_CHINESE}|{_OTHER}(?:[-./_]{_OTHER})*")
 _COUNTED = re.compile(r"\d+[-./].*")  # 2-person, 3-in-1, 65-inch: how many, not which
 # Letters with digits that say how much, not which: 2m, 400ml, 65w, 30x40cm, 2nd.
@@ -51,7 +52,7 @@ class Exact:
         """Read a query."""
         text = folded(query)
         codes = (_code(token) for token in _TOKEN.findall(text))
-        return cls(frozenset(_WORD.findall(text)), tuple(code for code in codes if code), text.strip())
+        return cls(frozenset(_words(text)), tuple(code for code in codes if code), text.strip())
 
     def among(self, found: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         """The ids that come before others: those that hold it, or the few whose titles are mostly the query's words.
@@ -81,9 +82,9 @@ class Exact:
             return False  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
         if self.codes:
-            held = set(_joined(title)) | set(_joined(brand)) | {"".join(_WORD.findall(folded(found["_id"])))}
+            held = set(_joined(title)) | set(_joined(brand)) | {"".join(_words(folded(found["_id"])))}
             return held.issuperset(self.codes)
-        known = own | set(_WORD.findall(title))
+        known = own | set(_words(title))
         return all(word in known or _within(word, own, title) for word in self.words)
 
     def _names(self, word: str) -> bool:
@@ -96,7 +97,7 @@ class Exact:
         text = folded(f"{source.get('title') or ''} {brand_of(source) or ''}")
         if not all(word in text for word in self.words):
             return None  # most products: their words need not be told apart
-        own = set(_WORD.findall(text))
+        own = set(_words(text))
         return own if self.words <= own else None
 
 
@@ -120,7 +121,7 @@ def written_otherwise(query: str) -> list[str]:
     text = folded(query)
     phrases: dict[str, None] = {}
     for token in _TOKEN.findall(text):
-        typed = token, " ".join(_WORD.findall(token))
+        typed = token, " ".join(_words(token))
         phrases.update({phrase: None for words in _groupings(token) if (phrase := " ".join(words)) not in typed})
     for one, other in pairwise(text.split()):
         joined = one + other
@@ -148,10 +149,14 @@ def _groupings(token: str) -> Iterator[list[str]]:
 
 def _code(token: str) -> str | None:
     """The model number that a folded token is: letters with digits that are no measure."""
-    joined = "".join(_WORD.findall(token))
+    joined = "".join(_words(token))
     letters, digits = (any(map(kind, joined)) for kind in (str.isalpha, str.isdigit))
     measure = _MEASURE.fullmatch(token) or _COUNTED.fullmatch(token)
     return joined if letters and digits and joined.isascii() and len(joined) >= _LEAST and not measure else None
+
+
+def _words(text: str) -> list[str]:
+    return (_PLAIN_WORD if text.isascii() else _WORD).findall(text)
 
 
 def _chinese(word: str) -> bool:
@@ -170,7 +175,7 @@ def _within(word: str, brand: Iterable[str], title: str) -> bool:
 def _read(brand: str) -> tuple[str, frozenset[str]]:
     """A brand folded, and its words: a shop has far fewer brands than products."""
     text = folded(brand)
-    return text, frozenset(_WORD.findall(text))
+    return text, frozenset(_words(text))
 
 
 def folded(text: str) -> str:
@@ -187,6 +192,6 @@ def folded(text: str) -> str:
 
 def _joined(text: str) -> list[str]:
     """Words, neighbours of two and of three put together: `TK 1700`, `TK-1700` and `TK1700` are one."""
-    words = _WORD.findall(text)
+    words = _words(text)
     runs = (words[at : at + n] for n in (1, 2, 3) for at in range(len(words) - n + 1))
     return ["".join(run) for run in runs]
