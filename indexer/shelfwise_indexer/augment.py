@@ -17,7 +17,7 @@ LONGEST_PHRASE = 3  # words, as most queries have
 LONGEST_RUN = 6  # characters, where nothing parts words
 MOST_ALTERED = 0.8  # of the readings: a model must see products as they are
 DROPPED = 0.2  # of the words
-UNPARTED = 0.5  # of the letters, from which a text is read as one of characters
+UNPARTED_SHARE = 0.5  # of the letters, from which a text is read as one of characters
 # Thai, Lao, Burmese, Khmer, kana and ideographs: nothing parts their words. Korean words are parted by spaces.
 _UNPARTED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -75,7 +75,7 @@ def alter(text: str, alteration: Alteration, rng: random.Random) -> str:
     """
     words = text.split()
     joint = " "
-    if len(_UNPARTED.findall(text)) > UNPARTED * sum(map(len, words)):
+    if len(_UNPARTED.findall(text)) > UNPARTED_SHARE * sum(map(len, words)):
         words, joint = [character for character in text if not character.isspace()], ""
     if len(words) < 2 and alteration != "typing_errors":
         return text

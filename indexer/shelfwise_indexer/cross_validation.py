@@ -75,8 +75,8 @@ def cross_validate(
     products = [row.product for row in rows]
     groups = groups_of(products, field_names(settings.text_fields))
     paths = [product.categories for product in products]
-    parts = folds([several[0] for several in paths], groups, k, settings.fit.seed)
-    parts = [with_every_label(part, paths, groups) for part in parts]
+    apart = folds([several[0] for several in paths], groups, k, settings.fit.seed)
+    parts = [with_every_label(part, paths, groups) for part in apart]
     if empty := sum(not len(part.held_back) for part in parts):
         raise TrainingError(
             f"{catalogue}: {empty} of {k} folds would hold back nothing, as too few products stand apart in their "

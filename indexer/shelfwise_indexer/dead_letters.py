@@ -1,7 +1,6 @@
 """Dead letters: the rejected lines of a catalogue on disk, there to be mended and read again."""
 
 import os
-import stat
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import BinaryIO, cast
@@ -31,7 +30,7 @@ class DeadLetters:
             raise CatalogueError(f"{self.path}: is the catalogue itself: name another file for the dead letters")
         if self.path.is_dir():
             raise CatalogueError(f"{self.path}: is a folder: name a file for the dead letters")
-        if os.path.lexists(self.path) and not stat.S_ISREG(self.path.lstat().st_mode):
+        if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):
             raise CatalogueError(f"{self.path}: is a link, a pipe or a device: name a file for the dead letters")
         try:
             if self.path.exists():

@@ -13,10 +13,10 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError
-from shelfwise.hit import listed
 from shelfwise.index import rewrite_meta
 from shelfwise.live_index import LiveIndex, live
 from shelfwise.server import one_line
+from shelfwise.source import listed
 from shelfwise.taxonomy import Path, parse_path, path_text
 from shelfwise_indexer import bulk
 from shelfwise_indexer.enrich import nodes_of

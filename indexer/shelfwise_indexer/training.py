@@ -1,5 +1,6 @@
 """Training: a catalogue becomes a bundle."""
 
+import glob
 import hashlib
 import importlib.metadata
 import os
@@ -223,6 +224,12 @@ def _check_target(folder: Path) -> None:
         raise TrainingError(f"{parent} cannot be made ({error.strerror}): give --out a folder you may write") from None
     if not os.access(parent, os.W_OK):
         raise TrainingError(f"{parent} cannot be written: give --out a folder you may write")
+
+
+def forget(folder: Path) -> None:
+    """Delete what interrupted trainings of this target left, so that none goes on from there."""
+    for work in folder.absolute().parent.glob(f".{glob.escape(folder.name)}.training-*"):
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _work_folder(folder: Path, inputs: Sequence[Any]) -> Path:

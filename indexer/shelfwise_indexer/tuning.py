@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.folders import made
 from shelfwise_indexer.preparation import TrainingError, read_labelled
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
-from shelfwise_indexer.training import train
+from shelfwise_indexer.training import forget, train
 
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 STARTUP_TRIALS = 4  # that run to their end before others are compared with them
@@ -97,9 +96,8 @@ def tune(
         settings = replace(drawn, use_held_back=False)  # only its scores are wanted
         try:
             scores = train(catalogue, out, validation, settings, on_epoch).scores
-        finally:  # no later trial has this number, and goes on from there
-            for left in folder.glob(f".{out.name}.training-*"):
-                shutil.rmtree(left, ignore_errors=True)
+        finally:
+            forget(out)  # no later trial has this number
         if not scores.products:
             raise TrainingError(
                 f"{catalogue}: nothing can be held back (too few products apart), so no trial can be told from "

@@ -11,11 +11,11 @@ from typing import Any
 from elasticsearch import Elasticsearch, NotFoundError
 
 from shelfwise.errors import IncompatibleIndex
-from shelfwise.hit import listed
 from shelfwise.live_index import check_alias
 from shelfwise.mapping import template
 from shelfwise.query import Body
 from shelfwise.server import one_line, whole
+from shelfwise.source import listed
 
 SCHEMA = 1
 PAGE = 1000

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from shelfwise.product import id_text
-from shelfwise.source import brand_of, confidence_of, in_stock, price_of
+from shelfwise.source import brand_of, confidence_of, in_stock, listed, price_of
 from shelfwise.taxonomy import Path, parse_path
 
-WORDS = re.compile(r"\w+")
 # What may stand between the words of one title and not of another. What tells products apart is not among it, as in C++
 # and C#, +2.00 and -2.00, and the vowel signs of Devanagari, which Python takes for no part of a word.
 _BETWEEN = re.compile(
@@ -131,10 +130,3 @@ def distinct(
             groups.add(group)
             listings.add(listing)
             yield one
-
-
-def listed(value: object) -> list[Any]:
-    """A field's values: Elasticsearch gives one value and a list of one alike, as they were written."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]

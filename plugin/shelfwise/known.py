@@ -6,10 +6,10 @@ from typing import Any
 from shelfwise.alias import LiveAlias
 from shelfwise.errors import UnknownCategory
 from shelfwise.filters import Filter, has_attribute, in_category, unknown_attribute
-from shelfwise.hit import listed
 from shelfwise.live_index import LiveIndex
 from shelfwise.misspelt import Misspelt
 from shelfwise.query import any_of, attributes_of_some, nodes
+from shelfwise.source import listed
 from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
 
 

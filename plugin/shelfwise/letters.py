@@ -4,8 +4,9 @@ import unicodedata
 from itertools import chain
 
 # Where marks are, but for the variation selectors, which say how an emoji is drawn.
-_BLOCKS = (range(0x300, 0xAC00), range(0xFB1E, 0xFE00), range(0xFE20, 0xFE30), range(0x10A00, 0x12000))
-_MARKS = "".join(mark for mark in map(chr, chain(*_BLOCKS)) if unicodedata.category(mark) in ("Mn", "Mc"))
+_BLOCKS = (range(0x300, 0x3100), range(0xA66F, 0xAC00), range(0xFB1E, 0xFB1F), range(0xFE20, 0xFE30))
+_BEYOND = range(0x10A00, 0x12000)  # scripts of the supplementary plane
+_MARKS = "".join(mark for mark in map(chr, chain(*_BLOCKS, _BEYOND)) if unicodedata.category(mark) in ("Mn", "Mc"))
 LETTERS = rf"\w{_MARKS}"  # as a class of a regular expression has them
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from shelfwise.event_model import Learnt
 from shelfwise.history import Event, in_order, product_weights
-from shelfwise.hit import Listing, accepted, group_of, leaves_of, listed, listing_of
+from shelfwise.hit import Listing, accepted, group_of, leaves_of, listing_of
 from shelfwise.query import VECTOR, Body, in_any_of
 from shelfwise.recommend_query import none_of, outside
-from shelfwise.source import attributes_of
+from shelfwise.source import attributes_of, listed
 from shelfwise.taxonomy import Path, ancestors
 
 Kind = Literal["any", "substitutes", "complements"]

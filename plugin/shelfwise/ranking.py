@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from shelfwise.belief import TRUST_DEPTH, Belief, trust
 from shelfwise.exact import Exact
 from shelfwise.fusion import Fused, min_max, reciprocal_rank
-from shelfwise.hit import group_of, listed
+from shelfwise.hit import group_of
 from shelfwise.query import cosine
 from shelfwise.search_settings import SearchSettings
-from shelfwise.source import popularity_of
+from shelfwise.source import listed, popularity_of
 from shelfwise.spelling import Correction
 
 Found = Mapping[str, Any]

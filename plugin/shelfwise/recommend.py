@@ -1,6 +1,7 @@
 """The recommendation: products like one that the shopper looks at."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
-from shelfwise.hit import WORDS, Hit, Listing, accepted, distinct, group_of, listed, listing_of
+from shelfwise.hit import Hit, Listing, accepted, distinct, group_of, listing_of
 from shelfwise.live_index import LiveIndex
 from shelfwise.product import plain
 from shelfwise.query import (
@@ -34,10 +35,11 @@ from shelfwise.query import (
     semantic,
 )
 from shelfwise.recommend_query import none_of
-from shelfwise.source import price_of
+from shelfwise.source import listed, price_of
 from shelfwise.taxonomy import Path, ancestors, path_text
 from shelfwise.wanted import check_k
 
+_WORD = re.compile(r"\w+")
 SHARED_WORDS = 3  # that a reason names
 DIVERSE = 100  # candidates that hits are chosen from, at least, where they are to differ from each other
 GROWTH = (1, 8, 64)  # times as many are asked for, in turn, while one listing over and over takes the places
@@ -225,8 +227,8 @@ def _reason(title: str, seen: _Seen, steps: int, depth: int) -> str:
         kind = "like it"
     else:
         kind = "same category" if steps == 0 else "related category" if steps < depth else "another category"
-    theirs = {word.casefold() for word in WORDS.findall(title)}
-    shared = [word for word in dict.fromkeys(WORDS.findall(seen.title.casefold())) if word in theirs and len(word) > 1]
+    theirs = {word.casefold() for word in _WORD.findall(title)}
+    shared = [word for word in dict.fromkeys(_WORD.findall(seen.title.casefold())) if word in theirs and len(word) > 1]
     return f"{kind}, both {' '.join(shared[:SHARED_WORDS])!r}" if shared else kind
 
 

@@ -35,10 +35,16 @@ def confidence_of(enriched: Source) -> float | None:
     return None if confidence is None else float(f"{confidence:.7g}")
 
 
+def listed(value: object) -> list[Any]:
+    """A field's values: Elasticsearch gives one value and a list of one alike, as they were written."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
 def attributes_of(source: Source) -> dict[str, Any]:
     """The attributes of a product, in one object: what the shop wrote by itself may be a list of such."""
-    given = source.get("attributes") or {}
-    return {name: value for one in (given if isinstance(given, list) else [given]) for name, value in one.items()}
+    return {name: value for one in listed(source.get("attributes")) for name, value in one.items()}
 
 
 def brand_of(source: Source) -> str | None:
