@@ -75,8 +75,7 @@ def measured(bundle: Bundle, products: list[Product]) -> dict[str, Any]:
         paths=[product.categories for product in products],
         probabilities=probabilities,
         thresholds=bundle.thresholds,
-        epochs=(),
-        preparation={},
+        multi_label=bundle.multi_label,
     )
     figures: dict[str, Any] = {
         **report.scores.to_json(),
@@ -180,8 +179,8 @@ def main() -> None:
             "text_fields": fields,
             "epochs": options.epochs,
             "multi_label": options.multi_label,
-            "retention": settings.hold,
-            "tuned_share": settings.share_of_tuning,
+            "retention": settings.effective_retention,
+            "tuned_share": settings.effective_tuned_share,
             "word_dropout": options.word_dropout,
             "machine": machine(gpu=gpu_name()),
             "mean_weighted_f1": statistics.mean(run["mean_weighted_f1"] for run in runs),

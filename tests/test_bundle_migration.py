@@ -74,7 +74,7 @@ def test_probabilities_of_merged_leaves_add_up(bundle):
 
 
 def test_of_several_labels_a_merged_leaf_is_at_least_one_of_them():
-    given = by_leaf(np.array([[0.5, 0.25, 0.5]], np.float32), np.array([1, 0, 1]), 2, several=True)
+    given = by_leaf(np.array([[0.5, 0.25, 0.5]], np.float32), np.array([1, 0, 1]), 2, multi_label=True)
     assert given.tolist() == [[0.25, 0.75]]
 
 

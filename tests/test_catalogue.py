@@ -613,8 +613,8 @@ class TestDeadLetters:
         ("name", "letters"), [("a/shop.jsonl.gz", "shop"), ("shop.v2.csv", "shop.v2"), ("-", "stdin")]
     )
     def test_they_are_named_after_the_catalogue(self, name, letters):
-        assert dead_letters_path(name, "out") == Path("out") / f"{letters}.dead-letters.jsonl"
-        assert dead_letters_path(name, "out", "shoes") == Path("out") / f"{letters}.shoes.dead-letters.jsonl"
+        assert dead_letters_path(name) == Path(f"{letters}.dead-letters.jsonl")
+        assert dead_letters_path(name, "shoes") == Path(f"{letters}.shoes.dead-letters.jsonl")
 
 
 LETTER = {"file": "a", "line": 1, "id": None, "reason": "not JSON", "record": "{"}

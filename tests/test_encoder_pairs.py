@@ -1,4 +1,4 @@
-"""What an encoder of its own learns from: pairs, and batches in which no wrong answer is right."""
+"""What a separate encoder learns from: pairs, and batches in which no wrong answer is right."""
 
 import itertools
 

@@ -44,7 +44,7 @@ def test_leaves_that_a_product_may_be_in_together_are_no_sum():
     # 1 - .6 * .6 = .64 that a leaf of A fits, not .8; and the root of the leaf that is right is right
     rows = np.array([[0.4, 0.4, 0.7]], dtype=np.float32)
     assert [level.accuracy for level in score(TAXONOMY, rows, [[BC]]).levels] == [0, 1]
-    assert [level.accuracy for level in score(TAXONOMY, rows, [[BC]], several=True).levels] == [1, 1]
+    assert [level.accuracy for level in score(TAXONOMY, rows, [[BC]], multi_label=True).levels] == [1, 1]
 
 
 def test_a_faultless_classifier_scores_one_everywhere():

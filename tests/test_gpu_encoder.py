@@ -86,12 +86,12 @@ def test_it_gives_what_the_exported_model_gives(bundle, monkeypatch, most, repli
     assert_same(bundle, replace(got, vectors=got.vectors[:-1], probabilities=got.probabilities[:-1]))
 
 
-@pytest.mark.parametrize("kind", ["several labels", "encoder of its own", "categories that became one", "cut"])
+@pytest.mark.parametrize("kind", ["several labels", "separate encoder", "categories that became one", "cut"])
 def test_it_does_so_for_every_kind_of_bundle(bundle, catalogue, settings, tmp_path, kind):
     match kind:
         case "several labels":
             settings = replace(settings, loss=LossSettings(multi_label=True))
-        case "encoder of its own":
+        case "separate encoder":
             settings = replace(settings, encoder=settings.backbone)
         case "cut":
             settings = replace(settings, dimension=8)

@@ -10,7 +10,7 @@ from hand_bundle import write_hand_bundle
 from hand_index import document, fill
 from shelfwise.errors import UsageError
 from shelfwise.search import ProductSearch
-from shelfwise_indexer.learn_fusion import FOLDS, learn_and_measure, learn_fusion
+from shelfwise_indexer.learn_fusion import FOLDS, learn_fusion
 
 pytestmark = pytest.mark.es
 
@@ -22,35 +22,28 @@ PRODUCTS = [
     {"id": "p1", "title": "present box"},
     {"id": "g1", "title": "paper for wrapping a gift ink ink"},
 ]
+JUDGED = {"ink 74": {"i74": 3}, "gift": {"p1": 3}, "gift warm": {"p1": 3}, "present": {"p1": 3}, "ink 75": {"i75": 3}}
 
 
 def test_weights_are_learnt_from_judged_queries(client, alias, tmp_path):
     bundle = write_hand_bundle(tmp_path / "bundle", WORDS, [("A",), ("B",)])
     fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
-    judged = {"ink 74": {"i74": 3}, "gift": {"p1": 3}, "gift warm": {"p1": 3}}
-    learnt = learn_fusion(partial(ProductSearch, client, alias, bundle), judged)
-    assert learnt.of("ink 74")["lexical"] > 0.5 > learnt.of("gift")["lexical"]
-    with pytest.raises(UsageError, match="of at least one query"):
-        learn_fusion(partial(ProductSearch, client, alias, bundle), {})
-
-
-JUDGED = {"ink 74": {"i74": 3}, "gift": {"p1": 3}, "gift warm": {"p1": 3}, "present": {"p1": 3}, "ink 75": {"i75": 3}}
+    weights = learn_fusion(partial(ProductSearch, client, alias, bundle), JUDGED).weights
+    assert weights.of("ink 74")["lexical"] > 0.5 > weights.of("gift")["lexical"]
 
 
 def test_what_was_learnt_is_measured_on_queries_it_was_not_learnt_from(client, alias, tmp_path):
     bundle = write_hand_bundle(tmp_path / "bundle", WORDS, [("A",), ("B",)])
     fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
     search_with = partial(ProductSearch, client, alias, bundle)
-    learnt = learn_and_measure(search_with, JUDGED)
-    assert learnt.weights == learn_fusion(search_with, JUDGED)
+    learnt = learn_fusion(search_with, JUDGED)
     assert learnt.gain.queries == len(JUDGED)
     assert learnt.gain.mean == pytest.approx(learnt.unseen - learnt.default)
     assert 0 < learnt.default <= 1
     without = {f"nothing {n}": {"p1": 0} for n in range(4)}  # nDCG 0 whatever the weight
-    assert learn_and_measure(search_with, JUDGED | without) == learnt
-    assert learn_fusion(search_with, JUDGED | without) == learnt.weights
+    assert learn_fusion(search_with, JUDGED | without) == learnt
     with pytest.raises(UsageError, match=f"at least {FOLDS} queries with a relevant product"):
-        learn_and_measure(search_with, {"gift": {"p1": 3}} | without)
+        learn_fusion(search_with, {"gift": {"p1": 3}} | without)
 
 
 def test_the_command_writes_weights_that_a_search_takes(client, alias, tmp_path, elasticsearch_url):

@@ -16,7 +16,7 @@ from shelfwise_indexer.lexical import (
     fit_lexical,
     ways_to_read,
 )
-from shelfwise_indexer.weighing import LOUDER, Said, centre, choose
+from shelfwise_indexer.weighing import MULTIPLES, HeldBackDecisions, centre, choose
 
 pytestmark = pytest.mark.model
 
@@ -128,13 +128,16 @@ def test_whole_texts_alone_or_with_the_barest():
 def test_held_back_products_say_how_much_it_counts(right):
     labels, known, noise = held_back()
     logits, decisions = (noise, known) if right else (known, noise)
-    head = choose([both()], logits, [Said(decisions, None)], labels)
+    head = choose([both()], logits, [HeldBackDecisions(decisions, None)], labels)
     assert head.weight > 10 if right else head.weight < 0.5
 
 
 def test_the_head_that_gets_most_right_is_chosen():
     labels, known, noise = held_back()
-    heads, said = [both(), both(), both()], [Said(part, None) for part in (noise, known / 4 + noise, noise)]
+    heads, said = (
+        [both(), both(), both()],
+        [HeldBackDecisions(part, None) for part in (noise, known / 4 + noise, noise)],
+    )
     assert choose(heads, noise, said, labels) is heads[1].own
 
 
@@ -143,12 +146,14 @@ def test_of_louder_weights_the_one_that_gets_most_right_is_taken():
     labels, known, noise = held_back()
     logits, decisions = 3 * noise, known / 2
     decisions[:12] = -4 * known[:12]
-    head = choose([both()], logits, [Said(decisions, None)], labels)
+    head = choose([both()], logits, [HeldBackDecisions(decisions, None)], labels)
 
     def right(weight):
         return int((labels.gather(1, (logits + weight * decisions).argmax(1, keepdim=True)) > 0).sum())
 
-    tried = [factor * float(head.weight) for factor in LOUDER] + [float(head.weight) / factor for factor in LOUDER]
+    tried = [factor * float(head.weight) for factor in MULTIPLES] + [
+        float(head.weight) / factor for factor in MULTIPLES
+    ]
     assert right(float(head.weight)) >= max(right(weight) for weight in tried if weight <= float(head.weight))
     assert right(float(head.weight)) > right(float(head.weight) / 2)
 
@@ -157,7 +162,7 @@ def test_with_several_categories_the_weight_is_that_of_the_least_cross_entropy()
     labels, known, noise = held_back()
     logits, decisions = 3 * noise + known / 2, known / 2
     decisions[:12] = -4 * known[:12]
-    head = choose([both()], logits, [Said(decisions, None)], labels, several=True)
+    head = choose([both()], logits, [HeldBackDecisions(decisions, None)], labels, multi_label=True)
 
     def loss(weight):
         """Of the best scale: the temperature is set afterwards."""
@@ -166,7 +171,7 @@ def test_with_several_categories_the_weight_is_that_of_the_least_cross_entropy()
 
     at = float(head.weight)
     assert loss(at) <= min(loss(at / 1.5), loss(at * 1.5)) + 1e-3
-    assert choose([both()], logits, [Said(decisions, None)], labels).weight > at
+    assert choose([both()], logits, [HeldBackDecisions(decisions, None)], labels).weight > at
 
 
 def test_decisions_are_lifted_to_where_a_sigmoid_is_as_sure_as_it_is_right():
@@ -223,7 +228,10 @@ def test_where_words_do_not_count_or_too_few_products_say_nothing_is_lifted():
 
 def test_too_few_held_back_products_change_nothing():
     labels, known, noise = held_back(90)
-    heads, said = [both(levels=ABOVE), both(levels=ABOVE)], [Said(known, known), Said(noise, known)]
+    heads, said = (
+        [both(levels=ABOVE), both(levels=ABOVE)],
+        [HeldBackDecisions(known, known), HeldBackDecisions(noise, known)],
+    )
     assert choose(heads, noise, said, labels, ABOVE) is heads[1].own
     assert heads[1].own.weight == START
     assert heads[1].own.of_ancestors == 0
@@ -257,7 +265,7 @@ def test_what_lies_above_counts_where_it_gets_more_right(helps):
     own = known / 3 + torch.randn(noise.shape, generator=torch.Generator().manual_seed(1))
     above = nodes if helps else 3 * torch.randn(nodes.shape, generator=torch.Generator().manual_seed(2))
     before, found = both().own.coefficients, both(levels=ABOVE)
-    head = choose([found], noise, [Said(own, above)], labels, ABOVE)
+    head = choose([found], noise, [HeldBackDecisions(own, above)], labels, ABOVE)
     assert head is found.own
     if helps:
         assert head.of_ancestors > 0.1
@@ -274,7 +282,7 @@ def test_a_product_counts_once_a_level():
     other_node[first] = torch.tensor([-2.0, -2.0, 2.0])
     same_node[first] = torch.tensor([-2.0, 2.0, -2.0])
     silent = torch.zeros_like(known)
-    said = [Said(other_node, None), Said(same_node, None)]
+    said = [HeldBackDecisions(other_node, None), HeldBackDecisions(same_node, None)]
     for order in (said, said[::-1]):
         heads = [both(), both()]
         assert choose(heads, silent, order, labels, ABOVE) is heads[0 if order[0] is said[1] else 1].own

@@ -8,7 +8,7 @@ import torch
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.export import export, load_checkpoint
-from shelfwise_indexer.least import cross_entropy, top_cross_entropy
+from shelfwise_indexer.held_back_fit import cross_entropy, top_cross_entropy
 from shelfwise_indexer.margin import MOST, SOFT, MarginScale, fit_margin, scaled
 from shelfwise_indexer.model import ShelfModel, load_trunk
 from shelfwise_indexer.packing import runtime_settings

@@ -32,7 +32,7 @@ def test_roots_are_measured_by_the_sum_of_their_leaves():
 
 
 def test_roots_of_several_labels_are_measured_by_whether_any_leaf_fits():
-    made = predictions(TAXONOMY, np.array([[0.4, 0.4, 0.7]], dtype=np.float32), [[BC]], 1, several=True)
+    made = predictions(TAXONOMY, np.array([[0.4, 0.4, 0.7]], dtype=np.float32), [[BC]], 1, multi_label=True)
     assert (made.guesses, made.confidence) == ((("B",),), pytest.approx([0.7]))
 
 

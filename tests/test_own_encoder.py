@@ -1,4 +1,4 @@
-"""An encoder of its own on tiny BERTs: search reads the second model, and the classifier does not know of it."""
+"""A separate encoder on tiny BERTs: search reads the second model, and the classifier does not know of it."""
 
 import itertools
 import shutil
@@ -213,7 +213,7 @@ def test_an_encoder_that_is_not_there_is_one_line(catalogue, settings, tmp_path)
 
 
 def test_no_encoder_of_its_own_takes_part_in_a_distillation(bundle, catalogue, settings, tmp_path):
-    with pytest.raises(UsageError, match="has an encoder of its own"):
+    with pytest.raises(UsageError, match="has a separate encoder"):
         train(catalogue, tmp_path / "b", settings=settings, teacher=bundle)
     plain = Bundle(
         bundle.path, {name: value for name, value in bundle.info.items() if name != "encoder"}, bundle.taxonomy
@@ -228,12 +228,12 @@ def test_an_event_log_without_an_encoder_to_teach_is_refused(folder, catalogue, 
 
 
 def test_the_trunk_is_not_held_where_search_does_not_read_it(settings):
-    assert (settings.hold, settings.share_of_tuning) == (0.0, 1.0)
-    assert (TrainSettings().hold, TrainSettings().share_of_tuning) == (4.0, 0.6)
+    assert (settings.effective_retention, settings.effective_tuned_share) == (0.0, 1.0)
+    assert (TrainSettings().effective_retention, TrainSettings().effective_tuned_share) == (4.0, 0.6)
     given = replace(settings, retention=2.0, tuned_share=0.5)
-    assert (given.hold, given.share_of_tuning) == (2.0, 0.5)
+    assert (given.effective_retention, given.effective_tuned_share) == (2.0, 0.5)
     alone = classifier_only(settings)
-    assert (alone.encoder, alone.hold, alone.share_of_tuning) == (None, 0.0, 1.0)
+    assert (alone.encoder, alone.effective_retention, alone.effective_tuned_share) == (None, 0.0, 1.0)
 
 
 def test_an_interrupted_fit_ends_as_an_uninterrupted_one(catalogue, folder, tmp_path, monkeypatch):

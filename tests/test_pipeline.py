@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from shelfwise_indexer.pipeline import ahead, behind
+from shelfwise_indexer.pipeline import WAITING, ahead, behind
 
 ENOUGH = 10.0  # seconds, in which any machine gets so far
 
@@ -69,10 +69,10 @@ def test_a_source_is_never_further_ahead_than_it_may():
             made.append(n)
             yield n
 
-    with ahead(items, waiting=2) as taken:
+    with ahead(items) as taken:
         for number, _ in enumerate(taken, start=1):
             time.sleep(0.002)
-            assert len(made) <= number + 3  # two wait, one is in the maker's hand
+            assert len(made) <= number + WAITING + 1  # one more is in the maker's hand
 
 
 def test_what_a_source_raises_comes_after_the_items_before_it():

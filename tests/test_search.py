@@ -277,11 +277,11 @@ def test_an_unknown_mode_or_weight_is_refused(client, alias, bundle, own_shop):
     with pytest.raises(UsageError, match="expected one of hybrid, lexical, semantic"):
         own_shop.search("kettle", mode="magic")
     with pytest.raises(UnknownRetriever):
-        ProductSearch(client, alias, bundle, weights={"words": 1.0})
+        ProductSearch(client, alias, bundle, SearchSettings(weights={"words": 1.0}))
 
 
 def test_a_weight_moves_the_balance(client, alias, bundle, own_shop):
-    only_words = ProductSearch(client, alias, bundle, weights={"semantic": 0.0})
+    only_words = ProductSearch(client, alias, bundle, SearchSettings(weights={"semantic": 0.0}))
     assert ids(only_words.search("case"))[:2] == ["c1", "e1"]
 
 

@@ -186,8 +186,8 @@ def test_a_backbone_without_a_stack_of_layers_is_refused():
 class TestLoss:
     def test_who_agrees_with_the_teacher_has_the_labels_loss_alone(self):
         logits, settings = torch.tensor([[2.0, 0.0, -1.0]]), DistilSettings(share=0.25)
-        for several in (False, True):
-            loss = mixed_loss(torch.tensor(3.0), logits, logits.clone(), settings, several)
+        for multi_label in (False, True):
+            loss = mixed_loss(torch.tensor(3.0), logits, logits.clone(), settings, multi_label)
             assert loss.item() == pytest.approx(0.75 * 3.0, abs=1e-6)
 
     def test_the_divergence_is_that_of_the_softened_probabilities(self):

@@ -17,6 +17,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.encoder import ALIKE, Encoder, by_leaf, output_names, sigmoid, softmax
 from shelfwise.errors import UsageError
 from shelfwise.machine import SAID
+from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer import task
 from shelfwise_indexer.bundle_migration import migrate_bundle
@@ -32,6 +33,7 @@ from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_los
 from shelfwise_indexer.memory import NEAREST, SILENT
 from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.preparation import HELD_BACK_SHARE, TrainingError, read_labelled, split_apart
+from shelfwise_indexer.readings import label_shares
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.task import carry_over
 from shelfwise_indexer.taxonomy_changes import Change, Changes
@@ -231,6 +233,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from transformers import TrainerCallback
 from shelfwise_indexer import fit, train
+from shelfwise_indexer.readings import label_shares
 from shelfwise_indexer.settings import TrainSettings
 
 class Killed(TrainerCallback):
@@ -301,11 +304,16 @@ def test_a_training_that_fails_leaves_the_old_bundle_as_it_was(bundle, settings,
     assert Bundle.load(bundle.path).version == before
 
 
-def test_a_product_under_two_paths_counts_half_for_each(quick, tmp_path):
-    lines = records()
-    lines[0] = {"id": "p0", "title": "large steel kettle", "categories": [["Kitchen", "Kettles"], ["Sports", "Tents"]]}
-    trained = train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=quick)
-    assert trained.trained_on + trained.scores.products == len(lines)
+def test_a_product_under_two_paths_counts_half_for_each():
+    kettles, tents, mugs = ("Kitchen", "Kettles"), ("Sports", "Tents"), ("Kitchen", "Mugs")
+    products = [
+        Product(id="both", title="kettle", categories=(kettles, tents)),
+        Product(id="one", title="mug", categories=(mugs,)),
+        Product(id="half known", title="tent", categories=(tents, ("Gone",))),
+        Product(id="unknown", title="?", categories=(("Gone",),)),
+    ]
+    shares = label_shares(Taxonomy((kettles, tents, mugs)), products)
+    assert shares.tolist() == [[0.5, 0.5, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]]
 
 
 def test_a_class_of_one_and_a_category_that_is_leaf_and_parent_are_learnt_as_they_are(quick, tmp_path):

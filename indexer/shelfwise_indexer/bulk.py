@@ -1,4 +1,4 @@
-"""Bulk: how many documents reach the server, and how what is there comes back. Only `ingest` and migration call it."""
+"""Bulk: how many documents reach the server, and how what is there comes back."""
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from scipy.stats import beta
 
-from shelfwise_indexer.least import minimise, top_cross_entropy
+from shelfwise_indexer.held_back_fit import minimise, top_cross_entropy
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]

@@ -102,15 +102,13 @@ def file_hash(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest()
 
 
-def dead_letters_path(
-    catalogue: str | os.PathLike[str], folder: str | os.PathLike[str] = ".", alias: str | None = None
-) -> FilePath:
-    """Where the rejected lines of a catalogue go: `<catalogue stem>.<alias>.dead-letters.jsonl` in the folder."""
+def dead_letters_path(catalogue: str | os.PathLike[str], alias: str | None = None) -> FilePath:
+    """Where the rejected lines of a catalogue go: `<catalogue stem>.<alias>.dead-letters.jsonl`, here."""
     name = FilePath(catalogue).name
     extension = _extension(name)
     stem = "stdin" if name == "-" else name[: len(name) - len(extension)] if extension else name
     named = stem if alias is None else f"{stem}.{alias}"
-    return FilePath(folder) / f"{named}.dead-letters.jsonl"
+    return FilePath(f"{named}.dead-letters.jsonl")
 
 
 def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:

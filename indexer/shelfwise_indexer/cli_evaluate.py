@@ -113,7 +113,7 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     if digest is not None and learnt.get("validation") == digest:
         tell(
             f"{catalogue} set temperature and thresholds of bundle {loaded.version}, and when its training stopped: "
-            "the figures are slightly kind, give a catalogue that took no part"
+            "the figures are slightly optimistic, give a catalogue that took no part"
         )
     if trained_on:
         tell(
@@ -131,6 +131,7 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
         thresholds=loaded.threshold if loaded.thresholds is None else loaded.thresholds,
         baselines=compared,
         trained_on=trained_on,
+        multi_label=loaded.multi_label,
     )
     try:
         written = write_report_page(out, data)

@@ -140,13 +140,13 @@ def fusion(alias: str, bundle: Path, url: str | None, judgements: str, queries: 
     from shelfwise.search import ProductSearch
     from shelfwise.server import connect
     from shelfwise_indexer.judgements import read_judgements
-    from shelfwise_indexer.learn_fusion import learn_and_measure
+    from shelfwise_indexer.learn_fusion import learn_fusion
 
     judged = read_judgements(judgements, queries)
     say_what_was_read(judged)
     with closing(connect(url)) as client:
         search_with = partial(ProductSearch, client, alias, Bundle.load(bundle))
-        learnt = learn_and_measure(search_with, judged.by_text())
+        learnt = learn_fusion(search_with, judged.by_text())
     emit(learnt.to_json())
     if out is not None:
         write(out, orjson.dumps(asdict(learnt.weights), option=orjson.OPT_INDENT_2) + b"\n")

@@ -79,7 +79,9 @@ def train(
             "--distil goes without --from, --backbone and --encoder: a student starts from its teacher's own layers"
         )
     if start and backbone:
-        raise UsageError("--backbone goes without --from: a bundle that is gone on from is the backbone itself")
+        raise UsageError(
+            "--backbone goes without --from: the bundle that training continues from is the backbone itself"
+        )
     if layers and not distil:
         raise UsageError("--layers is of a student: give --distil BUNDLE with it")
     if not show_config and (catalogue is None or out is None):
@@ -123,8 +125,8 @@ def train(
 def cross_validate(catalogue: str, work: Path, config: Path | None, k: int) -> None:
     """Train on k parts of CATALOGUE in turn and print each score's mean and standard deviation.
 
-    Each part also says when the training on the others stops, so the scores are slightly kind. Called again with the
-    same folder it goes on where it was.
+    Each part also says when the training on the others stops, so the scores are slightly optimistic. Called again with
+    the same folder it goes on where it was.
 
     \b
     shelfwise cross-validate catalogue.jsonl --work folds -k 5

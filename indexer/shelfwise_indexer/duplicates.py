@@ -48,7 +48,7 @@ def normalised(text: str) -> str:
     return _FOLDED.sub(" ", folded).strip() or folded.strip()
 
 
-def duplicate_groups(texts: Sequence[str], similarity: float = SIMILARITY) -> Integers:
+def duplicate_groups(texts: Sequence[str]) -> Integers:
     """Group number of each text (int64 [n], numbered as they appear): duplicates and near duplicates share one.
 
     Exact after `normalised`; near at a Jaccard similarity of the sets of character shingles (a shingle at every
@@ -62,7 +62,7 @@ def duplicate_groups(texts: Sequence[str], similarity: float = SIMILARITY) -> In
     numbers = np.array(
         [unique.setdefault(text or f"\0{row}", len(unique)) for row, text in enumerate(plain_texts)], dtype=np.int64
     )
-    groups = _near(list(unique), similarity)
+    groups = _near(list(unique))
     return _numbered(groups[numbers]) if len(numbers) else numbers
 
 
@@ -161,14 +161,14 @@ class _Forest:
         return np.array([self.root(number) for number in range(len(self.parent))], dtype=np.int64)
 
 
-def _near(texts: list[str], similarity: float) -> Integers:
+def _near(texts: list[str]) -> Integers:
     """Groups of texts that are all different: int64 [n]."""
     forest = _Forest(len(texts))
     order = sorted(range(len(texts)), key=texts.__getitem__)  # neighbours in a band are then alphabetical neighbours
     shingles, signatures = _sketches([texts[at] for at in order])
     for band in tqdm(range(BANDS), desc="near duplicates", unit="band", delay=2):
         for bucket in _buckets(_mixed(signatures[:, band * ROWS : (band + 1) * ROWS].astype(np.uint64))):
-            _join_bucket(bucket, shingles, signatures, forest, similarity)
+            _join_bucket(bucket, shingles, signatures, forest)
     roots = np.empty(len(texts), dtype=np.int64)
     roots[order] = forest.roots()
     return roots
@@ -179,15 +179,14 @@ def _join_bucket(
     shingles: list[npt.NDArray[np.uint64]],
     signatures: npt.NDArray[np.uint32],
     forest: _Forest,
-    similarity: float,
 ) -> None:
     if len({forest.root(number) for number in bucket.tolist()}) == 1:
         return
     for at in range(1, len(bucket)):
         number, before = int(bucket[at]), bucket[max(0, at - MOST_COMPARED) : at]
         estimates = (signatures[before] == signatures[number]).mean(axis=1)
-        for other in before[estimates >= similarity - ESTIMATE_SLACK].tolist():
-            if forest.root(other) != forest.root(number) and _jaccard(shingles[number], shingles[other]) >= similarity:
+        for other in before[estimates >= SIMILARITY - ESTIMATE_SLACK].tolist():
+            if forest.root(other) != forest.root(number) and _jaccard(shingles[number], shingles[other]) >= SIMILARITY:
                 forest.join(number, other)
 
 

@@ -1,4 +1,4 @@
-"""Fitting an encoder of its own: sentence-transformers' in-batch negatives on pairs, with checkpoints to go on from."""
+"""Fitting a separate encoder: sentence-transformers' in-batch negatives on pairs, with checkpoints to go on from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SAVED_EVERY = 500  # steps, or once an epoch where it has fewer
 
 @dataclass(frozen=True, slots=True)
 class EncoderFitSettings:
-    """How an encoder of its own is fitted; of no effect without one."""
+    """How a separate encoder is fitted; of no effect without one."""
 
     epochs: Annotated[int, Field(ge=1, description="All of them are done: nothing stops it early.")] = 1
     batch_size: Annotated[int, Field(ge=2, description="Pairs of one step, each a wrong answer to the others.")] = 64

@@ -1,4 +1,4 @@
-"""Pairs: what an encoder of its own learns from, in batches in which nothing stands against its like.
+"""Pairs: what a separate encoder learns from, in batches in which nothing stands against its like.
 
 In a batch every text is a wrong answer to all anchors but its own (Henderson et al., "Efficient Natural Language
 Response Suggestion for Smart Reply", 2017). A batch therefore has pairs of one kind, and no two that share a mark.

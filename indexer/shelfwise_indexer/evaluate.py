@@ -64,20 +64,20 @@ def score(
     taxonomy: Taxonomy,
     probabilities: npt.NDArray[np.float32],
     truths: Sequence[Sequence[Path]],
-    several: bool = False,
+    multi_label: bool = False,
 ) -> Scores:
     """Compare the most probable node of each level with the products' own.
 
     A product under several paths counts as right under any of them. A truth that the taxonomy lacks counts as wrong.
     Macro F1 is over the classes that occur as truth or prediction (scikit-learn's default).
 
-    :param probabilities: float32 [n, leaves]. :param several: whether they are of a multi-label classifier.
+    :param probabilities: float32 [n, leaves]. :param multi_label: whether they are of a multi-label classifier.
     """
     if not truths:
         return Scores(0, ())
     levels = []
     for level in range(1, taxonomy.depth + 1):
-        names, likely = taxonomy.level_probabilities(probabilities, level, several)
+        names, likely = taxonomy.level_probabilities(probabilities, level, multi_label)
         predicted = [names[best] for best in likely.argmax(axis=1)]
         own = [
             nearest_truth(guess, [path[:level] for path in paths])

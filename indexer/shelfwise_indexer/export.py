@@ -25,7 +25,7 @@ from shelfwise_indexer.memory import MemoryHead
 from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 
 LEXICAL, MARGIN = "lexical.safetensors", "margin.safetensors"
-ENCODER = "encoder"  # in `bundle.json`, and the folder in the checkpoint, of an encoder of its own
+ENCODER = "encoder"  # in `bundle.json`, and the folder in the checkpoint, of a separate encoder
 TOLERANCE = 1e-4  # the largest difference between the trained and the exported model, in any output
 
 

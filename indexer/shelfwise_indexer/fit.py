@@ -133,7 +133,7 @@ def fit(
         data_collator=_Padding(model.trunk.tokenizer.pad_token_id),
         train_dataset=_Tokens(train),
         eval_dataset=_Tokens(held_back),
-        compute_metrics=_Metrics(taxonomy, held_back, model.several),
+        compute_metrics=_Metrics(taxonomy, held_back, model.multi_label),
         preprocess_logits_for_metrics=_logits_only,
         optimizers=(_optimiser(model, settings), None),
         callbacks=[_Progress(on_epoch)],
@@ -264,11 +264,11 @@ class _Padding:
 class _Metrics:
     taxonomy: Taxonomy
     held_back: Texts
-    several: bool
+    multi_label: bool
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
-        probabilities = (sigmoid if self.several else softmax)(np.asarray(prediction.predictions))
-        scores = score(self.taxonomy, probabilities, self.held_back.paths, self.several)
+        probabilities = (sigmoid if self.multi_label else softmax)(np.asarray(prediction.predictions))
+        scores = score(self.taxonomy, probabilities, self.held_back.paths, self.multi_label)
         return {"mean_weighted_f1": scores.mean_weighted_f1, "leaf_accuracy": scores.levels[-1].accuracy}
 
 

@@ -37,42 +37,24 @@ class LearntFusion:
 
 
 def learn_fusion(
-    search_with: Callable[[SearchSettings], ProductSearch],
-    judged: Mapping[str, Mapping[str, int]],
-    settings: SearchSettings | None = None,
-    queries: Sequence[str] | None = None,
-) -> QueryWeights:
-    """The weights a query with the highest mean nDCG@10 on judged queries; `save` them for `search --fusion`.
+    search_with: Callable[[SearchSettings], ProductSearch], judged: Mapping[str, Mapping[str, int]]
+) -> LearntFusion:
+    """The weights a query with the highest mean nDCG@10 on judged queries, for `search --fusion`.
 
-    Every query is searched for with each weight of the grid. Stock and variants are left aside, as by whoever judged.
+    Their worth is that on queries which they were not learnt from (FOLDS folds, weights rounded to .05). Every query is
+    searched for with each weight of the grid; stock and variants are left aside, as by whoever judged. As in `evaluate
+    search`, queries without a relevant product are left out: whatever the weight, their nDCG is 0.
 
     :param search_with: gives a search with these settings, such as `partial(ProductSearch, client, alias, bundle)`.
-    :param judged: query text to the grade of each judged product, by id. Queries without a relevant one teach nothing.
-    :param settings: of the search that will use the weights; default `SearchSettings()`.
-    :param queries: those to learn from; default all. Leave some out to measure on.
-    :raises UsageError: no query.
-    """
-    texts = [text for text in (judged if queries is None else queries) if _teaches(judged[text])]
-    return learn(texts, _gains(search_with, judged, settings, texts))
-
-
-def learn_and_measure(
-    search_with: Callable[[SearchSettings], ProductSearch],
-    judged: Mapping[str, Mapping[str, int]],
-    settings: SearchSettings | None = None,
-) -> LearntFusion:
-    """`learn_fusion`, and its worth on queries that it was not learnt from (FOLDS folds, weights rounded to .05).
-
-    As in `evaluate search`, queries without a relevant product are left out: whatever the weight, their nDCG is 0.
-
+    :param judged: query text to the grade of each judged product, by id.
     :raises UsageError: fewer than FOLDS queries.
     """
-    texts = sorted(text for text, grades in judged.items() if _teaches(grades))
+    texts = sorted(text for text, grades in judged.items() if any(grade > 0 for grade in grades.values()))
     if len(texts) < FOLDS:
         raise UsageError(
             f"expected at least {FOLDS} queries with a relevant product to learn from, got {len(texts)}: judge more"
         )
-    gains = _gains(search_with, judged, settings, texts)
+    gains = _gains(search_with, judged, texts)
     fold_of = np.random.default_rng(0).permutation(len(texts)) % FOLDS
     unseen: dict[str, float] = {}
     for fold in range(FOLDS):
@@ -88,20 +70,15 @@ def learn_and_measure(
     )
 
 
-def _teaches(grades: Mapping[str, int]) -> bool:
-    return any(grade > 0 for grade in grades.values())
-
-
 def _gains(
     search_with: Callable[[SearchSettings], ProductSearch],
     judged: Mapping[str, Mapping[str, int]],
-    settings: SearchSettings | None,
     texts: Sequence[str],
 ) -> npt.NDArray[np.float64]:
     """NDCG@10 of each query with each weight of the grid, float64 [queries, len(GRID)]."""
-    settings = replace(settings or SearchSettings(), fusion="score", collapse_variants=False, out_of_stock_last=False)
+    settings = SearchSettings(fusion="score", collapse_variants=False, out_of_stock_last=False)
     gains = np.zeros((len(texts), len(GRID)))
-    for place, weight in enumerate(GRID if texts else ()):
+    for place, weight in enumerate(GRID):
         tried = replace(settings, weights={"lexical": weight, "semantic": 1.0 - weight})
         found = search_with(tried).search_many(texts, DEPTH)
         gains[:, place] = [

@@ -60,7 +60,7 @@ class HierarchicalLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """float [n, leaves] each, labels as shares (rows sum to 1 or 0); a scalar."""
         if self.settings.multi_label:
-            return self._several(logits, (labels > 0).float())
+            return self._multi_label(logits, (labels > 0).float())
         loss = self._leaves(logits, labels)
         probabilities = logits.softmax(-1)
         for level in range(1, self.levels):
@@ -80,7 +80,7 @@ class HierarchicalLoss(nn.Module):
         smoothing = self.settings.label_smoothing
         return labels * (1 - smoothing) + smoothing * labels.sum(-1, keepdim=True) / labels.shape[-1]
 
-    def _several(self, logits: Tensor, wanted: Tensor) -> Tensor:
+    def _multi_label(self, logits: Tensor, wanted: Tensor) -> Tensor:
         weight = cast(Tensor, self.weight)
         each = nn.functional.binary_cross_entropy_with_logits(logits, self._smoothed(wanted), reduction="none")
         if self.settings.kind == "focal":

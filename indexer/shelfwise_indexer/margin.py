@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from shelfwise_indexer.least import minimise, that_say, top_cross_entropy
+from shelfwise_indexer.held_back_fit import labelled_rows, minimise, top_cross_entropy
 
 SOFT = 0.1  # added to a margin, so that its logarithm is finite
 STEEPEST = 0.5  # with less than 1 a greater margin stays the more certain one
@@ -43,7 +43,7 @@ def fit_margin(logits: Tensor, labels: Tensor) -> MarginScale | None:
 
     :param logits: float32 [n, leaves]. :param labels: float32 [n, leaves].
     """
-    if (known := that_say(labels)) is None:
+    if (known := labelled_rows(labels)) is None:
         return None
     logits, labels = logits[known], labels[known]
     line = torch.zeros(2, requires_grad=True)

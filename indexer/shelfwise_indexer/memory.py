@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from shelfwise.text import fair_shares
 from shelfwise_indexer.heads import LinearHead
-from shelfwise_indexer.least import cross_entropy, minimise, that_say
+from shelfwise_indexer.held_back_fit import cross_entropy, labelled_rows, minimise
 
 Integers = npt.NDArray[np.int64]
 LEAST = 1e-7  # a probability, so that its logarithm is finite
@@ -180,11 +180,11 @@ def fit_mixing(head: MemoryHead, pooled: Tensor, labels: Tensor) -> None:
     """Set share, sharpness and the linear head's temperature to those with the least held-back cross-entropy; in place.
 
     What is remembered was trained on, and so was the linear head; only products that were not can say how far to trust
-    either. Nothing is changed by too few of them; see `that_say`.
+    either. Nothing is changed by too few of them; see `labelled_rows`.
 
     :param pooled: float32 [n, width], what the head reads of held-back products. :param labels: float32 [n, leaves].
     """
-    if (known := that_say(labels)) is None:
+    if (known := labelled_rows(labels)) is None:
         return
     pooled, labels = pooled[known], labels[known]
     with torch.no_grad():

@@ -59,14 +59,14 @@ def predictions(
     probabilities: npt.NDArray[np.float32],
     paths: Sequence[Sequence[Path]],
     level: int,
-    several: bool = False,
+    multi_label: bool = False,
 ) -> Predictions:
     """The most probable node of a level for each product, and its probability.
 
     :param probabilities: float32 [n, leaves]. :param level: 1 = roots; `taxonomy.depth` is that of the leaves.
-    :param several: whether they are of a multi-label classifier.
+    :param multi_label: whether they are of a multi-label classifier.
     """
-    names, likely = taxonomy.level_probabilities(probabilities, level, several)
+    names, likely = taxonomy.level_probabilities(probabilities, level, multi_label)
     best = likely.argmax(axis=1)
     guesses = tuple(names[number] for number in best)
     truths = (nearest_truth(guess, [p[:level] for p in own]) for guess, own in zip(guesses, paths, strict=True))

@@ -1,6 +1,6 @@
 """The model: one trunk reads a text once; it gives the embedding and, through a head, the logits of the leaves.
 
-A second one may stand beside it, an encoder of its own: then that gives the embedding.
+A second one may stand beside it, a separate encoder: then that gives the embedding.
 """
 
 from itertools import dropwhile
@@ -82,7 +82,7 @@ class ShelfModel(nn.Module):
             return {"embedding": embedding, "logits": logits, "pooled": pooled}
         loss = self.loss(logits.float(), labels)
         if taught is not None:
-            loss = mixed_loss(loss, logits.float(), taught, self.distil, self.several)
+            loss = mixed_loss(loss, logits.float(), taught, self.distil, self.multi_label)
         if original is not None and self.retention > 0:
             loss = loss + self.retention * retention_loss(embedding.float(), original)
         if self.l1 > 0:
@@ -109,7 +109,7 @@ class ShelfModel(nn.Module):
         return nn.functional.normalize(features["sentence_embedding"], dim=-1)
 
     @property
-    def several(self) -> bool:
+    def multi_label(self) -> bool:
         """Whether it learns that a product may be in several categories."""
         return self.loss is not None and self.loss.settings.multi_label
 
@@ -120,7 +120,7 @@ class ShelfModel(nn.Module):
 
     @property
     def embedder(self) -> SentenceTransformer:
-        """What gives the embedding: the encoder of its own, or the trunk."""
+        """What gives the embedding: the separate encoder, or the trunk."""
         return self.trunk if self.encoder is None else self.encoder
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

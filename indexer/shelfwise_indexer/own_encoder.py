@@ -1,4 +1,4 @@
-"""An encoder of its own: a second model beside the classifier's, which gives the embedding."""
+"""A separate encoder: a second model beside the classifier's, which gives the embedding."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -41,31 +41,31 @@ class OwnEncoder:
 
 
 def refuse_student(teacher: Bundle, settings: TrainSettings) -> None:
-    """See that no encoder of its own takes part in a distillation.
+    """See that no separate encoder takes part in a distillation.
 
     :raises UsageError: the teacher has one, or the student is to have one.
     """
     if teacher.info.get(ENCODER):
         raise UsageError(
-            f"the teacher {teacher.path} has an encoder of its own, and a student has one model for both: distil a "
+            f"the teacher {teacher.path} has a separate encoder, and a student has one model for both: distil a "
             "bundle without one"
         )
     if settings.encoder is not None:
         raise UsageError(
-            f"a student gets its embedding from its teacher, not from an encoder of its own ({settings.encoder}): "
+            f"a student gets its embedding from its teacher, not from a separate encoder ({settings.encoder}): "
             "give one of --encoder and --distil"
         )
 
 
 def going_on(settings: TrainSettings, start: Bundle | None) -> TrainSettings:
-    """The settings, which have the encoder of the bundle that is gone on from where they name none."""
+    """The settings, with the encoder of the bundle that training continues from where they name none."""
     if start and settings.encoder is None and start.info.get(ENCODER):
         return replace(settings, encoder=start.info["settings"]["encoder"])
     return settings
 
 
 def source_of(settings: TrainSettings, start: Bundle | None, texts: Sequence[str]) -> Backbone | None:
-    """Where the second model comes from: the bundle that is gone on from, if it has the same, or as `--backbone`."""
+    """The second model comes from the bundle that training continues from, if it has the same; else as `--backbone`."""
     if settings.encoder is None:
         return None
     if start and start.info.get(ENCODER) and start.info["settings"]["encoder"] == settings.encoder:

@@ -87,6 +87,7 @@ def stage(
         preparation=prepared.stages,
         losses=losses_of(info),
         encoder=info.get(ENCODER, {}),
+        multi_label=bundle.multi_label,
     )
     write_stages(staging / "report", prepared.stages)
     write_report_page(staging / "report", report)
@@ -118,21 +119,21 @@ def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product
     logits = np.log(np.maximum(encoded.probabilities, np.finfo(np.float32).tiny))
     labels = label_shares(taxonomy, held_back)
     known = labels.sum(axis=1) > 0
-    several = bundle.multi_label
-    if several:
+    multi_label = bundle.multi_label
+    if multi_label:
         logits = logits - np.log1p(-np.minimum(encoded.probabilities, MOST)).astype(np.float32)
-    info["temperature"] = fit_temperature(logits[known], labels[known], several)
-    probabilities = (sigmoid if several else softmax)((logits / info["temperature"]).astype(np.float32))
+    info["temperature"] = fit_temperature(logits[known], labels[known], multi_label)
+    probabilities = (sigmoid if multi_label else softmax)((logits / info["temperature"]).astype(np.float32))
     best = probabilities.argmax(axis=1).astype(np.int64)
     correct = np.array(
         [taxonomy.leaves[leaf] in paths for leaf, paths in zip(best, truths, strict=True)], dtype=np.bool_
     )
     promised = info["settings"]["auto_accept_precision"]
-    if several:
+    if multi_label:
         given_from = label_thresholds(probabilities, labels > 0)
         info["label_thresholds"] = given_from.tolist()
         info["further_threshold"] = further_threshold(probabilities, labels > 0, given_from, promised)
-    certain = certainty(probabilities, several)
+    certain = certainty(probabilities, multi_label)
     info["thresholds"] = accept_thresholds(best, certain, correct, len(taxonomy.leaves), promised).tolist()
     info["threshold"] = accept_threshold(probabilities.max(axis=1, initial=0), correct, promised, ASSURANCE)
     return Encoded(encoded.vectors, np.asarray(probabilities, dtype=np.float32))

@@ -17,9 +17,9 @@ Item = TypeVar("Item")
 class _Line(Generic[Item]):
     """A queue whose putting side waits for room, and whose ends may be shut from the other side at any moment."""
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self) -> None:
         self._items: SimpleQueue[Item | None] = SimpleQueue()
-        self._room = threading.Semaphore(waiting)
+        self._room = threading.Semaphore(WAITING)
         self.shut = False
         self.error: BaseException | None = None
 
@@ -48,13 +48,13 @@ class _Line(Generic[Item]):
 
 
 @contextmanager
-def ahead(source: Callable[[], Iterable[Item]], waiting: int = WAITING) -> Iterator[Iterator[Item]]:
+def ahead(source: Callable[[], Iterable[Item]]) -> Iterator[Iterator[Item]]:
     """The items of a source, none of them None, made by a thread while earlier ones are in use.
 
     The source is opened, run and closed in that thread. What it raises comes after the items before it. Leaving the
     context early stops it at its next item.
     """
-    line: _Line[Item] = _Line(waiting)
+    line: _Line[Item] = _Line()
 
     def produce() -> None:
         try:
@@ -82,13 +82,13 @@ def ahead(source: Callable[[], Iterable[Item]], waiting: int = WAITING) -> Itera
 
 
 @contextmanager
-def behind(work: Callable[[Item], object], waiting: int = WAITING) -> Iterator[Callable[[Item], None]]:
+def behind(work: Callable[[Item], object]) -> Iterator[Callable[[Item], None]]:
     """A function that hands items, none of them None, to a thread which works on them in their order.
 
     What `work` raises is raised by the next hand-over or when the context is left. Leaving waits until all is done;
     leaving by an exception only for the item in work, the others are dropped.
     """
-    line: _Line[Item] = _Line(waiting)
+    line: _Line[Item] = _Line()
 
     def consume() -> None:
         for item in line:

@@ -113,7 +113,7 @@ def parts(
     Variants, near-duplicates by text and near-duplicates by title are on one side together. What is known is never
     held back.
 
-    :param known: `hashes_of` the ids that a bundle that is gone on from was trained on.
+    :param known: `hashes_of` the ids that the bundle that training continues from has learnt.
     """
     if validation is not None:
         return labelled.products, validation.products

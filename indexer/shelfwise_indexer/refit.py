@@ -29,7 +29,7 @@ from shelfwise_indexer.memory import MemoryHead, MemorySettings, fit_mixing, rem
 from shelfwise_indexer.merging import merge_alike
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.rounding import rounded
-from shelfwise_indexer.weighing import Said, centre, choose
+from shelfwise_indexer.weighing import HeldBackDecisions, centre, choose
 
 Weights = Mapping[str, Tensor]
 
@@ -109,17 +109,17 @@ def _memory(
     labels: npt.NDArray[np.float32],
     settings: MemorySettings,
     seed: int,
-    several: bool,
+    multi_label: bool,
 ) -> MemoryHead:
     """A head that also remembers; `pooled` float [views, n, width], `labels` float32 [n, leaves]."""
     kept, standing = remembered(labels, settings.products, seed)
     keys = nn.functional.normalize(pooled[:, torch.from_numpy(kept)].float(), dim=-1).flatten(0, 1).numpy()
     filed = np.tile(labels[kept], (len(pooled), 1))
     left = merge_alike(keys, filed, np.tile(standing, len(pooled)), settings.keys, seed)
-    return MemoryHead(head, torch.from_numpy(left.keys), left.labels, settings, left.standing, several)
+    return MemoryHead(head, torch.from_numpy(left.keys), left.labels, settings, left.standing, multi_label)
 
 
-def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalSettings, seed: int) -> None:
+def weigh_on_held_back(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalSettings, seed: int) -> None:
     """Give the model a lexical head, and let held-back products weigh what it was given; in place.
 
     They say how far to trust the memory, where there is one, and then which lexical head is best beside the rest and
@@ -128,12 +128,12 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
     category mostly lies elsewhere, and there is no margin: decisions are lifted to where sigmoids can be honest, see
     `weighing.centre`.
     """
-    several = model.loss is not None and model.loss.settings.multi_label
+    multi_label = model.loss is not None and model.loss.settings.multi_label
     vocabulary = cast(Any, model.trunk[0]).model.get_input_embeddings().num_embeddings
     device = next(model.parameters()).device
     plain = texts.tokens[: texts.plain]
     ways = ways_to_read(len(plain)) if len(held_back) else ways_to_read(len(plain))[-1:]
-    levels = [] if several or not len(held_back) or model.loss is None else model.loss.above
+    levels = [] if multi_label or not len(held_back) or model.loss is None else model.loss.above
     fitted = (fit_lexical(plain, texts.labels, vocabulary, settings, seed, way, levels) for way in ways)
     heads = [head.to(device) for head in fitted if head is not None]
     model.lexical = heads[-1].own if heads else None
@@ -149,9 +149,9 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
         logits = of_texts(model, tokens, partial(_logits, model))
     if heads:
         said = [_said(model, tokens, head) for head in heads]
-        model.lexical = choose(heads, logits, said, labels, levels, several)
+        model.lexical = choose(heads, logits, said, labels, levels, multi_label)
         logits = logits + of_texts(model, tokens, model.lexical)
-    if several:
+    if multi_label:
         if model.lexical is not None:
             centre(model.lexical, logits, labels)
         return
@@ -160,9 +160,9 @@ def settle(model: ShelfModel, texts: Texts, held_back: Texts, settings: LexicalS
         model.margin.to(device)
 
 
-def _said(model: ShelfModel, tokens: Sequence[Sequence[int]], head: Fitted) -> Said:
+def _said(model: ShelfModel, tokens: Sequence[Sequence[int]], head: Fitted) -> HeldBackDecisions:
     above = None if head.above is None else of_texts(model, tokens, head.above.decisions)
-    return Said(of_texts(model, tokens, head.own.decisions), above)
+    return HeldBackDecisions(of_texts(model, tokens, head.own.decisions), above)
 
 
 def learn_all(

@@ -20,7 +20,7 @@ CURVE_POINTS = 300
 TRAINED_ON = "These products were trained on: the figures say nothing about new ones."
 SET_BY = (
     "The model was not trained on these products, but they set when training stopped, the temperature and what is "
-    "accepted: the figures are slightly kind. For others, evaluate the classifier on a catalogue that took no part."
+    "accepted: the figures are slightly optimistic. For others, evaluate it on a catalogue that took no part."
 )
 LEAST_COVERAGE = 0.05  # from which the risk curve sets its scale
 
@@ -93,7 +93,7 @@ def _encoder(data: ReportData) -> Iterator[str]:
     used = sum(count["used"] for count in data.encoder["pairs"].values())
     rows = [(what, before[name], after[name]) for name, what in MEANING.items() if after[name] is not None]
     yield page.section(
-        "An encoder of its own",
+        "A separate encoder",
         page.note(
             f"Search reads {data.encoder['name']}, fitted on {used:,} pairs of the training part. "
             f"Measured on {after['products']:,} held-back products, each compared with all the others."

@@ -25,8 +25,8 @@ class ReportData:
     `ids`, `texts` and `paths` are of the products it is measured on, and `probabilities` float32 [n, leaves],
     calibrated. `thresholds` is float32 [leaves], how certain a predicted leaf must be to need no person, or one
     probability. `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines`
-    prints, `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of an encoder of its own.
-    `trained_on`: the classifier learnt these very products.
+    prints, `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of a separate encoder.
+    `trained_on`: the classifier learnt these very products. `multi_label`: a product may be in several leaves.
     """
 
     title: str
@@ -42,11 +42,12 @@ class ReportData:
     losses: Mapping[str, Any] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
     trained_on: bool = False
+    multi_label: bool = False
 
     @cached_property
     def scores(self) -> Scores:
         """Scores of every level."""
-        return score(self.taxonomy, self.probabilities, self.paths, self.several)
+        return score(self.taxonomy, self.probabilities, self.paths, self.multi_label)
 
     @cached_property
     def leaves(self) -> Predictions:
@@ -55,7 +56,7 @@ class ReportData:
 
     def at_level(self, level: int) -> Predictions:
         """The predicted nodes of a level, 1 = roots."""
-        return predictions(self.taxonomy, self.probabilities, self.paths, level, self.several)
+        return predictions(self.taxonomy, self.probabilities, self.paths, level, self.multi_label)
 
     @cached_property
     def calibration_error(self) -> float:
@@ -63,14 +64,9 @@ class ReportData:
         return expected_calibration_error(reliability(self.leaves.confidence, self.leaves.correct))
 
     @cached_property
-    def several(self) -> bool:
-        """Whether a product may be in several leaves."""
-        return not np.allclose(self.probabilities.sum(axis=1), 1.0, atol=1e-3)
-
-    @cached_property
     def certain(self) -> Floats:
         """What is held against the thresholds, float32 [n]."""
-        return certainty(self.probabilities, self.several or np.ndim(self.thresholds) == 0)
+        return certainty(self.probabilities, self.multi_label or np.ndim(self.thresholds) == 0)
 
     @cached_property
     def accepted(self) -> Accepted:
@@ -82,9 +78,9 @@ class ReportData:
     def suspects(self) -> list[Suspect]:
         """Products whose own leaf is in doubt; those of a leaf that the taxonomy lacks take no part.
 
-        None where a product may be in several leaves: what is suspected is that one stands for another.
+        Empty for a multi-label classifier: what is suspected is that one leaf stands for another.
         """
-        if self.several:
+        if self.multi_label:
             return []
         numbers = [self.taxonomy.leaf_number.get(truth, -1) for truth in self.leaves.truths]
         known = np.flatnonzero(np.array(numbers, dtype=np.int64) >= 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from shelfwise.text import TextRecipe, field_names
+from shelfwise.text import TextRecipe
 from shelfwise_indexer.good_rows import GoodRows
 from shelfwise_indexer.judgements import JudgedQuery, JudgementError, Judgements
 
@@ -44,7 +44,6 @@ def read_lists(
     :raises CatalogueError: the catalogue cannot be read, or not to its end.
     :raises JudgementError: it has none of the judged products, or every product has the same grade.
     """
-    field_names(fields)
     recipe = TextRecipe(fields, tokenizer, max_tokens)
     wanted = {id_ for query in judgements.queries for id_ in query.grades}
     rows = GoodRows(catalogue)

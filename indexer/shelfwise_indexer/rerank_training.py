@@ -49,7 +49,7 @@ class TrainedReranker:
     held_back: int
     """Queries that stopped the training."""
     ndcg: float | None
-    """Of the order of these queries' judged products, nDCG@10; slightly kind, since it chose the epoch."""
+    """Of the order of these queries' judged products, nDCG@10; slightly optimistic, since it chose the epoch."""
     missing: int
     """Judgements of products that the catalogue does not have."""
     rejected: int

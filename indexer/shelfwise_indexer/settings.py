@@ -52,7 +52,7 @@ class TrainSettings:
         Field(
             ge=0,
             description="How hard the embedding is held near the backbone's own, for search; "
-            "default 4, 0 with an encoder of its own.",
+            "default 4, 0 with a separate encoder.",
         ),
     ] = None
     tuned_share: Annotated[
@@ -61,7 +61,7 @@ class TrainSettings:
             gt=0,
             le=1,
             description="Of the way from the backbone to the tuned weights; "
-            "default .6, 1 but for linear or with an encoder of its own.",
+            "default .6, 1 but for linear or with a separate encoder.",
         ),
     ] = None
     auto_accept_precision: Annotated[
@@ -96,12 +96,12 @@ class TrainSettings:
             )
 
     @property
-    def share_of_tuning(self) -> float:
+    def effective_tuned_share(self) -> float:
         """`tuned_share`, or its default for the head; a trunk that search does not read need not go back."""
         return self.tuned_share or (TUNED_SHARE if self.head == "linear" and self.encoder is None else 1.0)
 
     @property
-    def hold(self) -> float:
+    def effective_retention(self) -> float:
         """`retention`, or its default: nothing to hold where search reads another model."""
         if self.retention is not None:
             return self.retention
@@ -115,4 +115,6 @@ def uncompressed(settings: TrainSettings) -> TrainSettings:
 
 def classifier_only(settings: TrainSettings) -> TrainSettings:
     """The settings of the same classifier without an encoder: of trainings that are made for its scores."""
-    return replace(settings, encoder=None, retention=settings.hold, tuned_share=settings.share_of_tuning)
+    return replace(
+        settings, encoder=None, retention=settings.effective_retention, tuned_share=settings.effective_tuned_share
+    )

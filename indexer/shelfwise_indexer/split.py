@@ -45,7 +45,7 @@ def stratified_grouped(
     at least one group in training, so a class of one group is there only. A row without a label (an empty path)
     belongs to a class of its own kind. Linear in the rows.
 
-    :param groups: int64 [n], as `clean.duplicate_groups` and `clean.union` give them.
+    :param groups: int64 [n], as `duplicates.duplicate_groups` and `duplicates.union` give them.
     :param never: bool [n], rows that are never held back, with all of their groups; default: none.
     :raises UsageError: the lengths differ, or the share is not between 0 and 1.
     """

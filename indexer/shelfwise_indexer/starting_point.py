@@ -21,7 +21,7 @@ from shelfwise_indexer.student import Thinned, check_words, layers_of, thin
 
 @dataclass(frozen=True, slots=True)
 class StartingPoint:
-    """A trunk: a backbone's, or a teacher's with layers left out; and an encoder of its own, if there is to be one."""
+    """A trunk: a backbone's, or a teacher's with layers left out; and a separate encoder, if there is to be one."""
 
     backbone: Backbone
     trunk: SentenceTransformer
@@ -39,7 +39,7 @@ class StartingPoint:
         train_part: Sequence[Product],
         device: str,
     ) -> "StartingPoint":
-        """Load what the settings name, or what is gone on from."""
+        """Load what the settings name, or take the models of the bundle that training continues from."""
         fields = field_names(settings.text_fields)
         texts = [train_part[row].text(fields) for row in evenly(len(train_part), SAMPLE)]
         before = start or teacher

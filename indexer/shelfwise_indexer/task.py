@@ -24,7 +24,7 @@ from shelfwise_indexer.names import named_products
 from shelfwise_indexer.packing import runtime_settings
 from shelfwise_indexer.preparation import Prepared
 from shelfwise_indexer.readings import read_texts
-from shelfwise_indexer.refit import Weights, learn_all, move_back, refit_head, settle, weights_of
+from shelfwise_indexer.refit import Weights, learn_all, move_back, refit_head, weigh_on_held_back, weights_of
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.starting_point import StartingPoint
 from shelfwise_indexer.student import taught
@@ -72,13 +72,20 @@ def learn(task: Task, folder: Path, on_epoch: Callable[[int, float], object] | N
     settings, taxonomy, trunk = task.settings, task.taxonomy, task.models.trunk
     backbone = weights_of(trunk)
     named = named_products(taxonomy, field_names(settings.text_fields)[0]) if settings.category_names else []
-    held = settings.hold > 0 and not task.teacher
+    held = settings.effective_retention > 0 and not task.teacher
     learned = task.texts([*task.prepared.train, *named], task.readings, with_original=held)
     if task.teacher:
         learned = taught(task.teacher, learned, task.device)
     loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))
     model = ShelfModel(
-        trunk, taxonomy, loss, settings.head, settings.dropout, settings.hold, settings.l1, settings.distil
+        trunk,
+        taxonomy,
+        loss,
+        settings.head,
+        settings.dropout,
+        settings.effective_retention,
+        settings.l1,
+        settings.distil,
     )
     if before := task.start or task.teacher:
         carry_over(load_checkpoint(before).output, before.taxonomy, model.output, taxonomy)
@@ -96,9 +103,9 @@ def finish(task: Task, learnt: Learnt, digest: str) -> dict[str, Any]:
     if settings.head == "linear":
         tell("learning the head again on the finished trunk")
         if not task.teacher:  # a trunk with layers left out is nothing to go back to
-            move_back(model.trunk, learnt.backbone, settings.share_of_tuning)
+            move_back(model.trunk, learnt.backbone, settings.effective_tuned_share)
         refit_head(model, learnt.loss, learnt.learned, settings.refit, settings.memory, settings.fit.seed)
-    settle(model, learnt.learned, learnt.unseen, settings.lexical, settings.fit.seed)
+    weigh_on_held_back(model, learnt.learned, learnt.unseen, settings.lexical, settings.fit.seed)
     model.encoder = task.models.encoder
     about = task.models.to_json(task.teacher, digest)
     if settings.dimension not in (None, task.models.dimension):

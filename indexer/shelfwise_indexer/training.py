@@ -64,7 +64,7 @@ class Trained:
     losses: Mapping[str, Any] = field(default_factory=dict)
     """What a smaller bundle lost, as `bundle.json` has it."""
     encoder: Mapping[str, Any] | None = None
-    """What an encoder of its own learnt and finds, as `bundle.json` has it."""
+    """What a separate encoder learnt and finds, as `bundle.json` has it."""
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise train` prints."""
@@ -93,18 +93,18 @@ def train(
     """Train on a catalogue and write a bundle.
 
     Without `validation` a stratified part is held back that shares no product, variant or near-duplicate with the
-    training part, nor with what a bundle that is gone on from was trained on. The held-back part (or `validation`) also
-    stops the training early and sets temperature and threshold, so its scores are slightly kind; for untouched figures
-    classify a file that was not given here. Once it has done so, the head, the memory and the words learn the held-back
-    part too (never a `validation`): the scores are those from before.
+    training part, nor with what the bundle that training continues from has learnt. The held-back part (or
+    `validation`) also stops the training early and sets temperature and threshold, so its scores are optimistic; for
+    untouched figures classify a file that was not given here. Once it has done so, the head, the memory and the words
+    learn the held-back part too (never a `validation`): the scores are those from before.
 
     A training that was interrupted goes on from its last epoch when it is called again with the same input.
 
-    :param start: a bundle to go on from, when categories or products have been added: its trunk is the backbone, and
+    :param start: a bundle to continue from, when categories or products have been added: its trunk is the backbone, and
         its head is the start for the leaves that both know. The retention loss holds the embedding to that bundle's.
     :param teacher: a bundle to distil instead: its trunk with layers left out is the backbone, its taxonomy is kept,
         and the retention loss holds the embedding to the teacher's.
-    :param events: an event log, which teaches an encoder of its own (`settings.encoder`) what is bought together.
+    :param events: an event log, which teaches a separate encoder (`settings.encoder`) what is bought together.
     :param on_epoch: told the epoch (1 = first) and its held-back mean weighted F1; what it raises ends the training.
     :raises CatalogueError, BackboneError, TrainingError, UsageError: before anything is written to `out`.
     """
@@ -157,14 +157,14 @@ def train(
 
 
 def _tell_parts(task: Task, known: bool) -> None:
-    """:param known: whether a bundle that is gone on from has learnt some of the products."""
+    """:param known: whether the bundle that training continues from has learnt some of the products."""
     held_back = task.prepared.held_back
     counts = (
         f"{len(task.prepared.train)} products in {len(task.taxonomy.leaves)} categories, {len(held_back)} held back"
     )
     tell(f"training on {counts}, {task.models}")
     if not held_back:
-        why = "the bundle that is gone on from was trained on the rest" if known else "too few products apart"
+        why = "the bundle of --from was trained on the rest" if known else "too few products apart"
         tell(f"nothing could be held back ({why}): no scores, and every prediction waits for review; give --validation")
     warn_unknown(held_back, task.taxonomy)
 
@@ -183,11 +183,13 @@ def _check_choices(
     settings: TrainSettings, start: Bundle | None, teacher: Bundle | None, events: str | os.PathLike[str] | None
 ) -> None:
     if start and teacher:
-        raise UsageError("a bundle cannot both be gone on from and be distilled: give one of --from and --distil")
+        raise UsageError(
+            "--from and --distil exclude each other: give the bundle to continue from, or the one to distil"
+        )
     if teacher:
         own_encoder.refuse_student(teacher, settings)
     if events and settings.encoder is None:
-        raise UsageError("an event log teaches an encoder of its own: give --encoder NAME with --events")
+        raise UsageError("an event log teaches a separate encoder: give --encoder NAME with --events")
 
 
 def _parts(

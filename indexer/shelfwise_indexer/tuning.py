@@ -53,7 +53,7 @@ def tune(
     """Train `trials` times with other rates, dropouts and weights, each epoch held against the earlier trials.
 
     Trials that `work` already holds count, so that an interrupted search goes on when it is repeated. The trial with
-    the highest held-back score wins, which makes that score kind: measure the winner on products that took no part.
+    the highest held-back score wins, which makes that score optimistic: measure the winner on others.
 
     A trial that failed or was interrupted does not count, and a later one is made for it.
 

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shelfwise_indexer.least import cross_entropy, minimise, that_say, top_cross_entropy
+from shelfwise_indexer.held_back_fit import cross_entropy, labelled_rows, minimise, top_cross_entropy
 from shelfwise_indexer.lexical import START, Fitted, Integers, LexicalHead
 
-LOUDER = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)  # times the weight of the least cross-entropy: those that are tried
+MULTIPLES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5)  # times the weight of the least cross-entropy: those that are tried
 LEAST_TO_LIFT = 20  # held-back products that set one offset
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class HeldBackDecisions:
     """What fitted heads say of held-back texts, float32 [n, leaves] each."""
 
     own: Tensor
@@ -27,10 +27,10 @@ class Said:
 def choose(
     heads: Sequence[Fitted],
     logits: Tensor,
-    decisions: Sequence[Said],
+    decisions: Sequence[HeldBackDecisions],
     labels: Tensor,
     levels: Sequence[Integers] = (),
-    several: bool = False,
+    multi_label: bool = False,
 ) -> LexicalHead:
     """The head that files most held-back products rightly at the weight given to it here; the last where too few say.
 
@@ -40,12 +40,14 @@ def choose(
     worth. So up to two and a half times of them is tried, and that taken which gets most right; the temperature, set
     afterwards, is what makes the result's confidence honest.
 
-    :param logits: float32 [n, leaves], without a lexical head. :param decisions: of each head.
-    :param labels: float32 [n, leaves]. :param levels: as of `fit_lexical`.
-    :param several: a product may have several categories, any of which is right; then the timid weights stay: louder
-        ones get more of the best leaves right and drown the others that a product is in.
+    :param logits: float32 [n, leaves], without a lexical head.
+    :param decisions: of each head.
+    :param labels: float32 [n, leaves].
+    :param levels: as of `fit_lexical`.
+    :param multi_label: a product may have several categories, any of which is right; then the weights of the least
+        cross-entropy stay: greater ones get more of the best leaves right and drown the others that a product is in.
     """
-    if (known := that_say(labels)) is None:
+    if (known := labelled_rows(labels)) is None:
         return heads[-1].own
     logits, labels = logits[known], labels[known]
     nodes = [torch.from_numpy(level) for level in (*levels, np.arange(labels.shape[1]))]
@@ -55,12 +57,12 @@ def choose(
     for head, said in zip(heads, decisions, strict=True):
         parts = [part[known] for part in (said.own, said.above) if part is not None]
         for count in range(1, len(parts) + 1):
-            start, *of_above = _timid(logits, parts[:count], labels)
+            start, *of_above = _least_cross_entropy_weights(logits, parts[:count], labels)
             if of_above and start <= 0:
                 continue  # nothing for the ancestors to be measured by
             of_ancestors = of_above[0] / start if of_above else 0.0
             joined = parts[0] + of_ancestors * parts[1] if of_ancestors else parts[0]
-            weight, right = _loudest(logits, joined, start, filed, LOUDER[:1] if several else LOUDER)
+            weight, right = _best_multiple(logits, joined, start, filed, MULTIPLES[:1] if multi_label else MULTIPLES)
             if right > most:
                 best, most = (head, of_ancestors, weight), right
     fitted, of_ancestors, weight = best
@@ -81,7 +83,7 @@ def centre(head: LexicalHead, logits: Tensor, labels: Tensor) -> None:
     :param logits: float32 [n, leaves], with the head's. :param labels: float32 [n, leaves].
     """
     weight = float(cast(Tensor, head.weight))
-    if weight <= 0 or (known := that_say(labels, LEAST_TO_LIFT)) is None:
+    if weight <= 0 or (known := labelled_rows(labels, LEAST_TO_LIFT)) is None:
         return
     logits, labels = logits[known], labels[known]
     free = torch.zeros(2, requires_grad=True)  # log scale, offset
@@ -92,7 +94,7 @@ def centre(head: LexicalHead, logits: Tensor, labels: Tensor) -> None:
         head.lift_by(min(offset, max(most, 0.0)) / weight)
 
 
-def _timid(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor) -> list[float]:
+def _least_cross_entropy_weights(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor) -> list[float]:
     """The decisions' weights with the least cross-entropy; the logits are scaled too, and what counts is the ratio."""
     parts = torch.stack([logits, *decisions])
     scales = torch.ones(len(parts), device=logits.device, requires_grad=True)
@@ -103,7 +105,7 @@ def _timid(logits: Tensor, decisions: Sequence[Tensor], labels: Tensor) -> list[
     return [max(of_each / of_logits, 0.0) for of_each in of_decisions]
 
 
-def _loudest(
+def _best_multiple(
     logits: Tensor,
     decisions: Tensor,
     start: float,

@@ -43,21 +43,20 @@ class Diagnosis:
         return {**self.found, "advice": list(self.advice)}
 
 
-def diagnose(bundle: Path | None, url: str | None, env: Mapping[str, str] | None = None) -> Diagnosis:
+def diagnose(bundle: Path | None, url: str | None) -> Diagnosis:
     """Look at machine, runtime, server and, if one is named, a bundle; changes nothing.
 
     A server that does not answer and a bundle that cannot be read are findings, no errors.
 
     :raises UsageError: the URL is not one.
     """
-    env = os.environ if env is None else env
-    cache = cache_folder(env, None)
+    cache = cache_folder(os.environ, None)
     found: dict[str, Any] = {
         "machine": asdict(capacity())
         | {"gpus": asdict(gpus()), "cache": str(cache), "cache_free_bytes": shutil.disk_usage(_existing(cache)).free},
         "runtime": runtime(),
         "install": install(),
-        "server": server(url, env),
+        "server": server(url, os.environ),
         "bundle": None,
     }
     if bundle is not None:
@@ -119,7 +118,7 @@ def bundle_found(path: Path, runs: bool) -> dict[str, Any]:
             }
         except InvalidBundle as error:
             return found | {"problem": str(error)}
-        found["precision"] = measure(encoders, sample(bundle)).to_json() | {"used": "f32"}
+        found["precision"] = measure(encoders, sample(bundle)).to_json()
     return found
 
 

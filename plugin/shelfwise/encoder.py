@@ -1,7 +1,7 @@
 """The encoder: texts in, embeddings and category probabilities out, in one pass over each text."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,15 +115,15 @@ class Encoder:
         self._max_tokens = bundle.max_tokens
         self._leaves = len(bundle.taxonomy.leaves)
         self._logit_leaves = bundle.logit_leaves
-        self._several = bundle.multi_label
+        self._multi_label = bundle.multi_label
         self._remembered: dict[str, Row] = {}
         self._lock = threading.Lock()  # a request runs one batch at a time; threads may share an encoder
         self._remembering = threading.Lock()
         self._reading: Gathering[str, Row] = Gathering()
 
-    def encode_documents(self, texts: Sequence[str], progress: Callable[[int], object] | None = None) -> Encoded:
-        """Encode product texts, in input order; see `Encoded`. `progress` is told how many more texts are done."""
-        return self._encode(self._prompts.get("document", ""), texts, progress)
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Encode product texts, in input order; see `Encoded`."""
+        return self._encode(self._prompts.get("document", ""), texts)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Encode search queries, in input order; see `Encoded`. The last REMEMBERED ones are not read again.
@@ -146,7 +146,7 @@ class Encoder:
         return Encoded(vectors, probabilities, alike)
 
     def _read_queries(self, texts: Sequence[str]) -> list[Row]:
-        encoded = self._encode(self._prompts.get("query", ""), texts, None)
+        encoded = self._encode(self._prompts.get("query", ""), texts)
         alike = np.zeros_like(encoded.vectors) if encoded.alike is None else encoded.alike
         rows = zip(encoded.vectors, encoded.probabilities, alike, strict=True)
         # Not with those of others, as parts of an array.
@@ -167,15 +167,11 @@ class Encoder:
         for batch in self._batches([len(ids) for ids in tokens]):
             yield self._inputs([tokens[place] for place in batch])
 
-    def _encode(self, prompt: str, texts: Sequence[str], progress: Callable[[int], object] | None) -> Encoded:
+    def _encode(self, prompt: str, texts: Sequence[str]) -> Encoded:
         # The same text is read once, however often it stands in the catalogue.
         number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         if len(number) < len(texts):
-            once = self._encode(prompt, list(number), progress)
-            rows = [number[text] for text in texts]
-            if progress is not None:
-                progress(len(texts) - len(number))
-            return once.at(rows)
+            return self._encode(prompt, list(number)).at([number[text] for text in texts])
         vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         outputs = self._leaves if self._logit_leaves is None else len(self._logit_leaves)
         logits = np.empty((len(texts), outputs), dtype=np.float32)
@@ -185,11 +181,9 @@ class Encoder:
             vectors[batch], logits[batch] = found[:2]
             if alike is not None:
                 alike[batch] = found[2]
-            if progress is not None:
-                progress(len(batch))
-        probabilities = (sigmoid if self._several else softmax)(logits / self._temperature)
+        probabilities = (sigmoid if self._multi_label else softmax)(logits / self._temperature)
         if self._logit_leaves is not None:
-            probabilities = by_leaf(probabilities, self._logit_leaves, self._leaves, self._several)
+            probabilities = by_leaf(probabilities, self._logit_leaves, self._leaves, self._multi_label)
         return Encoded(vectors, probabilities, alike, self._unread(tokens))
 
     def _unread(self, tokens: Sequence[list[int]]) -> Bools:
@@ -292,7 +286,7 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), dtype=np.float32)
 
 
-def by_leaf(probabilities: Floats, logit_leaves: Integers, leaves: int, several: bool) -> Floats:
+def by_leaf(probabilities: Floats, logit_leaves: Integers, leaves: int, multi_label: bool) -> Floats:
     """Probabilities of the model's outputs as those of the leaves, float32 [n, outputs] to float32 [n, leaves].
 
     A leaf of one output has that output's, bit for bit. One that several went into has their sum, or, where a product
@@ -304,7 +298,7 @@ def by_leaf(probabilities: Floats, logit_leaves: Integers, leaves: int, several:
     given[:, logit_leaves] = probabilities
     for leaf in np.flatnonzero(np.bincount(logit_leaves, minlength=leaves) > 1):
         parts = probabilities[:, logit_leaves == leaf]
-        given[:, leaf] = 1 - np.prod(1 - parts, axis=1) if several else np.minimum(parts.sum(axis=1), 1)
+        given[:, leaf] = 1 - np.prod(1 - parts, axis=1) if multi_label else np.minimum(parts.sum(axis=1), 1)
     return given
 
 

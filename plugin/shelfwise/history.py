@@ -71,7 +71,7 @@ def parse_history(value: object) -> list[Event]:
 def check_user(value: object) -> str | int:
     """Who an event is of, as it was given.
 
-    :raises UsageError: it is neither text nor a whole number below 2^64: a longer one is read as another.
+    :raises UsageError: it is neither text nor a whole number (JSON numbers from 2^64 on are read as floats).
     """
     if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
         raise UsageError(f"user must be an id, text or a whole number, got {str(value)[:60]!r}")

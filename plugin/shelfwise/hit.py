@@ -45,19 +45,19 @@ class Hit:
     explanation: Mapping[str, Any] | None = None
     """See `Explanation.to_json`; where asked for."""
     reason: str | None = None
-    """Why it is recommended, for people: "same category, close description"."""
+    """Why it is recommended, for people: "same category, both 'glass kettle'"."""
 
     @classmethod
     def of(cls, found: Mapping[str, Any], score: float, shares: Mapping[str, float]) -> "Hit":
         """The hit in one entry of the server's `hits.hits`."""
         source = found.get("_source") or {}
         enriched = source.get("shelfwise") or {}
-        categories = tuple(leaves_of(found))
+        categories = tuple(accepted_categories(found))
         return cls(
             id=str(found["_id"]),
             score=score,
             title=str(source.get("title") or ""),
-            category=(*(categories or accepted(found)), ())[0],
+            category=next(iter(categories or known_categories(found)), ()),
             categories=categories,
             brand=brand_of(source),
             price=price_of(source),
@@ -89,15 +89,15 @@ def _marked(highlight: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return marked
 
 
-def leaves_of(found: Mapping[str, Any]) -> list[Path]:
+def accepted_categories(found: Mapping[str, Any]) -> list[Path]:
     """The accepted categories of an entry of `hits.hits`; in review it has none."""
     enriched = (found.get("_source") or {}).get("shelfwise") or {}
     return [parse_path(text) for text in listed(enriched.get("category"))]
 
 
-def accepted(found: Mapping[str, Any]) -> list[Path]:
+def known_categories(found: Mapping[str, Any]) -> list[Path]:
     """The categories of an entry of `hits.hits`; in review, the deepest node that the model is sure of."""
-    if leaves := leaves_of(found):
+    if leaves := accepted_categories(found):
         return leaves
     enriched = (found.get("_source") or {}).get("shelfwise") or {}
     sure = [parse_path(text) for text in listed(enriched.get("ancestors"))]

@@ -1,4 +1,4 @@
-"""The product: what a catalogue line must hold, and the text that the model reads of it."""
+"""The product: what a catalogue line must hold, and its fields as text."""
 
 import math
 import re
@@ -70,7 +70,9 @@ class Product:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, fields: Sequence[str] = DEFAULT_TEXT_FIELDS) -> str:
-        """The text that the model reads: the named fields in order, markup removed, a space between.
+        """The named fields in order as one text, markup removed, a space between: what splits and baselines read.
+
+        It is uncut; what the model reads of it within its budgets of tokens is `Bundle.text`.
 
         :param fields: contract fields or names of attributes; absent ones are passed over.
         """

@@ -9,7 +9,7 @@ import numpy as np
 
 from shelfwise.event_model import Learnt
 from shelfwise.history import Event, in_order, product_weights
-from shelfwise.hit import Listing, accepted, group_of, leaves_of, listing_of
+from shelfwise.hit import Listing, accepted_categories, group_of, known_categories, listing_of
 from shelfwise.query import VECTOR, Body, in_any_of
 from shelfwise.recommend_query import none_of, outside
 from shelfwise.source import attributes_of, listed
@@ -76,10 +76,10 @@ def profile_of(
     lacking = {event.product for event in history} - known.keys()  # each may be what variants in the index are of
     groups = (lacking | {group_of(known[id_]) for id_ in gone}) - {group_of(known[id_]) for id_ in again}
     filters = [none_of(gone, groups)]
-    of_newest = [leaf for id_ in list(weights)[:1] for leaf in accepted(known[id_])]
+    of_newest = [leaf for id_ in list(weights)[:1] for leaf in known_categories(known[id_])]
     if kind == "substitutes" and of_newest:
         filters.append(in_any_of(of_newest))
-    elif kind == "complements" and (of_all := {leaf for id_ in weights for leaf in leaves_of(known[id_])}):
+    elif kind == "complements" and (of_all := {leaf for id_ in weights for leaf in accepted_categories(known[id_])}):
         filters.append(outside(sorted(of_all)))  # a node above a leaf would take a department with it
     by_content = kind != "complements"  # what goes with a product is not what is like it
     return Profile(
@@ -119,7 +119,7 @@ def _leaves(weights: Mapping[str, float], known: Mapping[str, Found]) -> dict[Pa
     total = sum(weights.values())
     leaves: dict[Path, float] = {}
     for id_, weight in weights.items():
-        own = accepted(known[id_])
+        own = known_categories(known[id_])
         for leaf in own:
             leaves[leaf] = leaves.get(leaf, 0.0) + weight / len(own) / total
     return leaves
@@ -155,4 +155,4 @@ def _marked_consumable(found: Found) -> bool:
 
 
 def _nodes(found: Found) -> set[Path]:
-    return {node for leaf in accepted(found) for node in ancestors(leaf)}
+    return {node for leaf in known_categories(found) for node in ancestors(leaf)}

@@ -16,7 +16,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
-from shelfwise.hit import Hit, Listing, accepted, distinct, group_of, listing_of
+from shelfwise.hit import Hit, Listing, distinct, group_of, known_categories, listing_of
 from shelfwise.live_index import LiveIndex
 from shelfwise.product import plain
 from shelfwise.query import (
@@ -132,7 +132,9 @@ class SimilarProducts:
         if price_band is not None:
             allowed.append(_priced(id_, price_of(source), price_band))
         vector = [float(part) for part in product.get("fields", {}).get(VECTOR, [])]
-        seen = _Seen(str(source.get("title", "")), tuple(accepted(product)), vector, allowed, listing_of(product))
+        seen = _Seen(
+            str(source.get("title", "")), tuple(known_categories(product)), vector, allowed, listing_of(product)
+        )
         stored = {str(near["id"]): float(near["score"]) for near in listed(enriched.get("similar"))}
 
         since = neighbours_at(index)

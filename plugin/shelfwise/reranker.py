@@ -11,7 +11,7 @@ import orjson
 from tokenizers import Encoding, Tokenizer
 
 from shelfwise.bundle import content_hash, unreadable
-from shelfwise.encoder import Arithmetic, Floats, batches_by_length, compiled, network, padded
+from shelfwise.encoder import Floats, batches_by_length, compiled, network, padded
 from shelfwise.errors import InvalidReranker
 from shelfwise.product import TEXT_FIELDS, Product
 from shelfwise.source import attributes_of
@@ -27,18 +27,17 @@ _AGAIN = "copy it again, or write it again with `shelfwise rerank export` or `sh
 class Reranker:
     """A folder with a cross-encoder, ready to run on this processor (OpenVINO; no torch). Threads may share it.
 
-    :param precision: arithmetic inside the model; see `Encoder`.
     :raises InvalidReranker: the folder is not there, a file of it is missing, damaged or changed since it was written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], precision: Arithmetic = "f32") -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.info = _read(self.path)
         self._tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
         self._recipe = TextRecipe(self.text_fields, self._tokenizer, self.max_tokens)
         self._tokenizer.enable_truncation(self.max_tokens, strategy="longest_first")
         self._tokenizer.no_padding()
-        model = compiled(network(self.path), precision)
+        model = compiled(network(self.path), "f32")
         self._inputs = {name for port in model.inputs for name in port.names}
         self._request = model.create_infer_request()
         self._lock = threading.Lock()  # a request runs one batch at a time

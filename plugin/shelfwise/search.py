@@ -43,7 +43,6 @@ class ProductSearch:
 
     :param settings: how the retrievers are weighed, and the habits of the shop; default `SearchSettings()`.
     :param recheck: seconds after which a moved alias is noticed; until then the index before is searched, whole.
-    :param weights: short for settings with these `weights`.
     :raises IncompatibleIndex: the index was written with another bundle.
     :raises UnknownRetriever: a weight names another retriever.
     """
@@ -55,11 +54,8 @@ class ProductSearch:
         bundle: Bundle,
         settings: SearchSettings | None = None,
         recheck: float = RECHECK_SECONDS,
-        *,
-        weights: Mapping[str, float] | None = None,
     ) -> None:
-        settings = settings or SearchSettings()
-        self._settings = settings if weights is None else replace(settings, weights=dict(weights))
+        self._settings = settings or SearchSettings()
         self._alias = LiveAlias(client, alias, bundle, recheck)
         self._known = Known(self._alias, bundle.taxonomy)
         self._bundle = bundle

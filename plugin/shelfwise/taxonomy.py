@@ -105,15 +105,15 @@ class Taxonomy:
         number = {name: at for at, name in enumerate(names)}
         return names, np.array([number[name] for name in cut], dtype=np.int64)
 
-    def node_probabilities(self, probabilities: Floats, several: bool = False) -> Floats:
+    def node_probabilities(self, probabilities: Floats, multi_label: bool = False) -> Floats:
         """The probability that one of the leaves below each node fits, float32 [n, leaves] to float32 [n, nodes].
 
-        :param several: a product may be in several leaves, each of which fits or not on its own; else they add up.
+        :param multi_label: a product may be in several leaves, each of which fits or not on its own; else they add up.
         """
-        return _of_any(lambda terms: terms @ self._below, probabilities, several)
+        return _of_any(lambda terms: terms @ self._below, probabilities, multi_label)
 
     def level_probabilities(
-        self, probabilities: Floats, level: int, several: bool = False
+        self, probabilities: Floats, level: int, multi_label: bool = False
     ) -> tuple[tuple[Path, ...], Floats]:
         """The nodes of a level, as `at_depth` has them, and their probabilities: float32 [n, leaves] to [n, names]."""
         names, above = self.at_depth(level)
@@ -123,7 +123,7 @@ class Taxonomy:
             np.add.at(sums.T, above, terms.T)
             return sums
 
-        return names, _of_any(summed, probabilities, several)
+        return names, _of_any(summed, probabilities, multi_label)
 
     @cached_property
     def _below(self) -> Floats:
@@ -163,9 +163,9 @@ class Taxonomy:
             raise InvalidTaxonomy(f'expected {{"leaves": [[name, …], …]}}, got {str(content)[:60]}') from error
 
 
-def _of_any(summed: Callable[[Floats], Floats], probabilities: Floats, several: bool) -> Floats:
+def _of_any(summed: Callable[[Floats], Floats], probabilities: Floats, multi_label: bool) -> Floats:
     """What exclusive probabilities sum to; of independent ones, 1 - the product of their complements."""
-    if not several:
+    if not multi_label:
         return summed(probabilities)
     none_of = summed(np.log1p(-np.minimum(probabilities, MOST)).astype(np.float32))
     return np.asarray(-np.expm1(none_of), dtype=np.float32)

@@ -1,9 +1,11 @@
-"""The least held-back cross-entropy: how the few numbers are found that are set after a model is trained."""
+"""Fits on held-back products: how the few numbers are found that are set after a model is trained."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+LEAST_HELD_BACK = 100  # products that set a number or three
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, multi_label: bool) -> Tensor:
@@ -34,16 +36,13 @@ def top_cross_entropy(logits: Tensor, labels: Tensor, multi_label: bool = False)
     return nn.functional.binary_cross_entropy_with_logits(logits.gather(-1, best) - others, right)
 
 
-LEAST_HELD_BACK = 100  # products that set a number or three
+def labelled_rows(labels: Tensor, at_least: int = LEAST_HELD_BACK) -> Tensor | None:
+    """Which held-back products have a known category, bool [n]; None where they are too few to set anything.
 
-
-def that_say(labels: Tensor, least: int = LEAST_HELD_BACK) -> Tensor | None:
-    """Of held-back products those that carry a known category, bool [n]; None where they are too few to set anything.
-
-    :param labels: float [n, leaves]. :param least: how many are enough.
+    :param labels: float [n, leaves].
     """
     known = labels.sum(dim=1) > 0
-    return known if int(known.sum()) >= least else None
+    return known if int(known.sum()) >= at_least else None
 
 
 def minimise(loss: Callable[[], Tensor], free: Tensor, steps: int) -> None:
