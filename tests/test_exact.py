@@ -43,6 +43,15 @@ def test_a_model_number_is_letters_with_digits_and_no_measure(query, codes):
         ("tk-1700", found("Tarnholt TK1700 kettle"), True),
         ("tk1700", found("Tarnholt TK-1700 kettle"), True),
         ("CS-7731", found("Silicone cover", id_="CS7731"), True),
+        ("NF-A12-B-34", found("Fan NF-A12-B-34 for desktop computers, quiet black"), True),
+        ("NF-A12-B-34", found("Fan NF-B-34 A12-X"), False),
+        ("WH 1000 XM4", found("Headphones WH-1000XM4"), True),
+        ("WH 1000 XM4", found("Headphones WH1000XM4"), True),
+        ("WH-1000 XM4", found("Headphones WH 1000XM4"), True),
+        ("wh1000 xm4", found("Headphones 1000XM4"), False),
+        ("WH 1000 XM4", found("Headphones 1000XM4"), True),
+        ("WH 1000 XM4", found("Headphones WH-1000XM5"), False),
+        ("tk1700", found("Set TK-17 00x"), False),
         ("40075201", found("Silicone cover", id_="40075201"), True),
         ("40075201 cover", found("Silicone cover", id_="40075201"), False),
         ("sony", found("Headphones", "Sony"), True),
@@ -66,6 +75,15 @@ def test_a_model_number_is_letters_with_digits_and_no_measure(query, codes):
 )
 def test_a_product_is_exact_with_every_model_number_or_with_its_brand_and_all_other_words(query, product, held):
     assert Exact.of(query).held_by(product) is held
+
+
+@pytest.mark.parametrize("query", ["WH 1000 XM4", "wh-1000 xm4", "WH1000 XM4 headphones", "case for WH 1000 XM4"])
+def test_who_types_a_model_number_apart_gets_it_before_what_holds_a_part_of_it(query):
+    whole = [found("Headphones WH-1000XM4", id_="a"), found("WH1000XM4", id_="b"), found("WH 1000XM4", id_="c")]
+    parts = [found("Case for XM4", id_="d"), found("Case for WH1000 or XM4", id_="e"), found("WH-1000XM5", id_="f")]
+    assert Exact.of(query).among([*whole, *parts]) == {"a", "b", "c"}
+    assert {"wh 1000xm4", "wh1000xm4"} <= {*written_otherwise(query)}
+    assert "WH-1000XM4" in ids_in(query)
 
 
 def test_few_products_with_every_word_come_first_and_many_do_not():

@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice, pairwise, product
+from itertools import accumulate, islice, pairwise, product, zip_longest
 from typing import Any
 
 from shelfwise.ideographs import IDEOGRAPHS
@@ -28,6 +28,7 @@ MOSTLY = 0.5  # of a title's words: a query that holds so many names the product
 _LEAST = 3  # characters of a model number; shorter ones (A5, 4K, C2) are sizes as often
 # Letters, or a number: what a shop writes together or apart as it likes.
 _ATOM = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
+_PREFIX = 4  # letters before a number that may be part of a model number: `WH 1000 XM4`
 _MOST_ATOMS = 4  # of a token; more can be written in too many ways
 _MOST_CODES = 4  # model numbers of a query, whose ids are looked for in other writing
 _MOST_WRITTEN = 24  # ways of a query, each a clause
@@ -43,7 +44,8 @@ class Exact:
     """All words of the query, folded."""
     codes: tuple[str, ...]
     """Model numbers: words with letters and digits that are no measure; `TK-1700` is `tk1700`."""
-
+    apart: tuple[tuple[str, ...], ...]
+    """The same where they may go on in the words beside them, the longest first: `wh1000xm4` of `WH 1000 XM4`."""
     text: str
     """The whole query, folded: perhaps a product's own id."""
 
@@ -51,8 +53,10 @@ class Exact:
     def of(cls, query: str) -> "Exact":
         """Read a query."""
         text = folded(query)
-        codes = (_code(token) for token in _TOKEN.findall(text))
-        return cls(frozenset(_words(text)), tuple(code for code in codes if code), text.strip())
+        tokens = _TOKEN.findall(text)
+        codes = (_code(token) for token in tokens)
+        apart = tuple(map(tuple, _written_apart(tokens)))
+        return cls(frozenset(_words(text)), tuple(code for code in codes if code), apart, text.strip())
 
     def among(self, found: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         """The ids that come before others: those that hold it, or the few whose titles are mostly the query's words.
@@ -60,7 +64,7 @@ class Exact:
         :param found: entries of the server's `hits.hits`.
         """
         found = list(found)
-        held = {hit["_id"] for hit in found if self.held_by(hit)}
+        held = self._closest(found)
         if not held and len(self.words) > 1:
             every = {hit["_id"]: own for hit in found if (own := self._all_in(hit))}
             named = {id_ for id_, own in every.items() if len(self.words) >= MOSTLY * len(own)}
@@ -74,18 +78,29 @@ class Exact:
 
         :param found: an entry of the server's `hits.hits`.
         """
+        return self._held_as(found) is not None
+
+    def _closest(self, found: Sequence[Mapping[str, Any]]) -> set[str]:
+        """Those that hold it in the longest form that any holds: before a case for an XM4 the `WH 1000 XM4` itself."""
+        forms = {hit["_id"]: form for hit in found if (form := self._held_as(hit)) is not None}
+        longest = min(forms.values(), default=0)
+        return {id_ for id_, form in forms.items() if form == longest}
+
+    def _held_as(self, found: Mapping[str, Any]) -> int | None:
+        """See `held_by`; which form of the model numbers it has, 0 the longest, or None."""
         if folded(found["_id"]) == self.text:
-            return True
+            return 0
         source = found["_source"]
         brand, own = _read(brand_of(source) or "")
         if not self.codes and not (own and all(map(self._names, own))):
-            return False  # most products: their titles need not be read
+            return None  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
         if self.codes:
-            held = set(_joined(title)) | set(_joined(brand)) | {"".join(_words(folded(found["_id"])))}
-            return held.issuperset(self.codes)
+            texts = [_words(text) for text in (title, brand, folded(found["_id"]))]
+            forms = enumerate((*self.apart, self.codes))
+            return next((at for at, codes in forms if all(_hold(texts, code) for code in codes)), None)
         known = own | set(_words(title))
-        return all(word in known or _within(word, own, title) for word in self.words)
+        return 0 if all(word in known or _within(word, own, title) for word in self.words) else None
 
     def _names(self, word: str) -> bool:
         """Whether the query has a word of a brand; a Chinese one may be glued to others."""
@@ -108,7 +123,9 @@ def ids_in(query: str) -> list[str]:
     """
     words = [word for word in query.split() if _code(folded(word))]
     tokens = [token for token in _TOKEN.findall(query) if _code(folded(token))]
-    other = (by.join(parts) for token in tokens[:_MOST_CODES] for parts in _groupings(token) for by in _JOINTS)
+    longest = [code for form in _written_apart(_TOKEN.findall(folded(query)))[:1] for code in form]
+    numbers = [*longest, *tokens][:_MOST_CODES]
+    other = (by.join(parts) for number in numbers for parts in _groupings(number) for by in _JOINTS)
     texts = (query, *words, *tokens, *other)
     return list(dict.fromkeys(form for text in texts for form in (text, text.upper(), text.lower())))
 
@@ -128,6 +145,8 @@ def written_otherwise(query: str) -> list[str]:
         model, measure = one.isalpha() and other.isdigit(), one[0].isdigit() and other.isalpha()
         if joined.isascii() and (model or (measure and _MEASURE.fullmatch(joined))):
             phrases[joined] = None
+    apart = (code for form in _written_apart(_TOKEN.findall(text)) for code in form)
+    phrases.update({" ".join(words): None for code in apart for words in _groupings(code)})
     return list(islice(phrases, _MOST_WRITTEN))
 
 
@@ -151,8 +170,13 @@ def _code(token: str) -> str | None:
     """The model number that a folded token is: letters with digits that are no measure."""
     joined = "".join(_words(token))
     letters, digits = (any(map(kind, joined)) for kind in (str.isalpha, str.isdigit))
-    measure = _MEASURE.fullmatch(token) or _COUNTED.fullmatch(token)
-    return joined if letters and digits and joined.isascii() and len(joined) >= _LEAST and not measure else None
+    named = letters and digits and joined.isascii() and len(joined) >= _LEAST and not _counts(token)
+    return joined if named else None
+
+
+def _counts(token: str) -> bool:
+    """Whether a folded token says how much or how many."""
+    return bool(_MEASURE.fullmatch(token) or _COUNTED.fullmatch(token))
 
 
 def _words(text: str) -> list[str]:
@@ -190,8 +214,43 @@ def folded(text: str) -> str:
     return "".join(part for part in parts if part >= _VOWELS or not unicodedata.combining(part))
 
 
-def _joined(text: str) -> list[str]:
-    """Words, neighbours of two and of three put together: `TK 1700`, `TK-1700` and `TK1700` are one."""
-    words = _words(text)
-    runs = (words[at : at + n] for n in (1, 2, 3) for at in range(len(words) - n + 1))
-    return ["".join(run) for run in runs]
+def _hold(texts: Iterable[Sequence[str]], code: str) -> bool:
+    """Whether words side by side, put together, are the code: `TK 1700`, `TK-1700` and `TK1700` are one."""
+    for words in texts:
+        text = "".join(words)
+        at = text.find(code)
+        if at < 0:
+            continue  # most products: where their words end need not be known
+        ends = set(accumulate(map(len, words), initial=0))
+        while at >= 0:
+            if at in ends and at + len(code) in ends:
+                return True
+            at = text.find(code, at + 1)
+    return False
+
+
+def _written_apart(tokens: Sequence[str]) -> list[list[str]]:
+    """Model numbers that may go on in words beside them, put together, the longest first: `WH 1000 XM4`.
+
+    What may belong to one are numbers, words with digits that are no measure, and a short word before a number. Where
+    there are several such places each is put together as a whole.
+    """
+    runs: list[list[str]] = [[]]
+    for token, after in zip_longest(tokens, tokens[1:], fillvalue=""):
+        short = len(token) <= _PREFIX and token.isalpha() and after.isdigit()
+        if short or token.isdigit() or (any(map(str.isdigit, token)) and not _counts(token)):
+            runs[-1].append(token)
+        else:
+            runs.append([])
+    runs = [run for run in runs if len(run) > 1 and any(map(_code, run)) and all(map(str.isascii, run))]
+    if len(runs) != 1:
+        return [[_together(run) for run in runs]] if runs else []
+    [run] = runs
+    numbers = [place for place, token in enumerate(run) if _code(token)]
+    spans = ((first, last) for first in range(numbers[0] + 1) for last in range(numbers[-1] + 1, len(run) + 1))
+    longer = sorted((first - last, first, last) for first, last in spans if last - first > 1)
+    return [[_together(run[first:last])] for _, first, last in longer]
+
+
+def _together(tokens: Iterable[str]) -> str:
+    return "".join(_words(" ".join(tokens)))
