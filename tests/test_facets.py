@@ -34,6 +34,21 @@ def test_empty_price_ranges_are_left_out_and_the_last_has_no_end():
     assert facets.brands == (BrandFacet("Sony", 2),)
 
 
+def test_a_brand_is_written_as_its_own_products_write_it_and_no_name_is_no_brand():
+    def of(key, *written):
+        return {"key": key, "doc_count": 1, "written": {"buckets": [{"key": one, "doc_count": 1} for one in written]}}
+
+    brands = [
+        of("zed", "Acme", "Zed"),
+        of("acme", "Acme", "Zed"),
+        of("", ""),
+        of("lg", " LG", "LG"),
+        of("orsted", "Ørsted"),
+    ]
+    facets = Facets.of(ANSWER | {"brands": {"buckets": brands}})
+    assert [facet.brand for facet in facets.brands] == ["Zed", "Acme", "LG", "Ørsted"]
+
+
 def test_price_ranges_follow_one_another_without_a_gap():
     ranges = facet_bodies()["prices"]["range"]["ranges"]
     assert [one["to"] for one in ranges[:-1]] == [one["from"] for one in ranges[1:]]

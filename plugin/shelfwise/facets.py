@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from shelfwise.exact import folded
 from shelfwise.taxonomy import Path, parse_path
 
 Body = dict[str, Any]
 
 MAX_NODES = 2000
 MAX_BRANDS = 20
+WRITTEN = 5  # ways of writing a brand that are looked at: a product of two brands has the other's too
 PRICES = (0, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # ends of the ranges; the last is open
 
 
@@ -32,7 +34,7 @@ class BrandFacet:
 
 @dataclass(frozen=True, slots=True)
 class PriceFacet:
-    """Products from `least` on and below `most`; None: no end."""
+    """Products from `least` on and below `most`, None: no end; as a filter `price=5..<10`."""
 
     least: float
     most: float | None
@@ -52,7 +54,8 @@ class Facets:
     def of(cls, aggregations: Mapping[str, Any]) -> "Facets":
         """Read what the server answered to `facet_bodies`."""
         counts = {parse_path(part["key"]): int(part["doc_count"]) for part in aggregations["categories"]["buckets"]}
-        brands = (BrandFacet(_written(part), int(part["doc_count"])) for part in aggregations["brands"]["buckets"])
+        named = [part for part in aggregations["brands"]["buckets"] if part["key"]]
+        brands = (BrandFacet(_written(part), int(part["doc_count"])) for part in named)
         prices = (
             PriceFacet(part["from"], part.get("to"), int(part["doc_count"]))
             for part in aggregations["prices"]["buckets"]
@@ -73,15 +76,17 @@ def facet_bodies() -> Body:
         "categories": {"terms": {"field": "shelfwise.ancestors", "size": MAX_NODES}},
         "brands": {
             "terms": {"field": "brand.folded", "size": MAX_BRANDS},
-            "aggs": {"written": {"terms": {"field": "brand", "size": 1}}},
+            "aggs": {"written": {"terms": {"field": "brand", "size": WRITTEN}}},
         },
         "prices": {"range": {"field": "price", "ranges": ranges}},
     }
 
 
 def _written(brand: Mapping[str, Any]) -> str:
-    written = brand["written"]["buckets"]
-    return str(written[0]["key"] if written else brand["key"])
+    """As most of its products write it."""
+    written = [str(part["key"]).strip() for part in brand["written"]["buckets"]]
+    own = (name for name in written if folded(name) == folded(brand["key"]))
+    return next(own, written[0] if written else str(brand["key"]))
 
 
 def _tree(counts: Mapping[Path, int]) -> tuple[CategoryFacet, ...]:

@@ -18,7 +18,7 @@ _NUMBERS = ("price", "popularity")
 _STATUS = "shelfwise.status"
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = "attributes."
-_RANGE = re.compile(r"-?[\d.]*\d\s*\.\.\s*(-?\d[\d.]*)?|\.\.\s*-?\d[\d.]*")
+_RANGE = re.compile(r"-?[\d.]*\d\s*\.\.\s*(<?\s*-?\d[\d.]*)?|\.\.\s*<?\s*-?\d[\d.]*")
 FIELDS = (*_EXACT, *_NUMBERS, "in_stock", "status")
 LONGEST = 1024  # characters; the mapping indexes no longer value
 
@@ -35,6 +35,8 @@ class Filter:
     @classmethod
     def parse(cls, text: str) -> "Filter":
         """Read `FIELD=VALUE`: `brand=Sony`, `price=10..20`, `price=..20`, `in_stock=true`, `color=red`.
+
+        The ends of a range belong to it; `price=10..<20` ends below 20, as the ranges of `PriceFacet` do.
 
         A field that the product contract does not name is an attribute; `attributes.color` is the same as `color`.
         Brand and language match whatever their capitals and accents; an attribute matches exactly.
@@ -129,10 +131,14 @@ def unknown_attribute(name: str, known: Sequence[str]) -> UsageError:
 
 def _range(name: str, text: str) -> tuple[float | None, float | None]:
     first, dots, last = text.partition("..")
+    below = last.strip().startswith("<")
+    last = last.strip().removeprefix("<") if dots else first
     try:
-        least, most = (float(end) if end.strip() else None for end in (first, last if dots else first))
+        least, most = (float(end) if end.strip() else None for end in (first, last))
     except ValueError:
         least, most = math.nan, None
+    if below:
+        most = math.nan if most is None else math.nextafter(most, -math.inf)  # the greatest number below
     ends = [end for end in (least, most) if end is not None]
     if not ends or not all(math.isfinite(end) for end in ends):
         raise UsageError(f"filter {name}={_shown(text)}: expected a number or a range such as 10..20, ..20 or 10..")
