@@ -100,6 +100,15 @@ def test_moments_of_several_time_zones_are_sorted_as_moments_and_what_is_none_is
     assert ids(order) == ["fifth", "fourth", "third", "second", "first", "odd", "none"]
 
 
+def test_sorted_by_price_a_product_stands_at_its_cheapest_variant():
+    red, tin = candidate("red", group="g", price=90), candidate("tin", group="g", price=30)
+    other, gone = candidate("other", price=50), candidate("gone", group="g", price=1, in_stock=False)
+    for sort, expected in (("price", ["tin", "other"]), ("-price", ["red", "other"]), (None, ["red", "other"])):
+        order = Order(sort=sort)
+        order.extend([red, tin, other, gone], True)
+        assert ids(order) == expected
+
+
 def test_what_is_hardly_to_the_point_does_not_come_first_for_being_cheap():
     close = [candidate(f"kettle{n:02}", score=1.0, price=30 + n) for n in range(30)]
     far = [candidate("sticker", score=0.1, price=1)]

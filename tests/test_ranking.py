@@ -5,6 +5,7 @@ import pytest
 from shelfwise.belief import believe_paths
 from shelfwise.exact import Exact
 from shelfwise.explain import explain
+from shelfwise.fusion import RANK_CONSTANT
 from shelfwise.ranking import Retrieved, rank
 from shelfwise.search_settings import SearchSettings
 from shelfwise.taxonomy import Taxonomy, ancestors, path_text
@@ -87,14 +88,33 @@ def test_the_exact_model_number_comes_first_whatever_the_scores():
 
 
 def test_a_candidate_says_where_each_retriever_had_it():
-    [first, *_] = rank(TWO_LISTS, SearchSettings(fusion="rank"), None, None, None)
-    assert first.id == "mug1"
-    assert first.ranks == {"lexical": 2, "semantic": 1}
-    assert first.scores == {"lexical": 3.0, "semantic": pytest.approx(0.8)}
+    tent, mug, *_ = rank(TWO_LISTS, SearchSettings(fusion="rank"), None, None, None)
+    assert (tent.id, mug.id) == ("tent1", "mug1")  # a tie, which the words break
+    assert mug.ranks == {"lexical": 2, "semantic": 1}
+    assert mug.scores == {"lexical": 3.0, "semantic": pytest.approx(0.8)}
+
+
+def test_what_the_fusion_by_rank_added_has_the_rank_and_the_score_that_it_counts_with():
+    added = [found("mug1", 0.9, MUGS), found("mug3", 0.65, MUGS)]
+    ranked = rank(Retrieved(TWO_LISTS.lists, added=added), SearchSettings(fusion="rank"), None, None, None)
+    [mug3] = [one for one in ranked if one.id == "mug3"]
+    assert mug3.ranks == {"semantic": 4}
+    assert mug3.scores == {"semantic": pytest.approx(0.3)}
+    assert mug3.fused.shares == {"semantic": 1 / (RANK_CONSTANT + 4)}
+
+
+@pytest.mark.parametrize("fusion", ["rank", "score"])
+def test_the_least_that_holds_the_word_comes_before_all_that_holds_none(fusion):
+    """The words of a model that knows none of them weigh alone: the worst of their list gets nothing, as others do."""
+    words = [found("z0", 3.0), *(found(f"z{n}", 1.0) for n in range(1, 4))]
+    others = [found(f"a{n}", 0.9 - n / 100) for n in range(9)]
+    weights = {"lexical": 1.0, "semantic": 0.0}
+    ranked = rank(Retrieved({"lexical": words, "semantic": others}), SearchSettings(fusion=fusion), weights, None, None)
+    assert ids(ranked)[:4] == ["z0", "z1", "z2", "z3"]
 
 
 def test_an_explanation_shows_probabilities_as_classify_does():
     belief = believe_paths(TAXONOMY, {MUGS: 1.0})
     summed = replace(belief, probability={"Home": 1.0000000000000302, "Home > Mugs": 0.3333333})
     [mug] = [one for one in rank(TWO_LISTS, SearchSettings(), None, belief, None) if one.id == "mug1"]
-    assert [one.probability for one in explain(mug, "rank", None, summed).categories] == [1.0, 0.3333]
+    assert [one.probability for one in explain(mug, "rank", {}, summed).categories] == [1.0, 0.3333]

@@ -258,6 +258,12 @@ def test_an_empty_query_is_refused(shop, query):
         shop.search(query)
 
 
+@pytest.mark.parametrize("query", ["\u200b", "\u00ad \ufeff", "\u0301"])
+def test_a_query_of_which_nothing_is_seen_is_empty(shop, query):
+    with pytest.raises(UsageError, match="the query is empty"):
+        shop.search(query)
+
+
 def test_of_many_queries_the_empty_one_is_named(shop):
     with pytest.raises(UsageError, match="query 2 of 3 is empty"):
         shop.search_many(["a", " ", "b"])

@@ -133,6 +133,16 @@ def test_either_word_of_a_synonym_finds_what_the_other_finds_by_meaning_too(clie
     assert [(hit.id, hit.score) for hit in search.search_many(["gift", "steel kettle"])[1]] == unconcerned
 
 
+def test_a_mended_word_has_its_synonyms(client, alias, bundle, tmp_path):
+    file = tmp_path / "synonyms.txt"
+    file.write_text("kettle, descaler\n")
+    search = ProductSearch(client, alias, bundle, SearchSettings(synonyms=Synonyms(file)))
+    right, wrong = (search.page(query, k=20, mode="lexical") for query in ("kettle", "kettel"))
+    assert "ke-4" in ids(right.hits)
+    assert set(ids(wrong.hits)) == set(ids(right.hits))
+    assert wrong.total == right.total
+
+
 def test_a_word_of_the_synonyms_is_not_mended(client, alias, bundle, tmp_path):
     file = tmp_path / "synonyms.txt"
     file.write_text("coser, case")  # a title has `cover`
@@ -234,6 +244,14 @@ def test_a_description_longer_than_the_server_marks_is_marked_as_far_as_it_goes(
     assert hit.highlight["description"].endswith("word steel")
 
 
+@pytest.mark.parametrize("mode", ["lexical", "semantic"])
+def test_a_retriever_that_is_asked_alone_has_the_weight_one(shop, mode):
+    for hit in shop.search("steel kettle", mode=mode, explain=True):
+        own = hit.explanation["retrievers"][mode]
+        assert own["weight"] == 1
+        assert own["share"] == pytest.approx(own["score"]) == pytest.approx(hit.explanation["fused"])
+
+
 def test_an_explanation_adds_up(shop):
     for hit in shop.search("steel kettle", k=5, explain=True):
         why = hit.explanation
@@ -251,12 +269,12 @@ def test_an_explanation_adds_up(shop):
 
 
 def test_a_brand_is_one_facet_whatever_its_capitals_and_counts_what_its_filter_finds(client, bundle, alias):
-    brands = ["SONY", "Sony", "sony", "Sony", "Bäro", "BARO", "LG"]
+    brands = ["SONY", "Sony", "sony", "Sony", "Bäro", "BARO", "LG", " LG", "LG "]
     records = [{"id": str(n), "title": "kettle", "brand": brand} for n, brand in enumerate(brands)]
     fill(client, f"{alias}-brands", bundle, [document(bundle, record) for record in records])
     shop = ProductSearch(client, f"{alias}-brands", bundle)
     facets = {facet.brand: facet.count for facet in shop.page("kettle", facets=True).facets.brands}
-    assert (len(facets), facets["Sony"], facets["LG"]) == (3, 4, 1)
+    assert (len(facets), facets["Sony"], facets["LG"]) == (3, 4, 3)
     for brand, count in facets.items():
         assert shop.page("kettle", filters=[f"brand={brand}"]).total == count
 
@@ -269,6 +287,20 @@ def test_filters_that_leave_nothing_are_only_left_out_when_asked_and_said(shop):
     assert page.relaxed == ("nothing was left: the filter on color was left out",)
     page = shop.page("kettle", relax=True, filters=["color=red", "brand=Nobody"])
     assert page.relaxed[0] == "nothing was left: the filter on brand was left out"
+    page = shop.page("zzzqqq", relax=True, filters=["color=red", "brand=Sony"], mode="lexical")
+    assert (page.hits, page.relaxed) == ((), ())  # the words are to blame
+
+
+def test_the_filter_of_a_price_facet_finds_what_the_facet_counts(client, bundle, alias):
+    prices = [0, 4.99, 5, 5.0, 9.999, 10, 19.5, 20, 12_000]
+    records = [{"id": str(n), "title": "kettle", "price": price} for n, price in enumerate(prices)]
+    fill(client, f"{alias}-prices", bundle, [document(bundle, record) for record in records])
+    shop = ProductSearch(client, f"{alias}-prices", bundle)
+    facets = shop.page("kettle", facets=True).facets.prices
+    assert sum(facet.count for facet in facets) == len(prices)
+    for facet in facets:
+        end = "" if facet.most is None else f"<{facet.most}"
+        assert shop.page("kettle", filters=[f"price={facet.least}..{end}"]).total == facet.count
 
 
 @pytest.mark.parametrize("query", ["the of and", "💧🫖", "the", "?!", "x" * 10_000, "kettle " * 1400])

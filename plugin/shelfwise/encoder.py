@@ -68,8 +68,7 @@ class Encoded:
             return np.asarray(np.add.reduceat(rows, starts, axis=0) * shares, dtype=np.float32)
 
         def unit(rows: Floats) -> Floats:
-            norms = np.linalg.norm(rows, axis=1, keepdims=True)
-            return np.where(shares == 1, rows, rows / np.where(norms == 0, 1, norms))
+            return np.where(shares == 1, rows, _unit(rows))
 
         alike = None if self.alike is None else unit(mean(self.alike))
         return Encoded(unit(mean(self.vectors)), mean(self.probabilities), alike)
@@ -84,8 +83,7 @@ class Encoded:
         """
         if self.alike is None or not share:
             return self.vectors
-        moved = self.vectors + np.float32(share) * self.alike
-        return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), dtype=np.float32)
+        return _unit(self.vectors + np.float32(share) * self.alike)
 
 
 class Encoder:
@@ -222,6 +220,12 @@ class Encoder:
         count = len(tokens)
         size, width = (1, 0) if alone else batch_shape(count, max(map(len, tokens)), self._max_tokens)
         return self._inputs(tokens + tokens[:1] * (size - count), width)
+
+
+def _unit(rows: Floats) -> Floats:
+    """Each row L2-normalised; one of zeros stays so."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms == 0, 1, norms), dtype=np.float32)
 
 
 def model_of(bundle: "Bundle", precision: Precision) -> tuple[ov.Model, Arithmetic]:

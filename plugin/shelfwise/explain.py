@@ -66,15 +66,16 @@ class Explanation:
         return asdict(self)
 
 
-def explain(
-    candidate: Candidate, fusion: Fusion, weights: Mapping[str, float] | None, belief: Belief | None
-) -> Explanation:
-    """Everything that a product's place depends on, stock, variants and sorting aside."""
+def explain(candidate: Candidate, fusion: Fusion, weights: Mapping[str, float], belief: Belief | None) -> Explanation:
+    """Everything that a product's place depends on, stock, variants and sorting aside.
+
+    :param weights: of the retrievers, 1 where none is said; empty where one is asked alone.
+    """
     retrievers = {
         name: RetrieverShare(
             rank=candidate.ranks.get(name),
             score=candidate.scores.get(name),
-            weight=(weights or {}).get(name, 1.0),
+            weight=weights.get(name, 1.0),
             share=candidate.fused.shares.get(name, 0.0),
         )
         for name in ("lexical", "semantic")

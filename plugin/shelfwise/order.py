@@ -55,17 +55,16 @@ class Order:
         new = [candidate for candidate in ranked if candidate.id not in self._ids]
         self._ids.update(candidate.id for candidate in new)
         gone = {candidate.id for candidate in new if _out_of_stock(candidate)} if self.out_of_stock_last else set[str]()
+        if self.sort is not None:
+            new = _sorted(new, self.sort)  # before one variant stands for all: sorted by price the cheapest
         there, sold_out = ([one for one in new if (one.id in gone) is out] for out in (False, True))
         if self.collapse_variants:
             there = one_of_each_group(there, self._groups)
             # A variant that is in stock takes the place of one that an earlier window had, and that is not.
             self._last = [one for one in self._last if group_of(one.found) not in self._groups]
             sold_out = one_of_each_group(sold_out, self._groups | {group_of(one.found) for one in self._last})
-        new = [*there, *sold_out]
-        if self.sort is not None:
-            new = _sorted(new, self.sort)
-        for candidate in new:
-            (self._last if candidate.id in gone else self._first).append(candidate)
+        self._first += there
+        self._last += sold_out
 
     def first(self, count: int) -> list[Candidate]:
         """The first `count`; with `out_of_stock_last`, of those that are not."""

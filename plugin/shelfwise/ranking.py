@@ -78,7 +78,7 @@ def rank(
     exact: Exact | None,
     explained: bool = True,
 ) -> list[Candidate]:
-    """All products found, best first; ties break by id.
+    """All products found, best first; ties break by the words that they hold, then by id.
 
     :param weights: retriever to weight, as the settings or the query have them.
     :param belief: None: no boost by category.
@@ -88,15 +88,17 @@ def rank(
     lists = {name: _ordered(found) for name, found in retrieved.lists.items()}
     # Of a product that several found, the entry of `lexical` stays: it has the marked words.
     by_id = {hit["_id"]: hit for found in (retrieved.added, *reversed(lists.values())) for hit in found}
-    fused = _fused(lists, retrieved.added, settings, weights)
-    ranks = _ranks(lists) if explained else {}
-    scores = _scores(lists) if explained else {}
+    by_rank = len(lists) > 1 and settings.fusion == "rank"
+    fused_lists = _with_added(lists, retrieved.added) if by_rank else lists
+    fused = _fused(fused_lists, retrieved.added, settings, weights)
+    ranks = _ranks(fused_lists) if explained else {}
+    scores = _scores(fused_lists) if explained else {}
     shares: Mapping[str, float] = {}
     trusted = 0.0
     if belief is not None and settings.category_boost:
         shares = _shares(belief, by_id)
-        by_score = len(lists) > 1 and settings.fusion != "rank"  # then what was added stands behind, with 0
-        best = (fused if by_score else _by_scores(lists, weights))[:TRUST_DEPTH]
+        # By score, what was added stands behind the others, with 0.
+        best = (fused if len(lists) > 1 and not by_rank else _by_scores(lists, weights))[:TRUST_DEPTH]
         trusted = trust([shares[one.id] for one in best], [one.score for one in best])
     popularity = _popularity(by_id.values()) if settings.popularity else {}
     first = exact.among(by_id.values()) if exact is not None else frozenset()
@@ -120,7 +122,9 @@ def rank(
                 exact=one.id in first,
             )
         )
-    return sorted(candidates, key=lambda c: (not c.exact, -c.score, c.id))
+    # The worst that holds a word gets as little from the fusion as what holds none, and is nearer all the same.
+    by_words = {hit["_id"]: place for place, hit in enumerate(lists.get("lexical", ()))}
+    return sorted(candidates, key=lambda c: (not c.exact, -c.score, by_words.get(c.id, len(by_words)), c.id))
 
 
 def nodes_of(found: Found) -> list[str]:
@@ -170,13 +174,17 @@ def _fused(
         scores = ((hit["_id"], _scale(name, hit)) for hit in found)
         return [Fused(id_, score, {name: score}) for id_, score in scores]
     if settings.fusion == "rank":
-        ids = {name: [hit["_id"] for hit in found] for name, found in lists.items()}
-        ids["semantic"] = list(dict.fromkeys([*ids["semantic"], *(hit["_id"] for hit in added)]))
-        return reciprocal_rank(ids, weights)
+        return reciprocal_rank({name: [hit["_id"] for hit in found] for name, found in lists.items()}, weights)
     # What was added does not stretch the scale of the others: it would move with every guess of the classifier.
     fused = _by_scores(lists, weights)
     known = {one.id for one in fused}
     return [*fused, *(Fused(hit["_id"], 0.0, {}) for hit in added if hit["_id"] not in known)]
+
+
+def _with_added(lists: Mapping[str, Sequence[Found]], added: Sequence[Found]) -> dict[str, Sequence[Found]]:
+    """The lists, with what was added behind what `semantic` has: the products there are nearer."""
+    there = {hit["_id"] for hit in lists["semantic"]}
+    return {**lists, "semantic": [*lists["semantic"], *(hit for hit in added if hit["_id"] not in there)]}
 
 
 def _by_scores(lists: Mapping[str, Sequence[Found]], weights: Mapping[str, float] | None) -> list[Fused]:

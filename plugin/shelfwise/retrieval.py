@@ -46,10 +46,12 @@ class Asked:
     """float32 [dimension], L2-normalised; None in mode `lexical`."""
     belief: Belief | None
     exact: Exact | None
-    known: bool = True
+    known: bool
     """Whether the model knows any of the words; if not, the vector says nothing."""
-    right: Collection[str] = ()
+    right: Collection[str]
     """Words that are not misspelt, as the synonyms have them; case-folded."""
+    read_as: Callable[[str], Sequence[str]]
+    """Gives the readings of other words, by synonyms; see `Synonyms.readings`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,11 @@ def _lexical(asked: Asked, mended: str | None, depth: int, request: Request) -> 
 
 
 def _others(asked: Asked, mended: str | None) -> Sequence[str]:
-    """What a query may be read as beside its words. :param mended: with its misspelt words replaced; None: as it is."""
-    return asked.others if mended is None else [*asked.others, mended]
+    """What a query may be read as beside its words.
+
+    :param mended: with its misspelt words replaced, which may have synonyms of their own; None: as it is.
+    """
+    return asked.others if mended is None else [*asked.others, *asked.read_as(mended)]
 
 
 def _ask(alias: LiveAlias, index: LiveIndex, bodies: Sequence[Body], columns: bool) -> list[Answer]:

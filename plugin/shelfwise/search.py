@@ -1,5 +1,6 @@
 """The search: a shopper's words in, products out, by words and by meaning, within what the caller filters."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -164,10 +165,12 @@ class ProductSearch:
         [asked] = self._asked([words_of(query)], mode, ())
         [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
         relaxed: list[str] = []
-        while relax and not order.all() and (wanted.conditions or wanted.category):
-            wanted, dropped = wanted.less()
+        less = wanted
+        while relax and not order.all() and (less.conditions or less.category):
+            less, dropped = less.less()
             relaxed.append(f"nothing was left: {dropped} was left out")
-            [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
+            [order] = self._alias.over(partial(self._found, asked=[asked], wanted=less))
+        relaxed = relaxed if order.all() else []  # the filters were not to blame
         end = wanted.offset + wanted.k
         return Page(
             hits=tuple(self._hits(asked, order, wanted)),
@@ -180,7 +183,8 @@ class ProductSearch:
     def _asked(self, words: Sequence[str], mode: Mode, probabilities: Sequence[Probabilities]) -> list[Asked]:
         """The queries, read and encoded: one pass of the model gives vectors and categories."""
         synonyms = self._settings.synonyms
-        readings = [[text] if synonyms is None else synonyms.readings(text) for text in words]
+        read_as = _as_it_is if synonyms is None else synonyms.readings
+        readings = [read_as(text) for text in words]
         first = [given[0] for given in readings]
         others = [given[1:] for given in readings]
         exact = [Exact.of(text) if self._settings.exact_first and mode != "semantic" else None for text in first]
@@ -202,8 +206,9 @@ class ProductSearch:
                 else:
                     rows = zip(known, encoded.probabilities, strict=True)
                     beliefs = [believe(taxonomy, row) if its else None for its, row in rows]
-        right = [frozenset[str]() if synonyms is None else synonyms.words()] * len(words)
-        return [Asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, known, right, strict=True)]
+        right = frozenset[str]() if synonyms is None else synonyms.words()
+        asked = partial(Asked, right=right, read_as=read_as)
+        return [asked(*parts) for parts in zip(first, others, vectors, beliefs, exact, known, strict=True)]
 
     def _weights(self, asked: Asked) -> Mapping[str, float] | None:
         """Of the retrievers; of words that the model does not know, what holds them comes before what is nearest."""
@@ -269,7 +274,7 @@ class ProductSearch:
             order.facets = Facets.of(counted["aggregations"])
 
     def _hits(self, asked: Asked, order: Order, wanted: Wanted) -> list[Hit]:
-        weights = self._weights(asked)
+        weights = (wanted.mode == "hybrid" and self._weights(asked)) or {}
         hits = []
         for candidate in order.shown:
             hit = Hit.of(candidate.found, candidate.score, candidate.fused.shares)
@@ -282,6 +287,10 @@ class ProductSearch:
         return hits
 
 
+def _as_it_is(words: str) -> list[str]:
+    return [words]
+
+
 def words_of(query: str, place: int = 1, of: int = 1) -> str:
     """A query as it is searched for, the first MAX_QUERY_CHARACTERS of it.
 
@@ -289,7 +298,7 @@ def words_of(query: str, place: int = 1, of: int = 1) -> str:
     """
     # What a terminal could not decode arrives as half surrogates, which no request can carry.
     words = plain(query[:MAX_QUERY_CHARACTERS].encode("utf-8", "replace").decode()) if isinstance(query, str) else ""
-    if not words:
+    if not any(unicodedata.category(letter)[0] in "LNPS" for letter in words):  # nothing that is seen
         which = "the query" if of == 1 else f"query {place} of {of}"
         raise UsageError(f"{which} is empty: expected at least one word, got {str(query)[:60]!r}")
     return words
