@@ -32,7 +32,7 @@ import synthetic
 from figures import machine
 from shelfwise import Bundle, ProductSearch, connect
 from shelfwise.live_index import live
-from shelfwise.query import exact, semantic
+from shelfwise.query import brute_force, semantic
 from shelfwise.server import server_version
 from shelfwise_indexer.catalogue import Row, file_hash, read
 
@@ -122,7 +122,7 @@ def recall(client: Elasticsearch, name: str, vectors: np.ndarray) -> float:
     """Share of the ten best of all that approximate kNN finds; what ties with the tenth is as right as the tenth."""
     patient, found = client.options(request_timeout=300), 0
     for vector in vectors.tolist():
-        true = patient.search(index=name, **exact(vector, K))["hits"]["hits"]
+        true = patient.search(index=name, **brute_force(vector, K))["hits"]["hits"]
         least = true[-1]["_score"] - 1e-6
         near = client.search(index=name, **semantic(vector, K))["hits"]["hits"]
         found += sum(hit["_score"] >= least for hit in near)

@@ -8,11 +8,11 @@ from shelfwise.query import (
     SHOWN,
     any_of,
     attributes_of_some,
+    brute_force,
     by_ids,
     cosine,
     counted,
     enriched_after,
-    exact,
     holds,
     how_many,
     in_any_of,
@@ -162,7 +162,7 @@ def test_more_hits_take_more_candidates_up_to_the_bound_of_the_server():
 
 
 def test_an_exact_search_compares_all_that_pass_the_filter():
-    assert exact([0.6, 0.8], 3, [STOCKED]) == {
+    assert brute_force([0.6, 0.8], 3, [STOCKED]) == {
         "size": 3,
         "_source": SHOWN_FIELDS,
         "track_total_hits": False,
@@ -179,7 +179,9 @@ def test_an_exact_search_compares_all_that_pass_the_filter():
 
 
 def test_the_script_never_holds_the_vector_so_that_it_is_compiled_once():
-    sources = {exact(vector, 1)["query"]["script_score"]["script"]["source"] for vector in ([1.0, 0.0], [0.0, 1.0])}
+    sources = {
+        brute_force(vector, 1)["query"]["script_score"]["script"]["source"] for vector in ([1.0, 0.0], [0.0, 1.0])
+    }
     assert len(sources) == 1
 
 

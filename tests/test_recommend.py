@@ -301,6 +301,13 @@ def test_each_hit_says_what_it_shares(client, alias, bundle):
     }
 
 
+def test_words_that_are_shared_are_whole_in_every_script(client, alias, bundle):
+    titles = {"a": "स्टील केतली", "b": "केतली, स्टील"}
+    fill(client, alias, bundle, [at(n, bundle, name, title=title) for n, (name, title) in enumerate(titles.items())])
+    [hit] = SimilarProducts(client, alias).similar("a")
+    assert hit.reason == "same category, both 'स्टील केतली'"
+
+
 def test_a_product_that_is_only_described_has_similar_ones_at_once(client, alias, tmp_path):
     # The second dimension stands for the second leaf in alphabetical order: kettles.
     bundle = write_hand_bundle(tmp_path / "bundle", {"kettle": (0.0, 1.0)}, [KETTLES, PANS, AUDIO])

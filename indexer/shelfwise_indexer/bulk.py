@@ -12,7 +12,7 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import ScanError, scan, streaming_bulk
 
 from shelfwise.errors import ServerError
-from shelfwise.query import VECTOR, exact, semantic
+from shelfwise.query import VECTOR, brute_force, semantic
 from shelfwise.server import one_line, reason_of
 
 Item = TypeVar("Item")
@@ -295,5 +295,7 @@ def found_by_vector(client: Elasticsearch, index: str, id_: str, vector: npt.NDA
         near = client.search(index=index, **semantic(vector.tolist(), SELF_AMONG))["hits"]["hits"]
         if any(hit["_id"] == id_ for hit in near):
             return True
-        own = client.search(index=index, **exact(vector.tolist(), 1, [{"ids": {"values": [id_]}}]))["hits"]["hits"]
+        own = client.search(index=index, **brute_force(vector.tolist(), 1, [{"ids": {"values": [id_]}}]))["hits"][
+            "hits"
+        ]
     return bool(own and near) and own[0]["_score"] >= near[-1]["_score"] - TIE

@@ -8,12 +8,11 @@ from functools import lru_cache
 from itertools import accumulate, islice, pairwise, product, zip_longest
 from typing import Any
 
-from shelfwise.ideographs import IDEOGRAPHS
-from shelfwise.letters import run
+from shelfwise.letters import IDEOGRAPHS, word_pattern
 from shelfwise.source import brand_of
 
 # Chinese is written without spaces: where it meets letters or digits a word ends, as at a space.
-_CHINESE, _OTHER = rf"[{IDEOGRAPHS}]+", run(besides=IDEOGRAPHS)
+_CHINESE, _OTHER = rf"[{IDEOGRAPHS}]+", word_pattern(besides=IDEOGRAPHS)
 _WORD = re.compile(rf"{_CHINESE}|{_OTHER}")
 _PLAIN_WORD = re.compile(r"[^\W_]+")  # the same where there are plain letters only, and sooner
 _TOKEN = re.compile(rf"{_CHINESE}|{_OTHER}(?:[-./_]{_OTHER})*")

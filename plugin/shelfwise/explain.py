@@ -7,13 +7,13 @@ from html import unescape
 from typing import Any
 
 from shelfwise.belief import Belief
-from shelfwise.letters import run
+from shelfwise.letters import word_pattern
 from shelfwise.product import plain
 from shelfwise.ranking import Candidate, Reranked, nodes_of
 from shelfwise.search_settings import Fusion
 from shelfwise.taxonomy import Path, parse_path
 
-_WORD = re.compile(run())
+_WORD = re.compile(word_pattern())
 _MARKED = re.compile(r"<em>(.*?)</em>")
 
 

@@ -28,10 +28,10 @@ def position(client: Elasticsearch, index: str) -> dict[str, Any] | None:
             for copy in copies
             if copy["routing"]["primary"]
         }
-        whole = answer["uuid"], len(shards) == len(answer["shards"])
+        uuid, every_shard = answer["uuid"], len(shards) == len(answer["shards"])
     except (ApiError, TransportError, KeyError):
         return None
-    return {"index": index, "uuid": whole[0], "shards": shards} if all(whole) and shards else None
+    return {"index": index, "uuid": uuid, "shards": shards} if uuid and shards and every_shard else None
 
 
 def since(began: Position, now: Position | None) -> Iterator[tuple[str, Body]]:

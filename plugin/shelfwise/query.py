@@ -105,7 +105,7 @@ def semantic(vector: Sequence[float], k: int, filters: Sequence[Body] = ()) -> B
     }
 
 
-def exact(vector: Sequence[float], k: int, filters: Sequence[Body] = ()) -> Body:
+def brute_force(vector: Sequence[float], k: int, filters: Sequence[Body] = ()) -> Body:
     """The k nearest among all that pass the filter, each compared: `semantic`'s slow twin, with its scores."""
     return {
         "size": k,

@@ -17,8 +17,7 @@ import numpy.typing as npt
 import orjson
 
 from shelfwise.errors import UsageError
-from shelfwise.ideographs import IDEOGRAPHS
-from shelfwise.letters import run
+from shelfwise.letters import IDEOGRAPHS, word_pattern
 
 GRID = tuple(round(0.05 * step, 2) for step in range(21))  # weights of `lexical` that learning compares
 _BIASES = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0)
@@ -29,7 +28,7 @@ _FARTHER = (
 )
 
 # A word of Chinese is two characters long, more often than not.
-_WORD = re.compile(rf"[{IDEOGRAPHS}]{{1,2}}|{run(besides=IDEOGRAPHS)}")
+_WORD = re.compile(rf"[{IDEOGRAPHS}]{{1,2}}|{word_pattern(besides=IDEOGRAPHS)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,17 @@ from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
 from shelfwise.hit import Hit, Listing, distinct, group_of, known_categories, listing_of
+from shelfwise.letters import word_pattern
 from shelfwise.live_index import LiveIndex
 from shelfwise.product import plain
 from shelfwise.query import (
     MAX_HITS,
     VECTOR,
     Body,
+    brute_force,
     by_ids,
     cosine,
     enriched_after,
-    exact,
     in_any_of,
     not_enriched_after,
     one_a_group,
@@ -39,7 +40,7 @@ from shelfwise.source import listed, price_of
 from shelfwise.taxonomy import Path, ancestors, path_text
 from shelfwise.wanted import check_k
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(word_pattern())
 SHARED_WORDS = 3  # that a reason names
 DIVERSE = 100  # candidates that hits are chosen from, at least, where they are to differ from each other
 GROWTH = (1, 8, 64)  # times as many are asked for, in turn, while one listing over and over takes the places
@@ -184,7 +185,7 @@ def _widened(
 
 
 def _one_of_each_group(vector: Sequence[float], k: int, filters: Sequence[Body]) -> Body:
-    return one_a_group(exact(vector, k, filters))
+    return one_a_group(brute_force(vector, k, filters))
 
 
 def _found(

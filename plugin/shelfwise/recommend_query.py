@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from shelfwise.query import SHOWN, VECTOR, Body, exact, in_any_of, parts
+from shelfwise.query import SHOWN, VECTOR, Body, brute_force, in_any_of, parts
 from shelfwise.taxonomy import Path
 
 LIKENESS_TERMS = 25  # of a product, the words that say most (tf-idf)
@@ -50,11 +50,11 @@ def like_words(id_: str, title: str, k: int) -> Body:
 
 
 def vector_scores(vector: Sequence[float], ids: Sequence[str]) -> Body:
-    """The score of `query.exact` for the products of these ids.
+    """The score of `query.brute_force` for the products of these ids.
 
     :param vector: float32 [dimension], L2-normalised.
     """
-    return {**exact(vector, len(ids), [{"ids": {"values": list(ids)}}]), "_source": False}
+    return {**brute_force(vector, len(ids), [{"ids": {"values": list(ids)}}]), "_source": False}
 
 
 def none_of(ids: Iterable[str], groups: Iterable[str]) -> Body:

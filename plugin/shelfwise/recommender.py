@@ -20,7 +20,7 @@ from shelfwise.hit import Hit
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.profile import LONGEST, Kind, Profile, counting, profile_of
-from shelfwise.query import MAX_HITS, Body, by_ids, cosine, exact, one_a_group, parts, semantic
+from shelfwise.query import MAX_HITS, Body, brute_force, by_ids, cosine, one_a_group, parts, semantic
 from shelfwise.recommend import GROWTH
 from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores, vectors_of
 from shelfwise.taxonomy import Path, parse_path
@@ -191,7 +191,7 @@ class Recommender:
         short = [place for place, profile in enumerate(profiles) if profile.vector]
         for size in dict.fromkeys(min(MAX_HITS, growth * depth) for growth in GROWTH):
             short = [place for place in short if len(ranked[place]) < k]
-            wide = [one_a_group(exact(profiles[place].vector, size, profiles[place].filters)) for place in short]
+            wide = [one_a_group(brute_force(profiles[place].vector, size, profiles[place].filters)) for place in short]
             found = dict(zip(short, map(_ids, self._alias.ask(index, wide)), strict=True))
             for place, ids in found.items():
                 every = list(dict.fromkeys([*learnt[place], *ids, *candidates[place]]))[:MAX_HITS]

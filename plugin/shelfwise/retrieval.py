@@ -14,9 +14,9 @@ from shelfwise.live_index import LiveIndex
 from shelfwise.mending import Answer, Mended, Sent, mend
 from shelfwise.misspelt import Misspelt
 from shelfwise.query import (
+    brute_force,
     by_ids,
     counted,
-    exact,
     how_many,
     in_any_of,
     lexical,
@@ -31,7 +31,7 @@ from shelfwise.search_settings import Mode
 from shelfwise.source import Source
 
 ADDED = 50  # nearest products of likely categories that join those found without regard to category
-Found_ = dict[str, Sequence[Found]]
+Lists = dict[str, Sequence[Found]]
 Ask = Callable[[Sequence[Body]], list[Answer]]
 
 
@@ -108,7 +108,7 @@ def retrieve(
             bodies = [_counted(asked[place], mended[place].reading, request) for place in places]
             for place, answer in zip(places, alias.ask(index, bodies), strict=True):
                 answers[place]["counted"] = answer
-    found: list[Found_] = [{name: answer["hits"]["hits"] for name, answer in of_one.items()} for of_one in answers]
+    found: list[Lists] = [{name: answer["hits"]["hits"] for name, answer in of_one.items()} for of_one in answers]
     _complete(ask, asked, found, depth, enough, request)
     return [
         Retrieved(
@@ -195,7 +195,7 @@ def _with_sources(answer: Answer, known: Mapping[str, Source]) -> Answer:
 def _complete(
     ask: Ask,
     asked: Sequence[Asked],
-    found: Sequence[Found_],
+    found: Sequence[Lists],
     depth: int,
     enough: int,
     request: Request,
@@ -204,7 +204,7 @@ def _complete(
     short = [place for place, lists in enumerate(found) if len(lists.get("semantic", ())) < enough]
     vectors: Iterable[tuple[int, Sequence[float] | None]] = ((place, asked[place].vector) for place in short)
     bodies = {
-        place: with_fields(exact(vector, depth, request.filters), request.fields)
+        place: with_fields(brute_force(vector, depth, request.filters), request.fields)
         for place, vector in vectors
         if vector is not None
     }

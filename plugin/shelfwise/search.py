@@ -130,7 +130,16 @@ class ProductSearch:
         words = [words_of(query, place, len(queries)) for place, query in enumerate(queries, start=1)]
         if category_probabilities is not None and len(category_probabilities) != len(words):
             raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
-        wanted = Wanted.of(k, category, filters, mode, offset, sort, highlight, explain)
+        wanted = Wanted.of(
+            k=k,
+            category=category,
+            filters=filters,
+            mode=mode,
+            offset=offset,
+            sort=sort,
+            highlight=highlight,
+            explain=explain,
+        )
         hits: list[list[Hit]] = []
         depth = next((depth for depth in windows_of(mode, wanted.sort) if depth > offset + k), MAX_HITS)
         at_once = max(1, min(QUERIES_AT_ONCE, HITS_AT_ONCE // depth))
@@ -161,7 +170,17 @@ class ProductSearch:
         :param relax: where the filters leave nothing, leave out the last given, and so on, the category at the end;
             `relaxed` of the page names them.
         """
-        wanted = Wanted.of(k, category, filters, mode, offset, sort, highlight, explain, count=True)
+        wanted = Wanted.of(
+            k=k,
+            category=category,
+            filters=filters,
+            mode=mode,
+            offset=offset,
+            sort=sort,
+            highlight=highlight,
+            explain=explain,
+            count=True,
+        )
         [asked] = self._asked([words_of(query)], mode, ())
         [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
         relaxed: list[str] = []
@@ -251,10 +270,10 @@ class ProductSearch:
         for order in orders:
             order.show(wanted.offset, wanted.k)
         if request.columns:
-            self._told(index, orders)
+            self._name_categories(index, orders)
         return orders
 
-    def _told(self, index: LiveIndex, orders: Sequence[Order]) -> None:
+    def _name_categories(self, index: LiveIndex, orders: Sequence[Order]) -> None:
         """Read which category comes first, of products to be shown that are in several."""
         ids = {one.id for order in orders for one in order.shown if in_doubt(one.found)}
         answers = self._alias.ask(index, [*map(categories_of, parts(ids))])

@@ -14,14 +14,13 @@ from itertools import product
 from pathlib import Path
 
 from shelfwise.errors import InvalidSynonyms
-from shelfwise.ideographs import IDEOGRAPHS
-from shelfwise.letters import LETTERS, run
+from shelfwise.letters import IDEOGRAPHS, LETTERS, word_pattern
 from shelfwise.machine import tell
 
 MAX_READINGS = 8  # of one query; each is a few more clauses
 
 # An ideograph is a word of its own: nothing stands between words in Chinese. C++, C# and F# are words, too.
-_OTHER = run(besides=IDEOGRAPHS)
+_OTHER = word_pattern(besides=IDEOGRAPHS)
 _WORD = re.compile(rf"[{IDEOGRAPHS}]|\b[A-Za-z](?:#|\+\+)(?!\w)|{_OTHER}(?:[-'’.]{_OTHER})*")
 _PART = re.compile(rf"[{LETTERS}]+(?:['’][{LETTERS}]+)*")  # as the server's tokenizer has them: levi's is one
 _COMMENT = re.compile(r"^\s*#.*|\s#(\s.*)?$")

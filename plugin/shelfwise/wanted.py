@@ -28,6 +28,7 @@ class Wanted:
     @classmethod
     def of(
         cls,
+        *,
         k: int,
         category: str | Sequence[str] | None,
         filters: Iterable[Filter | str] | None,
@@ -38,7 +39,8 @@ class Wanted:
         explain: bool,
         count: bool = False,
     ) -> "Wanted":
-        """
+        """Check and read what a caller gave.
+
         :raises UsageError: a value that cannot be; the message names it and what was expected.
         """
         check_k(k)
