@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -108,47 +108,69 @@ def read_judgements(judgements: str, queries: str | None = None) -> Judgements:
     :raises JudgementError: a file is not there, or not one line of it could be used.
     """
     its_lines = [line for line in _lines(judgements) if not line.blank]
-    as_objects = bool(its_lines) and its_lines[0].content.lstrip().startswith(b"{")
-    texts: dict[str, tuple[str, Path | None]] = {}
-    bad_queries: list[BadLine] = []
-    if queries is not None:
-        texts, bad_queries = _read_queries(queries)
-    elif not as_objects and its_lines:
+    if its_lines and its_lines[0].content.lstrip().startswith(b"{"):
+        return _from_objects(judgements, its_lines, queries)
+    return _from_qrels(judgements, its_lines, queries)
+
+
+def _from_objects(name: str, its_lines: Sequence[Line], queries: str | None) -> Judgements:
+    """Of JSON lines, in which a query is its text; a file of queries may say what category they are of."""
+    texts, bad_queries = ({}, []) if queries is None else _read_queries(queries)
+    grades, rejected = _graded(name, its_lines, _object_row)
+    category_of = dict(texts.values())
+    judged = (JudgedQuery(text, text, category_of.get(text), given) for text, given in grades.items())
+    not_judged = tuple(text for text in category_of if text not in grades)
+    return Judgements(
+        tuple(judged), len(its_lines), len(its_lines) - len(rejected), rejected, tuple(bad_queries), not_judged
+    )
+
+
+def _from_qrels(name: str, its_lines: Sequence[Line], queries: str | None) -> Judgements:
+    """Of TREC qrels, in which a query is an id that the file of queries has."""
+    if queries is None and its_lines:
         raise JudgementError(
-            f"{judgements}: holds TREC qrels, which name queries by their id: give their texts with --queries FILE "
+            f"{name}: holds TREC qrels, which name queries by their id: give their texts with --queries FILE "
             '(JSON lines such as {"id": "q1", "query": "travel mug"})'
         )
-    known = None if as_objects else texts.keys()
+    texts, bad_queries = ({}, []) if queries is None else _read_queries(queries)
+
+    def row(line: Line) -> tuple[str, str, int]:
+        query, product, grade = _qrels_row(line)
+        if query not in texts:
+            raise ValueError(f"query {query!r:.60} is not among the queries of {queries}")
+        return query, product, grade
+
+    grades, rejected = _graded(name, its_lines, row)
+    judged = (JudgedQuery(id_, *texts[id_], given) for id_, given in grades.items())
+    not_judged = tuple(id_ for id_ in texts if id_ not in grades)
+    return Judgements(
+        tuple(judged), len(its_lines), len(its_lines) - len(rejected), rejected, tuple(bad_queries), not_judged
+    )
+
+
+def _graded(
+    name: str, its_lines: Sequence[Line], row: Callable[[Line], tuple[str, str, int]]
+) -> tuple[dict[str, dict[str, int]], tuple[BadLine, ...]]:
+    """The grade of each product of each query, and the lines that could not be used.
+
+    :param row: gives query, product and grade of a line; what it raises says why it is none.
+    :raises JudgementError: not one line could be used.
+    """
     grades: dict[str, dict[str, int]] = {}
     rejected: list[BadLine] = []
     for line in its_lines:
         try:
-            query, product, grade = _object_row(line) if as_objects else _qrels_row(line)
-            if known is not None and query not in known:
-                raise ValueError(f"query {query!r:.60} is not among the queries of {queries}")
+            query, product, grade = row(line)
             if product in grades.get(query, {}):
                 raise ValueError(f"product {product!r:.60} was judged for this query before, and the first one is kept")
         except ValueError as error:
-            rejected.append(BadLine(judgements, line.number, str(error)))
+            rejected.append(BadLine(name, line.number, str(error)))
         else:
             grades.setdefault(query, {})[product] = grade
     if not grades:
         first = f" ({rejected[0]})" if rejected else ""
-        raise JudgementError(f"{judgements}: not one judgement in {len(its_lines)} lines could be used{first}")
-    by_text = dict(texts.values()) if as_objects else {}
-    judged = tuple(
-        JudgedQuery(id_, *(texts[id_] if not as_objects else (id_, by_text.get(id_))), given)
-        for id_, given in grades.items()
-    )
-    asked = {text for text, _ in texts.values()} if as_objects else texts.keys()
-    return Judgements(
-        judged,
-        len(its_lines),
-        len(its_lines) - len(rejected),
-        tuple(rejected),
-        tuple(bad_queries),
-        tuple(id_ for id_ in asked if id_ not in grades),
-    )
+        raise JudgementError(f"{name}: not one judgement in {len(its_lines)} lines could be used{first}")
+    return grades, tuple(rejected)
 
 
 def _read_queries(name: str) -> tuple[dict[str, tuple[str, Path | None]], list[BadLine]]:

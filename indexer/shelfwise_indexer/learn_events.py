@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -49,7 +49,7 @@ class Learning:
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise events learn` prints."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
 
 
 def learn(events: str | os.PathLike[str], alias: str, url: str | None = None) -> Learning:
@@ -76,9 +76,16 @@ def learn(events: str | os.PathLike[str], alias: str, url: str | None = None) ->
             )
         source = "-" if os.fspath(events) == "-" else file_hash(events)
         name, products = teach(server, alias, ids, log, content_of(vectors), source)
-    total = sum(len(history) for history in histories.values())
     return Learning(
-        read, read - rejected, rejected, len(histories), total, unknown.total(), len(unknown), products, name
+        read=read,
+        used=read - rejected,
+        rejected=rejected,
+        users=len(histories),
+        events=sum(len(history) for history in histories.values()),
+        unknown_events=unknown.total(),
+        unknown_products=len(unknown),
+        products=products,
+        index=name,
     )
 
 

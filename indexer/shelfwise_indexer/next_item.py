@@ -112,13 +112,13 @@ def measure(
     people = sampled(split.people, sample)
     given = recommended(client, alias, people, histories, ids, content_of(vectors), k, folds, consumable)
     return NextItem(
-        evaluate_recommend(given, people, catalogue, len(ids), k),
-        read,
-        rejected,
-        len(histories),
-        split.skipped,
-        len(split.people) - len(people),
-        len(unknown),
+        evaluation=evaluate_recommend(given, people, catalogue, len(ids), k),
+        read=read,
+        rejected=rejected,
+        users=len(histories),
+        skipped=split.skipped,
+        not_sampled=len(split.people) - len(people),
+        unknown_products=len(unknown),
     )
 
 
