@@ -623,9 +623,9 @@ LETTER = {"file": "a", "line": 1, "id": None, "reason": "not JSON", "record": "{
 class TestHoldsDeadLetters:
     @pytest.mark.parametrize(
         ("records", "so"),
-        [([LETTER, b"", b"[", LETTER], True), ([KETTLE, LETTER], False), ([b"{"], False), ([LETTER | {"x": 1}], False)],
+        [([LETTER, b"", b"[", LETTER], True), ([KETTLE, b"{"], False), ([b"{"], False), ([LETTER | {"x": 1}], False)],
     )
-    def test_the_first_record_tells(self, tmp_path, records, so):
+    def test_the_records_tell(self, tmp_path, records, so):
         assert holds_dead_letters(lines_file(tmp_path / "shop.jsonl", *records)) is so
 
     def test_a_table_holds_none(self, tmp_path):
@@ -635,6 +635,14 @@ class TestHoldsDeadLetters:
     def test_products_among_letters_are_refused(self, tmp_path):
         path = lines_file(tmp_path / "shop.jsonl", LETTER, KETTLE)
         with pytest.raises(CatalogueError, match="line 2: is no dead letter"):
+            holds_dead_letters(path)
+
+    @pytest.mark.parametrize("name", ["shop.jsonl", "shop.jsonl.gz"])
+    def test_letters_among_products_are_refused(self, tmp_path, name):
+        path = lines_file(tmp_path / "shop.jsonl", b"{", KETTLE, MUG, KETTLE | {"reason": "record"}, LETTER)
+        if name.endswith(".gz"):
+            path = lines_file(tmp_path / name, gzip.compress(path.read_bytes()))
+        with pytest.raises(CatalogueError, match=f"{name}: line 5: is a dead letter, as those before it are not"):
             holds_dead_letters(path)
 
 

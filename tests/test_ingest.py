@@ -148,6 +148,16 @@ def test_rejected_lines_that_were_mended_join_what_is_live(client, alias, bundle
     assert (whole.read, whole.unchanged, int(client.count(index=alias)["count"])) == (7, 7, 7)
 
 
+def test_letters_of_which_one_was_replaced_by_its_product_do_not_replace_what_is_live(client, alias, bundle, tmp_path):
+    second = CHEAP.replace("x2", "x3")
+    first = index(write(tmp_path / "c.jsonl", *PRODUCTS, CHEAP, second), bundle, alias, client=client)
+    mended(first, tmp_path / "mended.jsonl")
+    one, other = map(orjson.loads, (tmp_path / "mended.jsonl").read_bytes().splitlines())
+    with pytest.raises(CatalogueError, match="line 2: is a dead letter"):
+        index(write(tmp_path / "mended.jsonl", one["record"], other), bundle, alias, client=client)
+    assert live(client, alias).name == first.index
+
+
 def test_a_mended_product_that_the_server_refuses_stays_as_it_is_live(client, alias, bundle, tmp_path):
     first = index(write(tmp_path / "c.jsonl", *PRODUCTS, BAD[-1], CHEAP), bundle, alias, client=client)
     letters = mended(first, tmp_path / "mended.jsonl")

@@ -40,6 +40,7 @@ EXTENSIONS = (*(kind + packed for kind in (*JSON_LINES, ".csv") for packed in ("
 MAX_LINE_BYTES = 10_000_000
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_LETTER_FIELDS_QUOTED = [b'"%s"' % field.encode() for field in LETTER_FIELDS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +136,29 @@ def has_json_lines(name: str) -> bool:
 
 
 def holds_dead_letters(path: str | os.PathLike[str]) -> bool:
-    """Whether the records of a file are dead letters, as `DeadLetters` writes them; its first record tells.
+    """Whether the records of a file are dead letters, as `DeadLetters` writes them.
 
-    :raises CatalogueError: others follow on dead letters, so that it is neither these nor a catalogue.
+    :raises CatalogueError: some are and others are not, so that it is neither these nor a catalogue.
     """
-    name, found = os.fspath(path), False
+    name = os.fspath(path)
+    found: bool | None = None
     if not has_json_lines(name):
         return False
     for line in json_lines(name, MAX_LINE_BYTES):
+        if found is False and not all(field in line.content for field in _LETTER_FIELDS_QUOTED):
+            continue  # of a catalogue hardly a line is parsed for this
         content = object_or_text(text_of(line.content))
         if not isinstance(content, dict):
             continue
-        if content.keys() != LETTER_FIELDS:
-            if found:
-                raise CatalogueError(
-                    f"{name}: line {line.number}: is no dead letter, as those before it are: mend only `record` of a "
-                    "letter, and keep other products in a file of their own, which replaces what is live"
-                )
-            return False
-        found = True
-    return found
+        is_letter = content.keys() == LETTER_FIELDS
+        if found not in (None, is_letter):
+            others = "a dead letter, as those before it are not" if is_letter else "no dead letter, as those before are"
+            raise CatalogueError(
+                f"{name}: line {line.number}: is {others}: mend only `record` of a letter, and keep other products in "
+                "a file of their own, which replaces what is live"
+            )
+        found = is_letter
+    return bool(found)
 
 
 def json_lines(name: str, max_line_bytes: int) -> Iterator[Line]:
