@@ -90,6 +90,26 @@ def test_a_second_time_changes_nothing(migrated, tmp_path):
     assert carried_paths(tmp_path / "next.jsonl") == {("Home", "Bowls")}
 
 
+def test_dead_letters_stay_letters_and_those_that_are_not_mended_are_rejected(migrated):
+    def letter(line, **record):
+        return {"file": "shop.csv", "line": line, "id": None, "reason": "r", "record": record}
+
+    first = letter(7, id="1", title="a", category="Home > Cups")
+    done, written = migrated(first, letter(8, id="2"), "", letter(9, id="3", title="c"))
+    after = first | {"record": first["record"] | {"category": "Home > Bowls"}}
+    assert written == [after, letter(9, id="3", title="c")]
+    assert (done.read, done.written, done.changed, done.rejected) == (3, 2, 1, 1)
+
+
+def test_letters_among_products_are_refused_before_anything_is_written(migrated, tmp_path):
+    letter = {"file": "shop.csv", "line": 1, "id": None, "reason": "r", "record": {"id": "2", "title": "b"}}
+    with pytest.raises(CatalogueError, match="line 2: is a dead letter"):
+        migrated({"id": "1", "title": "a"}, letter)
+    with pytest.raises(CatalogueError, match="line 2: is a dead letter"):
+        carried_paths(tmp_path / "catalogue.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["catalogue.jsonl"]
+
+
 def test_a_csv_comes_out_as_json_lines(migrated):
     _, records = migrated("id,title,category", "1,a,Home > Cups", name="catalogue.csv")
     assert records == [{"id": "1", "title": "a", "category": "Home > Bowls"}]

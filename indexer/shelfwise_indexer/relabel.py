@@ -1,7 +1,7 @@
 """Relabelling: a catalogue whose categories follow the changes of a taxonomy; every other field stays as it is."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -10,7 +10,18 @@ import orjson
 
 from shelfwise.machine import SAID, tell
 from shelfwise.taxonomy import Path, parse_path, path_text
-from shelfwise_indexer.catalogue import JSON_LINES, CatalogueError, DeadLetters, Rejected, dead_letters_path, read
+from shelfwise_indexer.catalogue import (
+    JSON_LINES,
+    MAX_LINE_BYTES,
+    CatalogueError,
+    DeadLetters,
+    Rejected,
+    dead_letters_path,
+    holds_dead_letters,
+    json_lines,
+    read,
+)
+from shelfwise_indexer.records import Line
 from shelfwise_indexer.taxonomy_changes import Changes, Followed
 
 
@@ -41,7 +52,11 @@ class Relabelled:
 
 
 def carried_paths(catalogue: str | os.PathLike[str]) -> set[Path]:
-    """Every category that a product of a catalogue carries."""
+    """Every category that a product of a catalogue, or of a file of dead letters, carries.
+
+    :raises CatalogueError: it cannot be read, or is neither.
+    """
+    holds_dead_letters(catalogue)  # refuses what is neither
     return {path for row in read(catalogue) if not isinstance(row, Rejected) for path in row.product.categories}
 
 
@@ -58,7 +73,7 @@ def relabel(
 ) -> Relabelled:
     """Write a catalogue, in its order, as JSON lines with its categories after the changes; whole or not at all.
 
-    A category that was split is taken off its products.
+    A category that was split is taken off its products. Dead letters stay letters: of each only `record` changes.
 
     :param out: ends in `.jsonl`, `.ndjson` or `.json`; may be the catalogue itself.
     :param dead_letters: file for rejected lines; default `<catalogue stem>.dead-letters.jsonl` in the current folder.
@@ -66,6 +81,7 @@ def relabel(
     """
     if out.suffix not in JSON_LINES:
         raise CatalogueError(f"{out}: is written as JSON lines: give it a name that ends in .jsonl")
+    envelopes = json_lines(os.fspath(catalogue), MAX_LINE_BYTES) if holds_dead_letters(catalogue) else None
     written = changed = undecided = 0
     partial = out.with_name(f".{out.name}.partial")
     letters = DeadLetters(dead_letters or dead_letters_path(catalogue), catalogue)
@@ -82,6 +98,8 @@ def relabel(
                 written, changed, undecided = written + 1, changed + (record != row.record), undecided + waits
                 if waits:
                     _say(undecided, f"{catalogue}, line {row.line}: product {row.product.id}: its category was split")
+                if envelopes is not None:
+                    record = _letter_on(row.line, envelopes) | {"record": record}
                 file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         partial.replace(out)
     except OSError as error:
@@ -123,6 +141,12 @@ def _moved(value: Any, changes: Changes) -> Any:
     if followed.path == path:
         return value
     return path_text(followed.path) if isinstance(value, str) else list(followed.path)
+
+
+def _letter_on(number: int, its_lines: Iterator[Line]) -> dict[str, Any]:
+    """The dead letter on a line, which comes after the one that was asked for before."""
+    letter: dict[str, Any] = orjson.loads(next(line.content for line in its_lines if line.number == number))
+    return letter
 
 
 def _say(count: int, message: str) -> None:
