@@ -52,6 +52,10 @@ def bundle(tmp_path):
     return small_bundle(tmp_path / "bundle")
 
 
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
 def open_views(client) -> int:
     nodes = client.nodes.stats(metric="indices", index_metric="search")["nodes"].values()
     return sum(node["indices"]["search"]["open_contexts"] for node in nodes)
@@ -270,10 +274,6 @@ class TestWhileARunIsOn:
         catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.check
         before = index(catalogue, bundle, alias, client=client).index
         other = write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
-
-        def interrupted(*_):
-            raise KeyboardInterrupt
-
         monkeypatch.setattr(ingest, "check", interrupted)
         with pytest.raises(KeyboardInterrupt):
             index(catalogue, other, alias, client=client)
@@ -285,6 +285,53 @@ class TestWhileARunIsOn:
         assert "1 products were written into" in said
         assert "\np001\n" in said
         assert (held(client, alias)["p001"]["price"], held(client, alias)["p002"]["price"]) == (1, 4)
+
+    def test_a_run_that_was_killed_after_it_carried_something_goes_on(
+        self, client, alias, bundle, tmp_path, monkeypatch
+    ):
+        catalogue, other = (
+            write(tmp_path / "c.jsonl", products()),
+            write_hand_bundle(tmp_path / "o", WORDS, LEAVES, 0.2),
+        )
+        before = index(catalogue, bundle, alias, client=client).index
+
+        def write_something():
+            client.index(index=before, id="new", document={"id": "new", "title": "steel jug", "price": 5})
+            client.update(index=before, id="p001", doc={"price": 77})
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            before_going_live(patched, write_something)
+            patched.setattr(ingest, "swap", interrupted)
+            index(catalogue, other, alias, client=client)
+        client.update(index=before, id="new", doc={"price": 6})
+        done = index(catalogue, other, alias, client=client)
+        assert (done.read, done.indexed, done.rejected) == (40, 40, 0)
+        assert [client.get(index=alias, id=id_)["_source"]["price"] for id_ in ("new", "p001")] == [6, 77]
+        assert client.count(index=alias)["count"] == 41
+        index(catalogue, other, alias, client=client)  # whose catalogue is newer
+        assert (len(held(client, alias)), held(client, alias)["p001"]["price"]) == (40, 1)
+
+    @pytest.mark.parametrize("following", ["new index", "clone"], indirect=True)
+    def test_a_product_that_came_while_a_run_lay_interrupted_stays_and_where_nobody_can_tell_it_is_named(
+        self, client, alias, bundle, tmp_path, monkeypatch, capsys, following
+    ):
+        catalogue = write(tmp_path / "c.jsonl", [*products(), {"id": "gone", "title": "mug"}])
+        before = index(catalogue, bundle, alias, client=client).index
+        following_bundle, records = following
+        write(catalogue, records)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(ingest, "check", interrupted)
+            index(catalogue, following_bundle, alias, client=client)
+        client.index(index=before, id="new", document={"id": "new", "title": "steel jug"})
+        client.update(index=before, id="gone", doc={"price": 3})  # may have come just now and been written twice
+        done = index(catalogue, following_bundle, alias, client=client)
+        assert (done.read, done.indexed + done.unchanged, done.rejected) == (40, 40, 0)
+        assert client.get(index=alias, id="new")["_source"] == {"id": "new", "title": "steel jug"}
+        said = capsys.readouterr().err
+        assert "1 products that were written into the live index meanwhile keep that" in said
+        assert f"1 products were written into {before} before this run went on, and are not in the catalogue" in said
+        assert "\ngone\n" in said
+        assert not client.exists(index=alias, id="gone")
 
     def test_where_the_numbers_have_begun_anew_everything_is_compared(
         self, client, alias, bundle, tmp_path, monkeypatch

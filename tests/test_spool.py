@@ -153,6 +153,13 @@ def test_refused_marks_come_back_for_their_index_only(spool, tmp_path):
     assert spool.refused("products-2") == {}
 
 
+def test_what_arrived_beside_the_run_comes_back_for_its_index_only_each_once(spool, tmp_path):
+    spool.mark_arrived("products-1", ["a", "壶\n"])
+    spool.mark_arrived("products-1", ["a"])
+    assert Spool(tmp_path, *RUN).arrived("products-1") == {"a", "壶\n"}
+    assert spool.arrived("products-2") == set()
+
+
 @pytest.mark.parametrize("torn", [b'["b","mapper_pars', b"[", b'["b","why"]'])
 def test_a_line_of_refused_marks_that_a_kill_cut_short_is_passed_over(spool, torn):
     spool.mark_refused("products-1", {"a": "why"})
@@ -203,6 +210,7 @@ def test_a_segment_that_cannot_be_written_says_to_free_some_space(spool):
         ("vectors.f32", lambda spool: spool.vector_file(2)),
         ("sent-products-1", lambda spool: spool.mark_sent("products-1", [0])),
         ("refused-products-1", lambda spool: spool.mark_refused("products-1", {"a": "why"})),
+        ("arrived-products-1", lambda spool: spool.mark_arrived("products-1", ["a"])),
     ],
 )
 def test_whatever_cannot_be_written_says_to_free_some_space(spool, in_the_way, step):

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -129,7 +129,7 @@ def index(
         kept = cache / "vectors" / text_hash(f"{alias}\0{bundle.version}")
         run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
         as_read = position(server, live.name) if live else None
-        watch = watched(server, live, bundle, as_read)
+        watch = watched(server, live, bundle, as_read, run)
         with run as spool, DeadLetters(target, catalogue) as letters, watch as meanwhile:
             began, goes_on = spool.began(as_read), spool.segments() > 0
             carried = Carried.of(server, live, bundle, kept)
@@ -149,13 +149,16 @@ def index(
             _some_left(read_lines, letters, alias)
             _finish(server, name, merge)
             expected = read_lines - letters.count + _beside(server, live, changes, refused)
+            # What came meanwhile, into an index that a run which was killed just before the swap left.
+            expected += _count_of(server, name, spool.arrived(name))
             if changes is not None:
                 complete(server, name, spool, similar, expected, refused)
             check(server, name, spool, expected, refused)
             if gate is not None:
                 _pass(gate, server, alias, name, bundle, before, live)
-            # A clone may hold what was written after its original was read, and then no line tells of that.
-            stands = changes is None or (not goes_on and live is not None and position(server, live.name) == as_read)
+            # A clone may hold what was written after its original was read, and what a killed run left may hold what
+            # was carried there, and then no line tells of that.
+            stands = live is None or (not goes_on and (changes is None or position(server, live.name) == as_read))
             written = _go_live(server, alias, name, live, stands, meanwhile, began)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
@@ -222,7 +225,12 @@ def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None
     """How many products an index has that was added to, beside those that were; of the refused what was there stays."""
     if live is None or changes is None or changes.kept is None:
         return 0
-    return changes.kept + len(bulk.enrichments(server, live.name, list(refused), vectors=False))
+    return changes.kept + _count_of(server, live.name, refused)
+
+
+def _count_of(server: Elasticsearch, index: str, ids: Iterable[str]) -> int:
+    """How many of these products an index has."""
+    return len(bulk.enrichments(server, index, list(ids), vectors=False))
 
 
 def _go_live(
@@ -247,6 +255,7 @@ def _go_live(
     if decided:
         say(f"{decided} products that a person decided on meanwhile keep that")
     carried = meanwhile.carry_all(name) if meanwhile else 0
+    carried += meanwhile.carry_new(began, name) if meanwhile and began else 0
     if carried:
         say(f"{carried} products that were written into the live index meanwhile keep that")
     for complaint in meanwhile.untold(began, name) if meanwhile and began else ():

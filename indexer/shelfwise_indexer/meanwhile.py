@@ -20,12 +20,13 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import blocked
 from shelfwise.live_index import LiveIndex
 from shelfwise.machine import first_of
-from shelfwise.position import Position, position, since
+from shelfwise.position import Position, position, same_history, since
 from shelfwise.query import VECTOR
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
 from shelfwise_indexer.encoding import say
 from shelfwise_indexer.enrich import keep_decision
+from shelfwise_indexer.spool import Spool
 
 Document = Mapping[str, Any]
 KEEP_ALIVE = "1h"
@@ -74,10 +75,14 @@ class View:
 
 
 class Meanwhile:
-    """What others write into a live index from when this was made."""
+    """What others write into a live index from when this was made.
 
-    def __init__(self, server: Elasticsearch, live: LiveIndex, bundle: Bundle, written: Position) -> None:
+    The spool remembers which products came into another index that way: a run that goes on expects them there.
+    """
+
+    def __init__(self, server: Elasticsearch, live: LiveIndex, bundle: Bundle, written: Position, spool: Spool) -> None:
         self._server, self._live, self._start, self._written = server, live.name, written, written
+        self._spool = spool
         self._enriched_alike = live.meta.get("bundle") == bundle.version
         self._view = View(server, live.name)
 
@@ -126,6 +131,27 @@ class Meanwhile:
             pass
         return self.carry(new, went_live)
 
+    def carry_new(self, began: Position, new: str) -> int:
+        """Write into another index the products that came into the live one since an earlier start.
+
+        No view tells of a run that was interrupted what there was when it began. But the first version of a product
+        that was written since is that of a new one; what was written several times since may be older, see `untold`.
+
+        :param began: how far the live index was written then, by `position`. :returns: how many; it is refreshed then.
+        :raises ServerError: the server did not answer.
+        """
+        if began == self._start:
+            return 0
+        tells, before, came = same_history(began, self._start), self._spool.arrived(new), list[str]()
+        for hits in self._since(began, self._written):
+            absent = {found["_id"] for found in self._held([hit["_id"] for hit in hits], new) if not found["found"]}
+            first = {hit["_id"] for hit in hits if tells and hit["_version"] == 1}
+            came += [hit["_id"] for hit in hits if hit["_id"] in before | (absent & first)]
+        if count := self._bring(came, new):
+            with one_line(f"refreshing index {new}"):
+                self._server.indices.refresh(index=new)
+        return count
+
     def untold(self, began: Position, new: str) -> Iterator[str]:
         """What there is to say of products that were written since an earlier start and that `new` has otherwise.
 
@@ -135,17 +161,26 @@ class Meanwhile:
         """
         if began == self._start:
             return
-        differing = []
+        differing, absent = [], []
         for hits in self._since(began, self._written):
             now = {hit["_id"]: hit["_source"] for hit in hits}
-            there = [found for found in self._held(list(now), new) if found["found"]]
-            differing += [one["_id"] for one in there if bulk.of_shop(now[one["_id"]]) != bulk.of_shop(one["_source"])]
+            for found in self._held(list(now), new):
+                if not found["found"]:
+                    absent.append(found["_id"])
+                elif bulk.of_shop(now[found["_id"]]) != bulk.of_shop(found["_source"]):
+                    differing.append(found["_id"])
         if differing:
             yield (
                 f"{len(differing)} products were written into {self._live} before this run went on, and the catalogue, "
                 f"which stands in {new}, says otherwise; write again what is newer:"
             )
         yield from first_of(differing, len(differing), "products")
+        if absent:
+            yield (
+                f"{len(absent)} products were written into {self._live} before this run went on, and are not in the "
+                f"catalogue, nor in {new}; write again what is new:"
+            )
+        yield from first_of(absent, len(absent), "products")
 
     def renew(self) -> None:
         """Have what is needed of the server kept for longer."""
@@ -159,7 +194,7 @@ class Meanwhile:
         """The products that were written after a moment, as they are now."""
         doing = f"reading what was written into index {self._live} meanwhile"
         for preference, newer in since(began, now):
-            query = {"query": newer, "_source": {"excludes": BULKY}}
+            query = {"query": newer, "_source": {"excludes": BULKY}, "version": True}
             hits = bulk.scanned(self._server, self._live, doing, query, preference=preference)
             while page := list(islice(hits, bulk.PAGE)):
                 yield page
@@ -183,10 +218,21 @@ class Meanwhile:
                 changed.append(merged | {"id": id_})
                 as_read[id_] = found["_seq_no"], found["_primary_term"]
         refused, _ = bulk.rewrite(self._server, new, changed, as_read)
-        refused |= bulk.send(self._server, new, self._arrivals(arrived))
+        self._say_refused(refused, new)
+        return len(changed) - len(refused) + self._bring(arrived, new)
+
+    def _bring(self, ids: Sequence[str], new: str) -> int:
+        """Write products whole into another index, and say how many it took."""
+        if not ids:
+            return 0
+        self._spool.mark_arrived(new, ids)  # first: of what is there, none is unknown to a run that goes on
+        refused = bulk.send(self._server, new, self._arrivals(ids))
+        self._say_refused(refused, new)
+        return len(ids) - len(refused)
+
+    def _say_refused(self, refused: Mapping[str, str], new: str) -> None:
         for id_, reason in refused.items():
             say(f"product {id_}: what was written into {self._live} meanwhile is not in {new}: {reason}")
-        return len(changed) + len(arrived) - len(refused)
 
     def _arrivals(self, ids: Sequence[str]) -> list[Document]:
         """Products that came meanwhile; without their enrichment where it is another bundle's."""
@@ -201,11 +247,11 @@ class Meanwhile:
 
 @contextmanager
 def watched(
-    server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, written: Position | None
+    server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, written: Position | None, spool: Spool
 ) -> Iterator[Meanwhile | None]:
     """What others write into the live index in this context; None: there is none, or the server does not say (said).
 
-    :param written: how far the live index is written, by `position`.
+    :param written: how far the live index is written, by `position`. :param spool: of the run.
     :raises ServerError: the server did not answer, or refused.
     """
     if live is None or written is None:
@@ -216,7 +262,7 @@ def watched(
             )
         yield None
         return
-    meanwhile = Meanwhile(server, live, bundle, written)
+    meanwhile = Meanwhile(server, live, bundle, written, spool)
     over = threading.Event()
 
     def renew() -> None:

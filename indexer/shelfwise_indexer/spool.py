@@ -158,21 +158,31 @@ class Spool:
 
         A line that a kill cut short is passed over: its segment counts as not sent, and is refused anew.
         """
-        path, refused = self.folder / f"refused-{index}", dict[str, str]()
-        for line in path.read_bytes().splitlines() if path.exists() else ():
-            with suppress(orjson.JSONDecodeError):
-                id_, reason = orjson.loads(line)
-                refused[id_] = reason
-        return refused
+        return dict(self._appended(f"refused-{index}"))
 
     def mark_refused(self, index: str, refused: Mapping[str, str]) -> None:
         """Remember what the server refused."""
         self._append(f"refused-{index}", map(orjson.dumps, refused.items()))
 
+    def arrived(self, index: str) -> set[str]:
+        """Ids of products that are written into an index beside those of the run; of the last ones some may lack."""
+        return set(self._appended(f"arrived-{index}"))
+
+    def mark_arrived(self, index: str, ids: Iterable[str]) -> None:
+        """Remember what is to be written into an index beside the products of the run."""
+        self._append(f"arrived-{index}", map(orjson.dumps, ids))
+
     def _append(self, name: str, lines: Iterable[bytes]) -> None:
         """Lines at the end of a file, each behind a newline, which ends one that a kill cut short."""
         with self.writing(), (self.folder / name).open("ab") as file:
             file.writelines(b"\n" + line + b"\n" for line in lines)
+
+    def _appended(self, name: str) -> Iterator[Any]:
+        """What stands on the lines of such a file, but for what a kill cut short."""
+        path = self.folder / name
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            with suppress(orjson.JSONDecodeError):
+                yield orjson.loads(line)
 
     def remove(self) -> None:
         """The run is done."""

@@ -40,7 +40,16 @@ def since(began: Position, now: Position | None) -> Iterator[tuple[str, Body]]:
 
     :param now: where the index is now; None: not known.
     """
-    shards = now["shards"] if now else began["shards"]
     for shard, (history, last) in began["shards"].items():
-        counted_on = shards.get(shard, [None])[0] == history
+        counted_on = now is None or _history(now, shard) == history
         yield f"_shards:{shard}", {"range": {"_seq_no": {"gt": last if counted_on else -1}}}
+
+
+def same_history(began: Position, now: Position) -> bool:
+    """Whether the numbers of no shard have begun anew, so that `since` finds only what was written since."""
+    return all(_history(now, shard) == history for shard, (history, _) in began["shards"].items())
+
+
+def _history(of: Position, shard: str) -> str | None:
+    history: str | None = of["shards"].get(shard, [None])[0]
+    return history
