@@ -303,6 +303,27 @@ def test_what_a_person_decided_comes_back_with_a_product_whose_line_was_broken_f
     assert source(client, alias, "u1")["shelfwise"]["status"] == "review"
 
 
+@pytest.mark.parametrize("way", ["two nights", "letters one by one", "taken back"])
+def test_what_a_person_decided_comes_back_with_a_product_that_two_indices_lack(client, alias, bundle, tmp_path, way):
+    first = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client).index
+    client.update(index=first, id="t1", doc={"shelfwise": CORRECTED}, refresh=True)
+    if way == "taken back":  # in the index after the first, which still has the product
+        second = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client).index
+        client.update(index=second, id="t1", doc={"shelfwise": {"status": "accepted"}}, refresh=True)
+    broken = [product | ({"price": "cheap"} if product["id"] in ("t1", "u1") else {}) for product in PRODUCTS]
+    night = index(write(tmp_path / "c.jsonl", *broken), bundle, alias, client=client)
+    if way == "letters one by one":
+        by_id = {orjson.loads(line)["id"]: line for line in mended(night, tmp_path / "m").read_text().splitlines()}
+        for id_ in ("u1", "t1"):
+            index(write(tmp_path / "m.jsonl", by_id[id_]), bundle, alias, client=client)
+    else:
+        index(write(tmp_path / "c.jsonl", *broken, '{"id": "new", "title": "mug"}'), bundle, alias, client=client)
+        index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
+    comes_back = CORRECTED.items() <= source(client, alias, "t1")["shelfwise"].items()
+    assert comes_back == (way != "taken back")
+    assert source(client, alias, "u1")["shelfwise"]["status"] == "review"
+
+
 @pytest.mark.parametrize("same_bundle", [True, False])
 def test_what_a_person_decides_while_a_run_is_on_survives_it_and_the_next_one(
     client, alias, bundle, tmp_path, monkeypatch, capsys, same_bundle

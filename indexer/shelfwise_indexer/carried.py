@@ -1,7 +1,7 @@
 """Carried over: what the live index holds already of the products that a run reads.
 
-A product that the live index lacks may have been rejected or refused the run before: what a person decided of it is
-looked for in the index that was live before.
+A product that the live index lacks may have been rejected or refused the last time, or the last few times: what a
+person decided of it is looked for in the indices that were live before, as long as they are there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,14 @@ _OWN = ("vector", "similar")  # of `shelfwise`: follows from the rest
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The live index, if there is one, the vectors that the run before kept of it, and the index that it replaced."""
+    """The live index, if there is one, the vectors that the run before kept of it, and the indices before it."""
 
     server: Elasticsearch
     live: LiveIndex | None
     bundle: str
     kept: KeptVectors
-    previous: str | None = None
+    previous: tuple[str, ...] = ()
+    """Names, the last first."""
 
     @classmethod
     def of(cls, server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, folder: Path) -> "Carried":
@@ -59,24 +60,30 @@ class Carried:
         return found | bulk.enrichments(self.server, self.live.name, lacking)
 
     def decisions_before(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What a person decided of these products in the index before the live one: documents of that only, by id."""
-        if self.previous is None or not ids:
-            return {}
-        return decisions_of(self.server, self.previous, ids)
+        """What a person decided of these products in the last index that had them: documents of that only, by id."""
+        found: dict[str, dict[str, Any]] = {}
+        for name in self.previous:
+            if lacking := [id_ for id_ in ids if id_ not in found]:
+                found |= decisions_of(self.server, name, lacking)
+        return found
 
     def vectors(self, text_hashes: Sequence[str]) -> Floats:
         """Kept vectors, float32 [n, dimension]; each is there."""
         return self.kept.at(self.kept.find(text_hashes))
 
 
-def _previous(server: Elasticsearch, live: LiveIndex | None) -> str | None:
-    """The index before the live one, if it is still there and its categories are the same."""
-    if live is None or not (name := live.meta.get("previous")):
-        return None
-    with one_line(f"looking for index {name}"):
-        found = server.indices.get(index=name, features=["mappings"], ignore_unavailable=True).body
-    meta = meta_of(found.get(name, {})) or {}
-    return str(name) if meta.get("taxonomy") == live.meta.get("taxonomy") and meta else None
+def _previous(server: Elasticsearch, live: LiveIndex | None) -> tuple[str, ...]:
+    """The indices before the live one, the last first, back to one that is gone or has other categories."""
+    names: list[str] = []
+    meta = of_live = live.meta if live else {}
+    while (name := meta.get("previous")) and name not in names:
+        with one_line(f"looking for index {name}"):
+            found = server.indices.get(index=name, features=["mappings"], ignore_unavailable=True).body
+        meta = meta_of(found.get(name, {})) or {}
+        if not meta or meta.get("taxonomy") != of_live.get("taxonomy"):
+            break
+        names.append(str(name))
+    return tuple(names)
 
 
 def is_same(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:

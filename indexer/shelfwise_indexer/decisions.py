@@ -51,7 +51,7 @@ def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
 
 
 def decisions_of(server: Elasticsearch, index: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What people decided of these products, by id, as documents of that only; nothing once the index is gone.
+    """Status and categories of those of these products that an index has, by id; nothing once the index is gone.
 
     :raises ServerError: the server did not answer, or refused.
     """
@@ -60,7 +60,7 @@ def decisions_of(server: Elasticsearch, index: str, ids: Sequence[str]) -> dict[
             index=index,
             ignore_unavailable=True,
             size=len(ids),
-            query={"bool": {"filter": [{"ids": {"values": list(ids)}}, DECIDED]}},
+            query={"ids": {"values": list(ids)}},
             source_includes=FIELDS,
             track_total_hits=False,
             allow_partial_search_results=False,

@@ -33,7 +33,7 @@ class Segment:
     """Rows that are kept together: their texts, what the live index holds of them, and the places to encode.
 
     Of those that are known already there is no text; `known` holds their vectors, float32 [n, dimension], by place.
-    `decided` holds what a person decided, in the index before the live one, of products that the live one lacks.
+    `decided` holds what a person may have decided, in an index before the live one, of products that that one lacks.
     """
 
     number: int
