@@ -225,6 +225,14 @@ class TestKeepDecision:
             "bundle": "b2",
         }
 
+    def test_it_is_read_as_the_index_reads_it(self):
+        decided = {"status": "confirmed", "category": ["B > c > 1"], "ancestors": ["B"]}
+        dotted = {f"shelfwise.{name}": value for name, value in decided.items()}
+        before = {"shelfwise": {"status": "accepted", "category": [], "ancestors": []}, **dotted}
+        assert keep_decision(FRESH, before) == FRESH | decided
+        assert keep_decision(FRESH, dotted) == FRESH | decided
+        assert keep_decision(FRESH, {"shelfwise": decided | {"category": "B > c > 1"}}) == FRESH | decided
+
     @pytest.mark.parametrize("status", ["accepted", "review", None])
     def test_what_the_model_said_before_does_not(self, status):
         before = {"shelfwise": {"status": status, "category": ["B > c > 1"], "ancestors": ["B"]}}

@@ -303,6 +303,46 @@ def test_what_a_person_decided_comes_back_with_a_product_whose_line_was_broken_f
     assert source(client, alias, "u1")["shelfwise"]["status"] == "review"
 
 
+WRITTEN = {
+    "dotted": {f"shelfwise.{name}": value for name, value in CORRECTED.items()},
+    "plain text": {"shelfwise": CORRECTED | {"category": "Home > Mugs"}},
+}
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+@pytest.mark.parametrize("same_bundle", [True, False])
+def test_a_decision_counts_however_a_partial_update_writes_it(
+    client, alias, bundle, tmp_path, monkeypatch, way, moment, same_bundle
+):
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.check
+    before = index(catalogue, bundle, alias, client=client).index
+
+    def decide():
+        client.update(index=before, id="t1", doc=WRITTEN[way], refresh=True)
+        client.index(index=before, id="own", document={"id": "own", "title": "mug"})
+        client.update(index=before, id="own", doc=WRITTEN[way], refresh=True)
+
+    def late(*given):
+        decide()
+        own(*given)
+
+    if moment == "before":
+        decide()
+    else:
+        monkeypatch.setattr(ingest, "check", late)
+    following = bundle if same_bundle else write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
+    index(catalogue, following, alias, client=client)
+    now = source(client, alias, "t1")
+    assert CORRECTED.items() <= now["shelfwise"].items()
+    assert not any(name.startswith("shelfwise.") for name in now)
+    if moment == "meanwhile":
+        assert source(client, alias, "own")["shelfwise"] == CORRECTED
+    monkeypatch.setattr(ingest, "check", own)
+    assert index(catalogue, following, alias, client=client).unchanged == 7
+    assert CORRECTED.items() <= source(client, alias, "t1")["shelfwise"].items()
+
+
 @pytest.mark.parametrize("way", ["two nights", "letters one by one", "taken back"])
 def test_what_a_person_decided_comes_back_with_a_product_that_two_indices_lack(client, alias, bundle, tmp_path, way):
     first = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client).index

@@ -1,6 +1,6 @@
 import pytest
 
-from shelfwise.source import attributes_of, brand_of, in_stock, popularity_of, price_of
+from shelfwise.source import attributes_of, brand_of, enrichment_of, in_stock, popularity_of, price_of
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,12 @@ def test_a_popularity_is_never_below_nothing(given, popularity):
 )
 def test_of_several_brands_the_first_counts(given, brand):
     assert brand_of({"brand": given}) == brand
+
+
+def test_what_was_written_under_dotted_names_is_part_of_the_object():
+    source = {"id": "a", "shelfwise.status": "confirmed", "shelfwise": {"status": "review", "bundle": "b"}}
+    assert enrichment_of(source) == {"status": "confirmed", "bundle": "b"}
+    assert enrichment_of({"id": "a", "shelfwise": None}) == {}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from elasticsearch.helpers import ScanError, scan, streaming_bulk
 from shelfwise.errors import ServerError
 from shelfwise.query import VECTOR, brute_force, semantic
 from shelfwise.server import one_line, reason_of
+from shelfwise.source import OWN, OWN_DOTTED
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -197,7 +198,7 @@ def rewrite(
 
 def of_shop(document: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a document that are the shop's own."""
-    return {name: value for name, value in document.items() if name != "shelfwise"}
+    return {name: value for name, value in document.items() if name != OWN and not name.startswith(OWN_DOTTED)}
 
 
 def delete(client: Elasticsearch, index: str, ids: Sequence[str]) -> None:

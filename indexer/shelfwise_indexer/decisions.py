@@ -8,8 +8,9 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.errors import ServerError
 from shelfwise.server import one_line
+from shelfwise.source import enrichment_of
 from shelfwise_indexer import bulk
-from shelfwise_indexer.enrich import BY_A_PERSON, DECISION
+from shelfwise_indexer.enrich import BY_A_PERSON, DECISION, keep_decision
 
 FIELDS = [f"shelfwise.{name}" for name in DECISION]
 DECIDED = {"terms": {"shelfwise.status": list(BY_A_PERSON)}}
@@ -39,7 +40,7 @@ def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
         updates = [
             bulk.Update(hit["_id"], hit["_seq_no"], hit["_primary_term"], {"shelfwise": decision})
             for hit in found
-            if not (decision := page[hit["_id"]]).items() <= hit["_source"].get("shelfwise", {}).items()
+            if not (decision := page[hit["_id"]]).items() <= enrichment_of(hit["_source"]).items()
         ]
         if bulk.update(server, new, updates):
             raise ServerError(f"somebody else writes into index {new}: the alias was not moved; run the same again")
@@ -75,4 +76,4 @@ def _decided(server: Elasticsearch, index: str) -> Iterator[tuple[str, Mapping[s
         server.indices.refresh(index=index)
     query = {"query": DECIDED, "_source": FIELDS}
     for hit in bulk.scanned(server, index, doing, query):
-        yield hit["_id"], hit["_source"]["shelfwise"]
+        yield hit["_id"], keep_decision({}, hit["_source"])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from shelfwise.bundle import Bundle
 from shelfwise.product import Product
+from shelfwise.source import enrichment_of, listed
 from shelfwise.taxonomy import Path, Taxonomy, ancestors, path_text
 from shelfwise_indexer.reliability import certainty
 
@@ -157,10 +158,11 @@ def is_unchanged(before: Mapping[str, Any] | None, product: Product, text: str, 
 
 def keep_decision(enrichment: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
     """The enrichment with what a person decided before: status, category and ancestors stay as they were."""
-    old = (before or {}).get("shelfwise") or {}
+    old = enrichment_of(before or {})
     if old.get("status") not in BY_A_PERSON:
         return enrichment
-    return enrichment | {name: old[name] for name in DECISION if name in old}
+    nodes = {name: listed(old[name]) for name in ("category", "ancestors") if name in old}
+    return enrichment | {"status": old["status"]} | nodes
 
 
 def text_hash(text: str) -> str:

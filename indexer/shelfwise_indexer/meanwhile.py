@@ -23,6 +23,7 @@ from shelfwise.machine import first_of
 from shelfwise.position import Position, position, same_history, since
 from shelfwise.query import VECTOR
 from shelfwise.server import one_line
+from shelfwise.source import enrichment_of
 from shelfwise_indexer import bulk
 from shelfwise_indexer.encoding import say
 from shelfwise_indexer.enrich import keep_decision
@@ -235,14 +236,16 @@ class Meanwhile:
             say(f"product {id_}: what was written into {self._live} meanwhile is not in {new}: {reason}")
 
     def _arrivals(self, ids: Sequence[str]) -> list[Document]:
-        """Products that came meanwhile; without their enrichment where it is another bundle's."""
+        """Products that came meanwhile; of their enrichment, where it is another bundle's, what a person decided."""
         found = bulk.enrichments(self._server, self._live, ids, vectors=self._enriched_alike)
-        for document in found.values():
-            enrichment = document.pop("shelfwise")
-            if self._enriched_alike and enrichment:
-                vector = {"vector": enrichment["vector"].tolist()} if "vector" in enrichment else {}
-                document["shelfwise"] = enrichment | vector
-        return [{"id": id_} | document for id_, document in found.items()]
+        return [{"id": id_, **self._arrival(document)} for id_, document in found.items()]
+
+    def _arrival(self, document: Document) -> Document:
+        enrichment = keep_decision(enrichment_of(document) if self._enriched_alike else {}, document)
+        if "vector" in enrichment:
+            enrichment["vector"] = enrichment["vector"].tolist()
+        own = {"shelfwise": enrichment} if enrichment else {}
+        return {**bulk.of_shop(document), **own}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shelfwise.bundle import Bundle
+from shelfwise.source import listed
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.id_hashes import BYTES, IdHashes, digest
 from shelfwise_indexer.kept_vectors import as_number
@@ -49,7 +50,7 @@ class Spooled:
         with spool.writing(), TextFile(spool.folder / "ids") as ids:
             for entry in spool.stream():
                 enrichment = entry.document["shelfwise"]
-                filed = (enrichment.get("category") or [enrichment["candidates"][0]["category"]])[0]
+                filed = (listed(enrichment.get("category")) or [enrichment["candidates"][0]["category"]])[0]
                 ids.add(entry.document["id"])
                 id_hashes += digest(entry.document["id"], BYTES)
                 texts.append(as_number(enrichment["text_hash"]))

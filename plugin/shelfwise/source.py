@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Source = Mapping[str, Any]
+OWN = "shelfwise"
+OWN_DOTTED = f"{OWN}."
 
 
 def price_of(source: Source) -> float | None:
@@ -40,6 +42,12 @@ def listed(value: object) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
+
+
+def enrichment_of(source: Source) -> dict[str, Any]:
+    """The object `shelfwise`: a partial update may have written fields of it under dotted names, beside the object."""
+    dotted = {name.removeprefix(OWN_DOTTED): value for name, value in source.items() if name.startswith(OWN_DOTTED)}
+    return {**(source.get(OWN) or {}), **dotted}
 
 
 def attributes_of(source: Source) -> dict[str, Any]:
