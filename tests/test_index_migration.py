@@ -53,6 +53,11 @@ class TestFollowed:
         new = self.of(category=["Home > Kettles"], ancestors=["Home", "Home > Kettles"], status="confirmed")
         assert new == {"category": [], "ancestors": ["Home"], "status": "review"}
 
+    def test_what_is_no_path_stays_as_it_is(self):
+        new = self.of(category=["Home > ", "Sports > Tents"], ancestors=["Home", "Home > ", "Sports", "Sports > Tents"])
+        assert new["category"] == ["Home > ", "Camping > Tents"]
+        assert sorted(new["ancestors"]) == ["Camping", "Camping > Tents", "Home", "Home > "]
+
     def test_candidates_that_are_one_now_have_both_probabilities(self):
         given = candidates(
             ("Home > Kettles", 0.4), ("Home > Cups", 0.35), ("Home > Mugs", 0.2), ("Sports > Tents", 0.05)
@@ -136,6 +141,26 @@ class TestLiveIndex:
         }  # fmt: skip
         assert {one["shelfwise"]["bundle"] for one in now.values()} == {after.version}
         assert now["t1"]["category"] == ["Sports > Tents"]  # the shop's own
+
+    def test_a_product_with_a_category_that_is_none_is_named_and_the_others_follow(
+        self, client, alias, bundle, after, index, capsys
+    ):
+        strange = {"status": "corrected", "category": ["Home > "], "ancestors": ["Home"]}
+        client.update(index=index, id="c1", doc={"shelfwise": strange}, refresh=True)
+        assert migrate_index(client, alias, bundle, after, CHANGES).updated == 4
+        assert live(client, alias).meta["bundle"] == after.version
+        now = held(client, index)
+        assert (now["c1"]["shelfwise"]["status"], now["c1"]["shelfwise"]["category"]) == ("corrected", ["Home > "])
+        assert now["m1"]["shelfwise"]["category"] == ["Home > Drinking"]
+        assert f"index {index}: product c1: 'Home > ' is no category: it stays as it is" in capsys.readouterr().err
+
+    def test_a_decision_under_dotted_names_follows(self, client, alias, bundle, after, index):
+        decided = {"shelfwise.status": "corrected", "shelfwise.category": ["Sports > Tents"]}
+        client.update(index=index, id="c1", doc=decided, refresh=True)
+        migrate_index(client, alias, bundle, after, CHANGES)
+        now = held(client, index)["c1"]
+        assert now["shelfwise"]["category"] == now["shelfwise.category"] == ["Camping > Tents"]
+        assert now["shelfwise.status"] == "corrected"
 
     def test_it_then_belongs_to_the_new_bundle_only(self, client, alias, bundle, after, index):
         meta = dict(live(client, alias).meta)

@@ -15,8 +15,9 @@ from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.index import rewrite_meta
 from shelfwise.live_index import LiveIndex, live
+from shelfwise.machine import Complaints
 from shelfwise.server import one_line
-from shelfwise.source import listed
+from shelfwise.source import OWN, OWN_DOTTED, enrichment_of, listed
 from shelfwise.taxonomy import Path, parse_path, path_text
 from shelfwise_indexer import bulk
 from shelfwise_indexer.enrich import nodes_of
@@ -57,10 +58,12 @@ def migrate_index(client: Elasticsearch, alias: str, before: Bundle, after: Bund
     check_belongs(index, before, after)
     if index.meta.get("bundle") == before.version and "migrating_to" not in index.meta:
         rewrite_meta(client, index.name, {"migrating_to": after.version})
-    updated = again = 0
+    updated, again, complaints = 0, 0, Complaints("categories that are none")
     for _ in range(PASSES):
         left = 0
         for page in _pages(client, index.name, before.version):
+            for strange in _strange(page):
+                complaints.add(f"index {index.name}: {strange}: it stays as it is; correct that product")
             updates = [_update(hit, changes, after) for hit in page]
             conflicts = bulk.update(client, index.name, updates)
             left += conflicts
@@ -76,6 +79,7 @@ def migrate_index(client: Elasticsearch, alias: str, before: Bundle, after: Bund
             f"index {index.name}: {remaining} products were changed by others whenever they were to be updated: "
             "run the same again to go on"
         )
+    complaints.end()
     if live(client, alias).name != index.name:
         raise ServerError(f"alias {alias} was moved away from index {index.name} meanwhile: run the same again")
     if index.meta.get("bundle") != after.version:
@@ -113,10 +117,10 @@ def followed(enrichment: Mapping[str, Any], changes: Changes, multi_label: bool)
     """The fields of `shelfwise` that hold categories, after the changes.
 
     Of merged candidates the probabilities add up (of several labels: at least one of them). A product that was in
-    review stays there, filed under what its node became.
+    review stays there, filed under what its node became. What is no path stays as it is.
     """
-    paths = [parse_path(text) for text in listed(enrichment.get("category"))]
-    nodes = [parse_path(text) for text in listed(enrichment.get("ancestors"))]
+    paths = [_path_of(text) for text in listed(enrichment.get("category"))]
+    nodes = [_path_of(text) for text in listed(enrichment.get("ancestors"))]
     after = [changes.follow(path) for path in paths]
     deepest = [node for node in nodes if not any(len(o) > len(node) and o[: len(node)] == node for o in nodes)]
     filed = [one.path for one in after] + [changes.follow(node).path for node in deepest]
@@ -131,10 +135,32 @@ def followed(enrichment: Mapping[str, Any], changes: Changes, multi_label: bool)
     return new
 
 
+def _path_of(text: object) -> Path:
+    """A path; of what is none, one that no change takes anywhere."""
+    return parse_path(text) if _is_path(text) else (str(text),)
+
+
+def _is_path(text: object) -> bool:
+    try:
+        parse_path(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _strange(page: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What stands among the categories of products, or the nodes above them, and is no path."""
+    for hit in page:
+        enrichment = enrichment_of(hit["_source"])
+        texts = [*listed(enrichment.get("category")), *listed(enrichment.get("ancestors"))]
+        for text in dict.fromkeys(str(text) for text in texts if not _is_path(text)):
+            yield f"product {hit['_id']}: {text!r} is no category"
+
+
 def _candidates(before: Sequence[Mapping[str, Any]], changes: Changes, multi_label: bool) -> list[dict[str, Any]]:
     parts: dict[Path, list[float]] = {}
     for one in before:
-        path = changes.follow(parse_path(one["category"])).path
+        path = changes.follow(_path_of(one["category"])).path
         parts.setdefault(path, []).append(float(one["probability"]))
     joined = {path: _joined(probabilities, multi_label) for path, probabilities in parts.items()}
     order = sorted(joined, key=lambda path: -joined[path])
@@ -153,8 +179,10 @@ def _joined(probabilities: Sequence[float], multi_label: bool) -> float:
 
 
 def _update(hit: Mapping[str, Any], changes: Changes, after: Bundle) -> bulk.Update:
-    enrichment = followed(hit["_source"]["shelfwise"], changes, after.multi_label) | {"bundle": after.version}
-    return bulk.Update(hit["_id"], hit["_seq_no"], hit["_primary_term"], {"shelfwise": enrichment})
+    source = hit["_source"]
+    new = followed(enrichment_of(source), changes, after.multi_label) | {"bundle": after.version}
+    dotted = {name: value for part, value in new.items() if (name := f"{OWN_DOTTED}{part}") in source}
+    return bulk.Update(hit["_id"], hit["_seq_no"], hit["_primary_term"], {OWN: new} | dotted)
 
 
 def _of(version: str) -> dict[str, Any]:
