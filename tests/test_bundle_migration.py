@@ -10,7 +10,7 @@ from hand_bundle import add_hand_int8, write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.encoder import Encoder, by_leaf
 from shelfwise.errors import UsageError
-from shelfwise_indexer.bundle_migration import migrate_bundle
+from shelfwise_indexer.bundle_migration import changes_since, migrate_bundle
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 
 CUPS, KETTLES, MUGS, TENTS = ("Home", "Cups"), ("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")
@@ -116,6 +116,15 @@ def test_the_bundle_says_what_it_came_from(bundle):
     }
     assert after.info["taxonomy"] == after.taxonomy.hash
     assert after.thresholds is None
+
+
+def test_its_changes_lead_from_what_it_was_made_of_and_from_no_other(bundle):
+    after = migrated(bundle, MOVE, MERGE, SPLIT)
+    [moved, merged, split] = changes_since(bundle.version, after).changes
+    assert (moved.kind, moved.sources, moved.targets) == MOVE
+    assert (merged.kind, merged.sources, merged.targets) == MERGE
+    assert (split.kind, split.sources, split.targets) == SPLIT
+    assert changes_since("another", after) == changes_since(bundle.version, bundle) == Changes(())
 
 
 def test_the_same_again_leaves_the_bundle_and_another_folder_is_refused(bundle):

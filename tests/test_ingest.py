@@ -14,10 +14,12 @@ from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.index import rewrite_meta, rollback
 from shelfwise.live_index import live
 from shelfwise_indexer import bulk, ingest
+from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.document_encoder import DocumentEncoder
 from shelfwise_indexer.encoding import Source
 from shelfwise_indexer.ingest import index
+from shelfwise_indexer.taxonomy_changes import Change, Changes
 
 pytestmark = [pytest.mark.es, pytest.mark.usefixtures("own_folders")]
 
@@ -301,6 +303,67 @@ def test_what_a_person_decided_comes_back_with_a_product_whose_line_was_broken_f
     comes_back = CORRECTED.items() <= source(client, alias, "t1")["shelfwise"].items()
     assert comes_back == (way == "for-a-night")
     assert source(client, alias, "u1")["shelfwise"]["status"] == "review"
+
+
+RENAMED = Changes((Change(1, "renamed", (("Home", "Mugs"),), (("Home", "Cups"),)),))
+SPLIT = Changes((Change(1, "split", (("Home", "Mugs"),), (("Home", "Mugs", "Tall"), ("Home", "Mugs", "Flat"))),))
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile", "with the product"])
+def test_what_a_person_decided_follows_the_changes_that_made_the_bundle(
+    client, alias, bundle, tmp_path, monkeypatch, capsys, moment
+):
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.check
+    first = index(catalogue, bundle, alias, client=client).index
+
+    def decide(*given):
+        client.update(index=first, id="t1", doc={"shelfwise": CORRECTED}, refresh=True)
+        client.index(index=first, id="new", document={"id": "new", "title": "jug", "shelfwise": CORRECTED})
+        own(*given) if given else None
+
+    if moment == "meanwhile":
+        monkeypatch.setattr(ingest, "check", decide)
+    else:
+        decide()
+    if moment == "with the product":  # which the live index lacks
+        index(write(catalogue, *(one for one in PRODUCTS if one["id"] != "t1")), bundle, alias, client=client)
+    after = migrate_bundle(bundle, RENAMED, tmp_path / "after")
+    index(write(catalogue, *PRODUCTS), after, alias, client=client)
+    cups = {"status": "corrected", "category": ["Home > Cups"], "ancestors": ["Home", "Home > Cups"]}
+    assert cups.items() <= source(client, alias, "t1")["shelfwise"].items()
+    assert moment != "meanwhile" or source(client, alias, "new")["shelfwise"] == cups
+    assert "keep a category" not in capsys.readouterr().err
+
+
+def test_a_decision_for_a_category_that_was_split_is_open_again(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    first = index(catalogue, bundle, alias, client=client).index
+    client.update(index=first, id="m1", doc={"shelfwise": CORRECTED}, refresh=True)
+    index(catalogue, migrate_bundle(bundle, SPLIT, tmp_path / "after"), alias, client=client)
+    assert source(client, alias, "m1")["shelfwise"]["status"] == "review"
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+def test_decisions_for_categories_that_the_bundle_does_not_know_are_kept_and_named(
+    client, alias, bundle, tmp_path, monkeypatch, capsys, moment
+):
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.check
+    first = index(catalogue, bundle, alias, client=client).index
+
+    def decide(*given):
+        client.update(index=first, id="t1", doc={"shelfwise": CORRECTED}, refresh=True)
+        own(*given) if given else None
+
+    if moment == "meanwhile":
+        monkeypatch.setattr(ingest, "check", decide)
+    else:
+        decide()
+    other = write_hand_bundle(tmp_path / "other", WORDS, [LEAVES[0], ("Home", "Cups"), LEAVES[2]])
+    index(catalogue, other, alias, client=client)
+    assert CORRECTED.items() <= source(client, alias, "t1")["shelfwise"].items()
+    said = capsys.readouterr().err
+    assert "1 products keep a category that a person decided on and that the bundle's taxonomy lacks" in said
+    assert "\nproduct t1: Home > Mugs\n" in said
 
 
 WRITTEN = {

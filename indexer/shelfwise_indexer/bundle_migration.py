@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,13 @@ import orjson
 
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.errors import UsageError
-from shelfwise.taxonomy import Taxonomy, path_text
-from shelfwise_indexer.taxonomy_changes import Changes
+from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
+from shelfwise_indexer.taxonomy_changes import Change, Changes
 
 NEVER = 1.0  # a threshold at which no prediction is accepted without a person
 
 
-def migrate_bundle(bundle: Bundle, changes: Changes, out: Path) -> Bundle:
+def migrate_bundle(bundle: Bundle, changes: Changes, out: FilePath) -> Bundle:
     """Write the bundle after the changes into a folder, whole or not at all; the same one there already is left.
 
     The model's files are copied as they are; `logit_leaves` in `bundle.json` says which leaf each output now is. A
@@ -45,6 +45,19 @@ def migrate_bundle(bundle: Bundle, changes: Changes, out: Path) -> Bundle:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return Bundle.load(out)
+
+
+def changes_since(version: object, bundle: Bundle) -> Changes:
+    """The changes that made a bundle of the one of a version; none where it was not made of that."""
+    made_of = bundle.info.get("migrated_from") or {}
+    if made_of.get("bundle") != version:
+        return Changes(())
+    return Changes(
+        tuple(
+            Change(number, one["change"], _paths(one["from"]), _paths(one["to"]))
+            for number, one in enumerate(made_of["changes"], start=1)
+        )
+    )
 
 
 def _migrated(bundle: Bundle, changes: Changes) -> tuple[dict[str, Any], Taxonomy]:
@@ -87,5 +100,9 @@ def _texts(paths: Sequence[tuple[str, ...]]) -> list[str]:
     return [path_text(path) for path in paths]
 
 
-def _holds(out: Path, version: str) -> bool:
+def _paths(texts: Sequence[str]) -> tuple[Path, ...]:
+    return tuple(map(parse_path, texts))
+
+
+def _holds(out: FilePath, version: str) -> bool:
     return (out / "bundle.json").is_file() and Bundle.load(out).version == version

@@ -15,7 +15,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.live_index import LiveIndex, meta_of
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
-from shelfwise_indexer.decisions import decisions_of
+from shelfwise_indexer.decisions import NOWHERE, Following, decisions_of
 from shelfwise_indexer.kept_vectors import Floats, KeptVectors
 
 _OWN = ("vector", "similar")  # of `shelfwise`: follows from the rest
@@ -31,6 +31,7 @@ class Carried:
     kept: KeptVectors
     previous: tuple[str, ...] = ()
     """Names, the last first."""
+    following: Following = NOWHERE
 
     @classmethod
     def of(cls, server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, folder: Path) -> "Carried":
@@ -41,10 +42,17 @@ class Carried:
         if live is not None:
             with one_line(f"reading index {live.name}"):
                 server.indices.refresh(index=live.name)
-        return cls(server, live, bundle.version, KeptVectors.load(folder, bundle.dimension), _previous(server, live))
+        kept, following = KeptVectors.load(folder, bundle.dimension), Following.of(live, bundle)
+        return cls(server, live, bundle.version, kept, _previous(server, live), following)
 
     def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The documents of these products, by id, those of the bundle with their vectors; see `bulk.enrichments`."""
+        """The documents of these products, by id, those of the bundle with their vectors; see `bulk.enrichments`.
+
+        What a person decided is what became of it in the bundle's taxonomy.
+        """
+        return self._followed(self._documents(ids))
+
+    def _documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         if self.live is None:
             return {}
         if not len(self.kept):
@@ -65,7 +73,10 @@ class Carried:
         for name in self.previous:
             if lacking := [id_ for id_ in ids if id_ not in found]:
                 found |= decisions_of(self.server, name, lacking)
-        return found
+        return self._followed(found)
+
+    def _followed(self, documents: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {id_: self.following.document(document) for id_, document in documents.items()}
 
     def vectors(self, text_hashes: Sequence[str]) -> Floats:
         """Kept vectors, float32 [n, dimension]; each is there."""

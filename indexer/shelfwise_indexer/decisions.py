@@ -1,31 +1,64 @@
-"""Decisions: what people confirm or correct in the live index while the next one is made goes live with that."""
+"""Decisions: what people confirm or correct in the live index while the next one is made goes live with that.
 
-from collections.abc import Iterator, Mapping, Sequence
+Where the next one is of a bundle that changes of the taxonomy made of the live one's, decisions follow these changes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from shelfwise.bundle import Bundle
 from shelfwise.errors import ServerError
+from shelfwise.live_index import LiveIndex
 from shelfwise.server import one_line
 from shelfwise.source import enrichment_of
 from shelfwise_indexer import bulk
+from shelfwise_indexer.bundle_migration import changes_since
 from shelfwise_indexer.enrich import BY_A_PERSON, DECISION, keep_decision
+from shelfwise_indexer.index_migration import followed
+from shelfwise_indexer.taxonomy_changes import Changes
 
 FIELDS = [f"shelfwise.{name}" for name in DECISION]
 DECIDED = {"terms": {"shelfwise.status": list(BY_A_PERSON)}}
 
 
-def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The changes of the taxonomy that lead from the live index's bundle to that of a run; often none."""
+
+    changes: Changes
+
+    @classmethod
+    def of(cls, live: LiveIndex | None, bundle: Bundle) -> "Following":
+        """Those of a run with this bundle."""
+        return NOWHERE if live is None else cls(changes_since(live.meta.get("bundle"), bundle))
+
+    def document(self, before: dict[str, Any]) -> dict[str, Any]:
+        """A document of the live index, what a person decided of it after the changes; open where that was split."""
+        if not self.changes.changes or not (decision := keep_decision({}, before)):
+            return before
+        after = followed(decision, self.changes, multi_label=False)
+        return {**bulk.of_shop(before), "shelfwise": {**enrichment_of(before), **after}}
+
+
+NOWHERE = Following(Changes(()))
+
+
+def carry_decisions(
+    server: Elasticsearch, live: str, new: str, following: Following = NOWHERE
+) -> dict[str, dict[str, Any]]:
     """Write the decisions that the live index holds into one that is not live yet, where they differ.
 
     Products that the new index does not have are passed over.
 
-    :returns: how many differed.
+    :returns: those that differed, by id.
     :raises ServerError: the server did not answer, or somebody else writes into the new index.
     """
-    differing = 0
-    decided = _decided(server, live)
+    differing: dict[str, dict[str, Any]] = {}
+    decided = _decided(server, live, following)
     for page in iter(lambda: dict(islice(decided, bulk.PAGE)), {}):
         with one_line(f"comparing the decisions of index {new}"):
             found = server.search(
@@ -44,7 +77,7 @@ def carry_decisions(server: Elasticsearch, live: str, new: str) -> int:
         ]
         if bulk.update(server, new, updates):
             raise ServerError(f"somebody else writes into index {new}: the alias was not moved; run the same again")
-        differing += len(updates)
+        differing |= {one.id: page[one.id] for one in updates}
     if differing:
         with one_line(f"refreshing index {new}"):
             server.indices.refresh(index=new)
@@ -69,11 +102,12 @@ def decisions_of(server: Elasticsearch, index: str, ids: Sequence[str]) -> dict[
     return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
 
 
-def _decided(server: Elasticsearch, index: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _decided(server: Elasticsearch, index: str, following: Following) -> Iterator[tuple[str, dict[str, Any]]]:
     """What people decided of the products of an index, by id."""
     doing = f"reading the decisions of index {index}"
     with one_line(doing):
         server.indices.refresh(index=index)
     query = {"query": DECIDED, "_source": FIELDS}
     for hit in bulk.scanned(server, index, doing, query):
-        yield hit["_id"], keep_decision({}, hit["_source"])
+        if decision := keep_decision({}, following.document(hit["_source"])):
+            yield hit["_id"], decision

@@ -30,7 +30,7 @@ from shelfwise_indexer.catalogue import (
     holds_dead_letters,
     read,
 )
-from shelfwise_indexer.decisions import carry_decisions
+from shelfwise_indexer.decisions import Following, carry_decisions
 from shelfwise_indexer.delta import Delta, addition, check_takes, delta
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import encode, say
@@ -43,6 +43,7 @@ from shelfwise_indexer.sending import check, complete, send
 from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.spooled import Spooled
+from shelfwise_indexer.unknown_categories import UnknownDecisions
 
 SEGMENT = 2048  # products encoded, kept and sent together
 
@@ -139,6 +140,8 @@ def index(
             encoder.release()
             _some_left(read_lines, letters, alias)
             products = Spooled.of(spool, bundle)
+            for message in products.unknown.messages():
+                say(message)
             changes = addition(server, grown, products) if grown else delta(server, live, bundle, products)
             name, changes = _target(server, alias, bundle, digest, live, changes)
             # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
@@ -159,7 +162,7 @@ def index(
             # A clone may hold what was written after its original was read, and what a killed run left may hold what
             # was carried there, and then no line tells of that.
             stands = live is None or (not goes_on and (changes is None or position(server, live.name) == as_read))
-            written = _go_live(server, alias, name, live, stands, meanwhile, began)
+            written = _go_live(server, alias, name, bundle, live, stands, meanwhile, began)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
                 keep_lines(kept, spool, refused, written)
@@ -237,6 +240,7 @@ def _go_live(
     server: Elasticsearch,
     alias: str,
     name: str,
+    bundle: Bundle,
     live: LiveIndex | None,
     stands: bool,
     meanwhile: Meanwhile | None,
@@ -251,9 +255,14 @@ def _go_live(
     """
     if live is not None:
         check_not_migrated(server, alias, live)
-    decided = carry_decisions(server, live.name, name) if live else 0
+    decided = carry_decisions(server, live.name, name, Following.of(live, bundle)) if live else {}
     if decided:
-        say(f"{decided} products that a person decided on meanwhile keep that")
+        say(f"{len(decided)} products that a person decided on meanwhile keep that")
+    unknown = UnknownDecisions(bundle)
+    for id_, decision in decided.items():
+        unknown.look(id_, decision)
+    for message in unknown.messages():
+        say(message)
     carried = meanwhile.carry_all(name) if meanwhile else 0
     carried += meanwhile.carry_new(began, name) if meanwhile and began else 0
     if carried:

@@ -25,6 +25,7 @@ from shelfwise.query import VECTOR
 from shelfwise.server import one_line
 from shelfwise.source import enrichment_of
 from shelfwise_indexer import bulk
+from shelfwise_indexer.decisions import Following
 from shelfwise_indexer.encoding import say
 from shelfwise_indexer.enrich import keep_decision
 from shelfwise_indexer.spool import Spool
@@ -48,7 +49,7 @@ class View:
         with one_line(f"looking at index {index}"):
             self._id = str(server.open_point_in_time(index=index, keep_alive=KEEP_ALIVE)["id"])
 
-    def documents(self, ids: Sequence[str]) -> dict[str, Document]:
+    def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Those that there are of these, by id, without what is bulky.
 
         :raises ServerError: also where the view is lost, as after a restart of the server.
@@ -83,7 +84,7 @@ class Meanwhile:
 
     def __init__(self, server: Elasticsearch, live: LiveIndex, bundle: Bundle, written: Position, spool: Spool) -> None:
         self._server, self._live, self._start, self._written = server, live.name, written, written
-        self._spool = spool
+        self._spool, self._following = spool, Following.of(live, bundle)
         self._enriched_alike = live.meta.get("bundle") == bundle.version
         self._view = View(server, live.name)
 
@@ -205,8 +206,9 @@ class Meanwhile:
             return list(self._server.mget(index=index, ids=list(ids), source_excludes=BULKY)["docs"])
 
     def _carry(self, hits: Sequence[Mapping[str, Any]], before: View, new: str, went_live: View | None) -> int:
-        now = {hit["_id"]: hit["_source"] for hit in hits}
-        was, at_swap = before.documents(list(now)), went_live.documents(list(now)) if went_live else None
+        now = {hit["_id"]: self._following.document(hit["_source"]) for hit in hits}
+        was = {id_: self._following.document(document) for id_, document in before.documents(list(now)).items()}
+        at_swap = went_live.documents(list(now)) if went_live else None
         changed, as_read, arrived = [], {}, []
         for found in self._held(list(now), new):
             id_ = found["_id"]
@@ -240,12 +242,12 @@ class Meanwhile:
         found = bulk.enrichments(self._server, self._live, ids, vectors=self._enriched_alike)
         return [{"id": id_, **self._arrival(document)} for id_, document in found.items()]
 
-    def _arrival(self, document: Document) -> Document:
-        enrichment = keep_decision(enrichment_of(document) if self._enriched_alike else {}, document)
+    def _arrival(self, document: dict[str, Any]) -> Document:
+        own = enrichment_of(document) if self._enriched_alike else {}
+        enrichment = keep_decision(own, self._following.document(document))
         if "vector" in enrichment:
             enrichment["vector"] = enrichment["vector"].tolist()
-        own = {"shelfwise": enrichment} if enrichment else {}
-        return {**bulk.of_shop(document), **own}
+        return {**bulk.of_shop(document), **({"shelfwise": enrichment} if enrichment else {})}
 
 
 @contextmanager

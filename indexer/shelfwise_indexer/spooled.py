@@ -18,6 +18,7 @@ from shelfwise_indexer.id_hashes import BYTES, IdHashes, digest
 from shelfwise_indexer.kept_vectors import as_number
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.text_file import TextFile
+from shelfwise_indexer.unknown_categories import UnknownDecisions
 
 Flags = npt.NDArray[np.bool_]
 _GROUP_BYTES = 16  # so many that no two of any catalogue's groups will ever have the same
@@ -25,7 +26,7 @@ _GROUP_BYTES = 16  # so many that no two of any catalogue's groups will ever hav
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """The products of a spool; all arrays [n]."""
+    """The products of a spool; all arrays [n]. `unknown`: what people decided on that the bundle does not know."""
 
     ids: TextFile
     id_hashes: npt.NDArray[np.uint64]
@@ -37,6 +38,7 @@ class Spooled:
     available: Flags
     carried: Flags
     same: Flags
+    unknown: UnknownDecisions
 
     @classmethod
     def of(cls, spool: Spool, bundle: Bundle) -> "Spooled":
@@ -47,10 +49,12 @@ class Spooled:
         number_of_leaf = {path_text(leaf): number for number, leaf in enumerate(bundle.taxonomy.leaves)}
         leaves, groups, id_hashes, texts = array("q"), bytearray(), bytearray(), array("Q")
         available, carried, same = bytearray(), bytearray(), bytearray()
+        unknown = UnknownDecisions(bundle)
         with spool.writing(), TextFile(spool.folder / "ids") as ids:
             for entry in spool.stream():
                 enrichment = entry.document["shelfwise"]
                 filed = (listed(enrichment.get("category")) or [enrichment["candidates"][0]["category"]])[0]
+                unknown.look(entry.document["id"], enrichment)
                 ids.add(entry.document["id"])
                 id_hashes += digest(entry.document["id"], BYTES)
                 texts.append(as_number(enrichment["text_hash"]))
@@ -68,6 +72,7 @@ class Spooled:
             available=_flags(available),
             carried=_flags(carried),
             same=_flags(same),
+            unknown=unknown,
         )
 
     def __len__(self) -> int:

@@ -1,12 +1,15 @@
-"""Unknown categories: those of the shop's that a bundle has not learnt, counted so that a line each can say so."""
+"""Unknown categories: those that a bundle has not learnt, the shop's and those that a person decided on, to be said."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from shelfwise.bundle import Bundle
 from shelfwise.machine import first_of
+from shelfwise.source import listed
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.catalogue import Row
+from shelfwise_indexer.enrich import BY_A_PERSON
 from shelfwise_indexer.known_lines import Known
 
 
@@ -39,3 +42,27 @@ class UnknownCategories:
             f"({self._products[text]} products, indexed under it all the same; closest: {closest}): "
             "train again to have it predicted"
         )
+
+
+class UnknownDecisions:
+    """Looks at products; see the module."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._known = {path_text(node) for node in bundle.taxonomy.nodes}
+        self._found: list[str] = []
+
+    def look(self, id_: str, enrichment: Mapping[str, Any]) -> None:
+        """Remember a product whose category a person decided on and the bundle does not know."""
+        if enrichment.get("status") not in BY_A_PERSON:
+            return
+        if unknown := [text for value in listed(enrichment.get("category")) if (text := str(value)) not in self._known]:
+            self._found.append(f"product {id_}: {', '.join(unknown)}")
+
+    def messages(self) -> Iterator[str]:
+        """How many there are, and the first SAID."""
+        if self._found:
+            yield (
+                f"{len(self._found)} products keep a category that a person decided on and that the bundle's taxonomy "
+                "lacks: decide again, or train a bundle that has it:"
+            )
+        yield from first_of(self._found, len(self._found), "products")
