@@ -532,6 +532,29 @@ class TestDeadLetters:
         assert not (tmp_path / "letters.jsonl").exists()
         assert (tmp_path / "letters.jsonl~").read_text() == "earlier"
 
+    def test_a_run_that_fails_leaves_those_of_the_last_one_that_did_not_where_they_are(self, tmp_path, capsys):
+        path = tmp_path / "letters.jsonl"
+        path.write_text("mended")
+        (tmp_path / "letters.jsonl~").write_text("earlier")
+
+        def fail(reason):
+            with pytest.raises(KeyboardInterrupt), DeadLetters(path, source="shop.jsonl") as letters:
+                letters.write(Rejected(1, reason, "{}"))
+                raise KeyboardInterrupt
+
+        fail("first")
+        fail("second")
+        assert f"{path}.partial" in capsys.readouterr().err
+        files = {one.name: one.read_text() for one in tmp_path.iterdir()}
+        assert (files.pop("letters.jsonl"), files.pop("letters.jsonl~")) == ("mended", "earlier")
+        reasons = {name: json.loads(text)["reason"] for name, text in files.items()}
+        assert reasons == {"letters.jsonl.partial": "second", "letters.jsonl.partial~": "first"}
+        with DeadLetters(path, source="shop.jsonl") as letters:
+            letters.write(Rejected(1, "third", "{}"))
+        assert json.loads(path.read_text())["reason"] == "third"
+        assert (tmp_path / "letters.jsonl~").read_text() == "mended"
+        assert not (tmp_path / "letters.jsonl.partial").exists()
+
     def test_the_catalogue_is_not_overwritten_by_its_own_dead_letters(self, tmp_path):
         path = lines_file(tmp_path / "shop.jsonl", KETTLE)
         with pytest.raises(CatalogueError, match="is the catalogue itself"), DeadLetters(path, source=path):
@@ -605,9 +628,8 @@ class TestDeadLetters:
             check=False,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
-        assert [json.loads(line)["line"] for line in (tmp_path / "letters.jsonl").read_text().splitlines()] == [
-            *range(100)
-        ]
+        written = (tmp_path / "letters.jsonl.partial").read_text()
+        assert [json.loads(line)["line"] for line in written.splitlines()] == [*range(100)]
 
     @pytest.mark.parametrize(
         ("name", "letters"), [("a/shop.jsonl.gz", "shop"), ("shop.v2.csv", "shop.v2"), ("-", "stdin")]

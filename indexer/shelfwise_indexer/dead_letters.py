@@ -7,38 +7,36 @@ from typing import BinaryIO, cast
 
 import orjson
 
+from shelfwise.machine import tell
 from shelfwise_indexer.records import CatalogueError, Rejected, writable
 
 
 class DeadLetters:
     """Rejected lines on disk, a JSON line each, there to be mended and given to `read` again.
 
-    The file appears with the first letter; each is one unbuffered write, so a killed run keeps what it wrote. The
-    file of an earlier run is kept as `<name>~`, so that a file without the tilde always tells of the last run.
+    They are in `<name>.partial` until the run is over, which appears with the first letter; each is one unbuffered
+    write, so a killed run keeps what it wrote. Once the run has ended well they take the place of those of an earlier
+    one, which may have been mended there and are kept as `<name>~`: a file without the tilde always tells of the last
+    run that did.
     """
 
     def __init__(self, path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
         """:param source: the catalogue that the letters name."""
         self.path = FilePath(path)
+        self.partial = _beside(self.path, ".partial")
         self.source = os.fspath(source)
         self.count = 0
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> "DeadLetters":
-        """Put the file of an earlier run aside."""
+        """Put aside what a run left that did not end well."""
         if self.source != "-" and self.path.resolve() == FilePath(self.source).resolve():
             raise CatalogueError(f"{self.path}: is the catalogue itself: name another file for the dead letters")
         if self.path.is_dir():
             raise CatalogueError(f"{self.path}: is a folder: name a file for the dead letters")
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):
             raise CatalogueError(f"{self.path}: is a link, a pipe or a device: name a file for the dead letters")
-        try:
-            if self.path.exists():
-                self.path.replace(self.path.with_name(self.path.name + "~"))
-        except OSError as error:
-            raise CatalogueError(
-                f"{self.path}: the dead letters of an earlier run cannot be put aside ({error.strerror}): move them"
-            ) from error
+        _put_aside(self.partial)
         return self
 
     def write(self, rejected: Rejected) -> None:
@@ -56,21 +54,48 @@ class DeadLetters:
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = cast(BinaryIO, self.path.open("wb", buffering=0))
+                self._file = cast(BinaryIO, self.partial.open("wb", buffering=0))
             unwritten = memoryview(orjson.dumps(letter, option=orjson.OPT_APPEND_NEWLINE))
             while unwritten:
                 unwritten = unwritten[self._file.write(unwritten) :]
         except OSError as error:
             raise CatalogueError(
-                f"{self.path}: dead letters cannot be written ({error.strerror}): make room or name another folder"
+                f"{self.partial}: dead letters cannot be written ({error.strerror}): make room or name another folder"
             ) from error
         self.count += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """See to it that the letters are on the disk."""
+        """See to it that the letters are on the disk, and where they belong."""
         if self._file is not None:
             os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
+        if kind is not None:
+            if self.count:
+                tell(f"{self.partial} holds the dead letters of this run, which did not end well")
+            return
+        _put_aside(self.path)
+        if self.count:
+            try:
+                self.partial.replace(self.path)
+            except OSError as reason:
+                raise CatalogueError(
+                    f"{self.path}: cannot be written ({reason.strerror}): the dead letters are in {self.partial}"
+                ) from reason
+
+
+def _put_aside(path: FilePath) -> None:
+    """:raises CatalogueError: the file cannot be moved to its name with a tilde."""
+    try:
+        if path.exists():
+            path.replace(_beside(path, "~"))
+    except OSError as error:
+        raise CatalogueError(
+            f"{path}: the dead letters of an earlier run cannot be put aside ({error.strerror}): move them"
+        ) from error
+
+
+def _beside(path: FilePath, ending: str) -> FilePath:
+    return FilePath(f"{path}{ending}")

@@ -187,7 +187,7 @@ def _some_left(read_lines: int, letters: DeadLetters, alias: str) -> None:
     if letters.count == read_lines:
         raise CatalogueError(
             f"{letters.source}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
-            f"see {letters.path}"
+            f"see {letters.partial}"
         )
 
 
