@@ -274,6 +274,11 @@ def test_a_further_category_is_accepted_where_it_is_sure_enough_and_found_by_a_f
     assert set(result["ancestors"]) == {"A", "A > a", "A > a > 1", "B", "B > c", "B > c > 1"}
 
 
+def test_a_threshold_of_one_gives_no_further_leaf_however_sure_the_model_is():
+    result = with_thresholds([1, 0, 0, 1, 0, 0], labels=[1.0] * 6)
+    assert (result["category"], result["ancestors"]) == (["A > a > 1"], ["A", "A > a", "A > a > 1"])
+
+
 def test_a_product_never_gets_no_category_of_several():
     assert given_leaves(TAXONOMY, np.full(6, 0.01, np.float32), np.full(6, 0.5, np.float32)) == [TAXONOMY.leaves[0]]
 

@@ -117,7 +117,8 @@ def given_leaves(taxonomy: Taxonomy, probabilities: Floats, label_thresholds: Fl
     best = int(probabilities.argmax())
     if label_thresholds is None:
         return [taxonomy.leaves[best]]
-    passed = np.flatnonzero(probabilities >= label_thresholds)
+    # 1.0: none is ever given; in float32 a probability may be 1, too.
+    passed = np.flatnonzero((probabilities >= label_thresholds) & (label_thresholds < 1.0))
     further = passed[np.argsort(-probabilities[passed], kind="stable")]
     return [taxonomy.leaves[number] for number in (best, *further[further != best])]
 
