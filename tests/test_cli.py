@@ -371,6 +371,16 @@ class TestTaxonomyMigrate:
         ran = run(*arguments, "--alias", alias, "--url", elasticsearch_url)
         assert refused_in_one_line(ran, "give --bundle the one in its _meta")
         assert (tmp_path / "c.jsonl").read_text() == lines_of(CATALOGUE)
+        assert not (tmp_path / "next").exists()
+        arguments[4] = model
+        assert run(*arguments, "--alias", alias, "--url", elasticsearch_url).status == 0
+
+    def test_a_catalogue_on_standard_input_is_refused_before_anything_is_written(self, shelfwise, model, tmp_path):
+        (tmp_path / "changes.jsonl").write_text(self.CHANGES)
+        arguments = ["--bundle", model, "--out", "next", "--catalogue", "-", "--catalogue-out", "next.jsonl"]
+        ran = shelfwise("taxonomy", "migrate", "changes.jsonl", *arguments, given=lines_of(CATALOGUE))
+        assert refused_in_one_line(ran, "-: a file is needed here, as it is read twice")
+        assert [one.name for one in tmp_path.iterdir()] == ["changes.jsonl"]
 
     def test_a_change_into_a_category_that_the_catalogue_has_is_refused_at_first(self, shelfwise, model, tmp_path):
         (tmp_path / "changes.jsonl").write_text(self.CHANGES)

@@ -1,7 +1,7 @@
 """Bundle migration: a bundle for a changed taxonomy, with the same weights, vectors and scores of what stayed."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -16,7 +16,9 @@ from shelfwise_indexer.taxonomy_changes import Change, Changes
 NEVER = 1.0  # a threshold at which no prediction is accepted without a person
 
 
-def migrate_bundle(bundle: Bundle, changes: Changes, out: FilePath) -> Bundle:
+def migrate_bundle(
+    bundle: Bundle, changes: Changes, out: FilePath, check: Callable[[str], object] = lambda _: None
+) -> Bundle:
     """Write the bundle after the changes into a folder, whole or not at all; the same one there already is left.
 
     The model's files are copied as they are; `logit_leaves` in `bundle.json` says which leaf each output now is. A
@@ -24,6 +26,7 @@ def migrate_bundle(bundle: Bundle, changes: Changes, out: FilePath) -> Bundle:
     the strictest threshold counts. What the model takes for a split leaf goes to what its parts have in common, and is
     never accepted without a person, until `train --from` has learnt the parts.
 
+    :param check: given the new version before the folder is written; what it raises leaves everything as it was.
     :raises UsageError: the folder holds something else, or cannot be written.
     """
     info, taxonomy = _migrated(bundle, changes)
@@ -33,6 +36,7 @@ def migrate_bundle(bundle: Bundle, changes: Changes, out: FilePath) -> Bundle:
         shutil.copytree(bundle.path, staging)
         (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
         info["version"] = content_version(staging, info)
+        check(info["version"])
         (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
         if not _holds(out, info["version"]):
             if out.exists():

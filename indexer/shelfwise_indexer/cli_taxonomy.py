@@ -65,6 +65,8 @@ def migrate(
 
     if (catalogue is None) != (catalogue_out is None):
         raise UsageError("--catalogue and --catalogue-out go together: what is read, and what is written")
+    if catalogue == "-":
+        raise UsageError("--catalogue -: a file is needed here, as it is read twice: write standard input into one")
     made, before = Changes.read(changes), Bundle.load(bundle)
     carried = carried_paths(catalogue) if catalogue else set()
     # A run that was killed has checked the changes, and may have written the catalogue over the one that it read.
@@ -73,9 +75,12 @@ def migrate(
     client = connect(url) if alias else None
     try:
         index = live(client, alias) if client and alias else None
-        after = migrate_bundle(before, made, out)
-        if index:
-            check_belongs(index, before, after)
+
+        def check(version: str) -> None:
+            if index:
+                check_belongs(index, before.version, version)
+
+        after = migrate_bundle(before, made, out, check)
         done: dict[str, Any] = {
             "bundle": str(out),
             "version": after.version,

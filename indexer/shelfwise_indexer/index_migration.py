@@ -55,7 +55,7 @@ def migrate_index(client: Elasticsearch, alias: str, before: Bundle, after: Bund
     :raises ServerError: the server did not answer or refused a document; the same call goes on.
     """
     index = live(client, alias)
-    check_belongs(index, before, after)
+    check_belongs(index, before.version, after.version)
     if index.meta.get("bundle") == before.version and "migrating_to" not in index.meta:
         rewrite_meta(client, index.name, {"migrating_to": after.version})
     updated, again, complaints = 0, 0, Complaints("categories that are none")
@@ -98,17 +98,17 @@ def migrate_index(client: Elasticsearch, alias: str, before: Bundle, after: Bund
     return MigratedIndex(index.name, updated, again)
 
 
-def check_belongs(index: LiveIndex, before: Bundle, after: Bundle) -> None:
-    """:raises IncompatibleIndex: the index belongs to neither bundle, or is on its way to another."""
+def check_belongs(index: LiveIndex, before: str, after: str) -> None:
+    """:raises IncompatibleIndex: the index belongs to neither bundle (versions), or is on its way to another."""
     theirs, goal = index.meta.get("bundle"), index.meta.get("migrating_to")
-    if theirs not in (before.version, after.version):
+    if theirs not in (before, after):
         raise IncompatibleIndex(
-            f"index {index.name} was written with bundle {theirs}, the changes are made to {before.version}: "
+            f"index {index.name} was written with bundle {theirs}, the changes are made to {before}: "
             "give --bundle the one in its _meta"
         )
-    if goal not in (None, after.version):
+    if goal not in (None, after):
         raise IncompatibleIndex(
-            f"index {index.name} is on its way to bundle {goal}, not to {after.version}: end that migration first, "
+            f"index {index.name} is on its way to bundle {goal}, not to {after}: end that migration first, "
             "with the changes that it began with"
         )
 
