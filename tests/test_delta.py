@@ -9,8 +9,8 @@ from killed_run import index_and_kill
 from shelfwise import SimilarProducts, clone
 from shelfwise.clone import clone_index
 from shelfwise.errors import ServerError
-from shelfwise.index import rewrite_meta, rollback, status
-from shelfwise.live_index import live
+from shelfwise.index import rollback, status
+from shelfwise.live_index import live, rewrite_meta
 from shelfwise.mapping import template
 from shelfwise_indexer import bulk, index_migration, ingest, sending
 from shelfwise_indexer.decisions import carry_decisions
@@ -264,6 +264,19 @@ def test_the_live_index_takes_writes_again_after_a_clone_and_after_a_clone_that_
         client.update(index=now, id="p001", doc={"price": 3})
     index(catalogue, bundle, alias, client=client)
     client.update(index=now, id="p001", doc={"price": 3})
+    assert "cloning" not in live(client, alias).meta
+
+
+def test_an_index_that_a_kill_left_blocked_after_the_swap_takes_writes_once_it_is_rolled_back_to(
+    client, alias, bundle, tmp_path
+):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    name = index(catalogue, bundle, alias, client=client).index
+    index(write(catalogue, changed(products())), bundle, alias, client=client)
+    rewrite_meta(client, name, {"cloning": True})  # as a kill leaves it
+    client.indices.add_block(index=name, block="write")
+    assert rollback(client, alias) == name
+    client.update(index=alias, id="p001", doc={"price": 3})
     assert "cloning" not in live(client, alias).meta
 
 

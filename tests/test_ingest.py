@@ -11,8 +11,8 @@ from hand_bundle import write_hand_bundle
 from killed_run import index_and_kill
 from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
-from shelfwise.index import rewrite_meta, rollback
-from shelfwise.live_index import live
+from shelfwise.index import rollback
+from shelfwise.live_index import live, rewrite_meta
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError

@@ -17,13 +17,13 @@ from elasticsearch import ApiError, Elasticsearch
 from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
-from shelfwise.clone import blocked
 from shelfwise.live_index import LiveIndex
 from shelfwise.machine import first_of
 from shelfwise.position import Position, position, same_history, since
 from shelfwise.query import VECTOR
 from shelfwise.server import one_line
 from shelfwise.source import enrichment_of
+from shelfwise.write_block import blocked
 from shelfwise_indexer import bulk
 from shelfwise_indexer.decisions import Following
 from shelfwise_indexer.encoding import say

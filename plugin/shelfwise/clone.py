@@ -5,8 +5,8 @@ The server links the files of the live index and copies none, so that it takes a
 (403, `cluster_block_exception`) and can write again; nothing is accepted and lost.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from elastic_transport import TransportError
@@ -14,13 +14,12 @@ from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import ServerError
-from shelfwise.index import FILLING, named_anew, rewrite_meta
+from shelfwise.index import FILLING, named_anew
 from shelfwise.live_index import LiveIndex
-from shelfwise.server import one_line
+from shelfwise.write_block import OPEN, blocked
 
 CLONE_TIMEOUT = 600.0  # seconds; linking is quick, but a file system without hard links makes the server copy
 CLIENT_WAITS_ON = 30.0  # seconds, so that it is the server that says no
-OPEN: dict[str, Any] = {"index.blocks.write": None}
 
 
 class NotCloned(ServerError):
@@ -59,21 +58,6 @@ def clone_index(
         return named_anew(alias, bundle, catalogue_hash, clone)
 
 
-@contextmanager
-def blocked(client: Elasticsearch, name: str) -> Iterator[None]:
-    """An index takes no writes in this context, and what was on its way is written when it begins.
-
-    A mark in `_meta` lets `release` end what a kill in between left.
-    """
-    try:
-        with one_line(f"blocking writes to index {name}"):
-            rewrite_meta(client, name, {"cloning": True})
-            client.indices.add_block(index=name, block="write")
-        yield
-    finally:
-        unblock(client, name)
-
-
 def is_whole_clone(index: LiveIndex, original: str, written: Mapping[str, Any] | None) -> bool:
     """Whether an index is a clone that lacks nothing of what was written into its original since.
 
@@ -93,19 +77,6 @@ def _start(client: Elasticsearch, original: str, name: str) -> None:
             f"index {name}, a clone of {original}, did not start within {CLONE_TIMEOUT:g} seconds and was deleted: "
             "is the server's disk full?"
         )
-
-
-def release(client: Elasticsearch, index: LiveIndex) -> None:
-    """Let an index take writes again that a run, killed while it cloned it, left blocked."""
-    if index.meta.get("cloning"):
-        unblock(client, index.name)
-
-
-def unblock(client: Elasticsearch, name: str) -> None:
-    """Let an index take writes again."""
-    with one_line(f"opening index {name} for writes"):
-        client.indices.put_settings(index=name, settings=OPEN)
-    rewrite_meta(client, name, {"cloning": None})
 
 
 def neighbours_at(index: LiveIndex) -> str | None:

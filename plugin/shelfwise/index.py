@@ -19,6 +19,7 @@ from shelfwise.machine import SAID
 from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
 from shelfwise.position import position, since
 from shelfwise.server import one_line, server_version, takes_flat_threshold
+from shelfwise.write_block import release
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
 ANY = "*"  # whichever index is live
@@ -143,14 +144,6 @@ def swap(client: Elasticsearch, alias: str, new: str, expected: str | None = ANY
     _move(client, alias, name, new)
 
 
-def rewrite_meta(client: Elasticsearch, name: str, changes: Mapping[str, Any]) -> None:
-    """Change what `_meta` says of an index; None takes a key out, the other keys stay."""
-    kept = {key: value for key, value in described(client, name).meta.items() if key not in changes}
-    new = {key: value for key, value in changes.items() if value is not None}
-    with one_line(f"writing _meta of index {name}"):
-        client.indices.put_mapping(index=name, meta={"shelfwise": kept | new})
-
-
 @contextmanager
 def on_trial(client: Elasticsearch, alias: str, name: str) -> Iterator[str]:
     """Another alias for an index that is not live yet, so that it is searched as it would be; removed afterwards."""
@@ -176,7 +169,9 @@ def rollback(client: Elasticsearch, alias: str) -> str:
     with one_line(f"looking for index {before}"):
         if not client.indices.exists(index=before):
             raise UsageError(f"alias {alias} cannot go back to {before}: that index was deleted")
-    _move(client, alias, current.name, described(client, before).name)
+    going_back_to = described(client, before)
+    release(client, going_back_to)
+    _move(client, alias, current.name, going_back_to.name)
     return str(before)
 
 

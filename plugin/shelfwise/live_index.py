@@ -114,6 +114,14 @@ def described(client: Elasticsearch, name: str) -> LiveIndex:
     return _checked(name, found[name])
 
 
+def rewrite_meta(client: Elasticsearch, name: str, changes: Mapping[str, Any]) -> None:
+    """Change what `_meta` says of an index; None takes a key out, the other keys stay."""
+    kept = {key: value for key, value in described(client, name).meta.items() if key not in changes}
+    new = {key: value for key, value in changes.items() if value is not None}
+    with one_line(f"writing _meta of index {name}"):
+        client.indices.put_mapping(index=name, meta={"shelfwise": kept | new})
+
+
 def _checked(name: str, description: Mapping[str, Any]) -> LiveIndex:
     meta = meta_of(description)
     if meta is None:
