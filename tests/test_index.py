@@ -25,7 +25,7 @@ from shelfwise.index import (
     unfinished,
     written_since_live,
 )
-from shelfwise.live_index import check_alias, check_compatible, live
+from shelfwise.live_index import check_alias, check_compatible, live, rewrite_meta
 from shelfwise.mapping import index_body, index_settings, mapping_hash
 from shelfwise.query import semantic
 from shelfwise.server import _login, _parts, connect, server_version, takes_flat_threshold
@@ -426,6 +426,13 @@ def test_superseded_indices_are_those_older_than_the_one_before_the_live(client,
     assert superseded(client, alias) == []
     assert live(client, alias).name == second
     assert third in status(client, alias)["others"]
+
+
+@pytest.mark.es
+def test_what_is_live_is_never_superseded(client, alias):
+    for second in (2, 1):  # of a machine whose clock is a little behind
+        rewrite_meta(client, made_live(client, alias), {"created_at": f"2026-03-01T00:00:0{second}+00:00"})
+    assert superseded(client, alias) == []
 
 
 @pytest.mark.es

@@ -251,7 +251,8 @@ def superseded(client: Elasticsearch, alias: str) -> list[str]:
     names = [index.name for index in indices]
     before = current.meta.get("previous")
     oldest_kept = before if before in names else current.name
-    return names[: names.index(oldest_kept)] if oldest_kept in names else []
+    older = names[: names.index(oldest_kept)] if oldest_kept in names else []
+    return [name for name in older if name != current.name]
 
 
 def _indices_of(client: Elasticsearch, alias: str) -> list[LiveIndex]:
