@@ -46,11 +46,19 @@ def count_absent(client: Elasticsearch, index: str, ids: Collection[str]) -> int
 
     :raises ServerError: the server did not answer.
     """
+    return len(set(ids)) - count_present(client, index, ids)
+
+
+def count_present(client: Elasticsearch, index: str, ids: Collection[str]) -> int:
+    """How many of these ids an index has.
+
+    :raises ServerError: the server did not answer.
+    """
     known, wanted = 0, sorted(set(ids))
     with one_line(f"counting products of index {index}"):
         for start in range(0, len(wanted), PAGE):
             known += client.count(index=index, query={"ids": {"values": wanted[start : start + PAGE]}})["count"]
-    return len(wanted) - known
+    return known
 
 
 def _found(client: Elasticsearch, index: str) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,6 @@ from shelfwise.position import Position, position
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise.write_block import release
-from shelfwise_indexer import bulk
 from shelfwise_indexer.carried import Carried
 from shelfwise_indexer.catalogue import (
     CatalogueError,
@@ -37,14 +36,16 @@ from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, Pr
 from shelfwise_indexer.encoding import encode, say
 from shelfwise_indexer.enrich import text_hash
 from shelfwise_indexer.gate import Gate, GateFailed
+from shelfwise_indexer.indexed import count_present
 from shelfwise_indexer.kept_lines import KeptLines, keep_lines
 from shelfwise_indexer.kept_vectors import keep
-from shelfwise_indexer.meanwhile import Meanwhile, View, watched
+from shelfwise_indexer.meanwhile import Meanwhile, watched
 from shelfwise_indexer.sending import check, complete, send
 from shelfwise_indexer.similar_lists import SimilarLists
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.spooled import Spooled
 from shelfwise_indexer.unknown_categories import UnknownDecisions
+from shelfwise_indexer.view import View
 
 SEGMENT = 2048  # products encoded, kept and sent together
 
@@ -154,7 +155,7 @@ def index(
             _finish(server, name, merge)
             expected = read_lines - letters.count + _beside(server, live, changes, refused)
             # What came meanwhile, into an index that a run which was killed just before the swap left.
-            expected += _count_of(server, name, spool.arrived(name))
+            expected += count_present(server, name, spool.arrived(name))
             if changes is not None:
                 complete(server, name, spool, similar, expected, refused)
             check(server, name, spool, expected, refused)
@@ -229,12 +230,7 @@ def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None
     """How many products an index has that was added to, beside those that were; of the refused what was there stays."""
     if live is None or changes is None or changes.kept is None:
         return 0
-    return changes.kept + _count_of(server, live.name, refused)
-
-
-def _count_of(server: Elasticsearch, index: str, ids: Iterable[str]) -> int:
-    """How many of these products an index has."""
-    return len(bulk.enrichments(server, index, list(ids), vectors=False))
+    return changes.kept + count_present(server, live.name, refused)
 
 
 def _go_live(
