@@ -329,6 +329,41 @@ class TestFormats:
         (row,) = rows_of(tmp_path / "shop.csv")
         assert (row.product.id, row.product.title, row.product.attributes) == ("k1", "Kettle", {"sizes, all": "1"})
 
+    @pytest.mark.parametrize(
+        ("column", "cell", "categories"),
+        [
+            ("category", "['Home', 'Mugs']", [("Home", "Mugs")]),
+            ("category", '["Home", "Mugs"]', [("Home", "Mugs")]),
+            ("category", " ['Home' \"Men's\"\n 'Mugs'] ", [("Home", "Men's", "Mugs")]),  # numpy, of a long list
+            ("category", "[['Home', 'Mugs'], ['Gifts']]", [("Home", "Mugs"), ("Gifts",)]),
+            ("category", "[]", []),
+            ("categories", "['Home > Mugs', 'Gifts']", [("Home", "Mugs"), ("Gifts",)]),
+            ("category", "Home &gt; Mugs", [("Home", "Mugs")]),
+            ("category", "[Sale] > Mugs", [("[Sale]", "Mugs")]),
+        ],
+    )
+    def test_a_list_in_a_cell_is_read_as_python_and_json_write_it(self, tmp_path, column, cell, categories):
+        quoted = cell.replace('"', '""')
+        (tmp_path / "shop.csv").write_text(f'id,title,{column}\na,Mug,"{quoted}"\n')
+        (row,) = rows_of(tmp_path / "shop.csv")
+        assert row.product.categories == tuple(categories)
+
+    @pytest.mark.parametrize("cell", ["[Home, Mugs]", "['Home', 1j]", "['Home', '\\ud800']", "[" * 9999 + "]" * 9999])
+    def test_a_cell_that_is_only_like_a_list_is_rejected_and_can_be_mended(self, tmp_path, cell):
+        (tmp_path / "shop.csv").write_text(f'id,title,category\na,Mug,"{cell}"\nb,Pan,Home\n')
+        bad, good = read(tmp_path / "shop.csv")
+        assert (bad.line, bad.id, good.product.id) == (2, "a", "b")
+        assert 'category begins and ends as a list, and is none: write ["A", "B"] or A > B' in bad.reason
+        assert json.loads(bad.record_text) == {"id": "a", "title": "Mug", "category": cell}
+
+    @pytest.mark.parametrize("missing", ["nan", "NaN"])
+    def test_what_pandas_makes_of_a_missing_value_is_none(self, tmp_path, missing):
+        columns = ["category", "categories", "brand", "price", "variant_of", "in_stock", "created_at"]
+        text = f"id,title,{','.join(columns)},grandmother\na,{missing}{f',{missing}' * (len(columns) + 1)}\n"
+        (tmp_path / "shop.csv").write_text(text)
+        (row,) = rows_of(tmp_path / "shop.csv")
+        assert row.record == {"id": "a", "title": missing, "grandmother": missing}
+
     def test_a_csv_record_is_on_the_line_where_it_begins(self, tmp_path):
         (tmp_path / "shop.csv").write_text('id,title\na,"two\nlines"\n\nb,one\n')
         assert [(row.line, row.product.id) for row in rows_of(tmp_path / "shop.csv")] == [(2, "a"), (5, "b")]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.errors import InvalidTaxonomy
-from shelfwise.taxonomy import Taxonomy, ancestors, parse_path, path_text
+from shelfwise.taxonomy import Taxonomy, ancestors, parse_path, path_text, written_path
 
 NAMES = st.text(min_size=1).map(str.strip).filter(lambda name: name and ">" not in name)
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(tuple)
@@ -24,6 +24,24 @@ def test_whatever_is_no_path_is_a_value_error(value):
         return
     assert path
     assert all(name and name == name.strip() for name in path)
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("Home &gt; Kettles", ("Home", "Kettles")),
+        ("Toys &amp; Games &#62; Puzzles", ("Toys & Games", "Puzzles")),
+        (["Toys &amp; Games", "M&uuml;hle"], ("Toys & Games", "Mühle")),
+        (["Kids", "Age &gt; 3"], ("Kids", "Age &gt; 3")),
+        ("R&D > Arts&copy", ("R&D", "Arts&copy")),
+    ],
+)
+def test_a_path_that_was_escaped_for_html_is_plain(written, path):
+    assert written_path(written) == path
+
+
+def test_a_path_of_an_index_stays_as_it_stands():
+    assert parse_path("Toys &amp; Games > Puzzles") == ("Toys &amp; Games", "Puzzles")
 
 
 def test_ancestors_go_from_the_root_to_the_path_itself():

@@ -1,24 +1,28 @@
 """Tables: the records of CSV and Parquet files."""
 
+import ast
 import csv
 import itertools
 import math
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import orjson
 
-from shelfwise.product import CONTRACT_FIELDS
+from shelfwise.product import CONTRACT_FIELDS, shown
 from shelfwise_indexer.parquet_values import Reading, readings
 from shelfwise_indexer.records import (
     CatalogueError,
     Line,
     Record,
     Rejected,
+    json_text,
     not_utf8,
     opened,
     text_of,
+    too_deep,
     writable,
 )
 
@@ -28,6 +32,11 @@ SHOWN_BYTES = 200  # in a dead letter, of what is no text
 _PARQUET_BATCH = 1_024
 _WHOLE = ("id", "variant_of", "in_stock")  # pandas makes a column of whole numbers floats where a value is missing
 _EXACT_BELOW = 2**53  # a float from here on may stand for another whole number
+_PATHS = ("category", "categories")
+_MAY_BE_MISSING = {*CONTRACT_FIELDS} - {*NEEDED}
+_MISSING = ("nan", "NaN")  # what pandas makes text of where there was nothing
+# A text as Python writes it, and the comma behind it, which numpy's lists lack.
+_LISTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*,?""", re.DOTALL)
 
 
 def csv_records(lines: Iterator[Line], name: str) -> Iterator[Record | Rejected]:
@@ -68,8 +77,11 @@ def _csv_record(columns: list[str], cells: list[str], taken: list[Line]) -> Reco
             f"expected {len(columns)} cells, as in the header, got {len(cells)}: quote a cell that holds a delimiter"
         )
         return Rejected(taken[0].number, reason, text_of(content))
-    named = zip(columns, cells, strict=True)
-    return taken[0].number, {column: _cell(column, cell) for column, cell in named if cell and column}
+    named = {column: cell for column, cell in zip(columns, cells, strict=True) if column and _holds(column, cell)}
+    try:
+        return taken[0].number, {column: _cell(column, cell) for column, cell in named.items()}
+    except ValueError as error:
+        return Rejected(taken[0].number, str(error), json_text(named), named.get("id"))
 
 
 class _Source:
@@ -130,12 +142,34 @@ def _check_columns(columns: list[str], name: str) -> None:
         )
 
 
+def _holds(column: str, cell: str) -> bool:
+    return cell != "" and not (cell in _MISSING and column in _MAY_BE_MISSING)
+
+
 def _cell(column: str, cell: str) -> object:
+    """:raises ValueError: it does not hold what it seems to; says what was expected."""
+    if column in _PATHS and cell.strip().startswith("[") and cell.strip().endswith("]"):
+        return _list(column, cell.strip())
     if column == "categories":
         return [path for path in cell.split("|") if path.strip()]
     if column == "attributes":
         return writable(cell)
     return cell
+
+
+def _list(column: str, cell: str) -> list[Any]:
+    """A list in a cell, as JSON, pandas or numpy writes it.
+
+    :raises ValueError: it is none.
+    """
+    for read, text in ((orjson.loads, cell), (ast.literal_eval, _LISTED.sub(r"\1,", cell))):
+        try:
+            found = orjson.loads(orjson.dumps(read(text)))  # Python's lists may hold what JSON cannot
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+        if isinstance(found, list) and not too_deep(found):
+            return found
+    raise ValueError(f'{column} begins and ends as a list, and is none: write ["A", "B"] or A > B, got {shown(cell)}')
 
 
 def parquet_records(name: str) -> Iterator[Record | Rejected]:
@@ -226,11 +260,11 @@ def _id(record: Mapping[str, Any]) -> str | None:
 def _to_be_mended(record: Mapping[str, Any]) -> str:
     """A row for people, whole but for most of what is no text; its JSON is none where `text_of` made text of bytes."""
 
-    def shown(value: object) -> object:
+    def readable(value: object) -> object:
         return text_of(value[:SHOWN_BYTES]) if isinstance(value, bytes) else _as_json(value)
 
     try:
-        return orjson.dumps(record, default=shown).decode().replace("\\\\x", "\\x")
+        return orjson.dumps(record, default=readable).decode().replace("\\\\x", "\\x")
     except orjson.JSONEncodeError:
         return str(record)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from shelfwise.breadcrumb import breadcrumb_words, is_breadcrumb
 from shelfwise.errors import InvalidProduct
-from shelfwise.taxonomy import Path, parse_path
+from shelfwise.taxonomy import Path, written_path
 
 CONTRACT_FIELDS = (
     "id",
@@ -263,6 +263,6 @@ def _categories(record: Mapping[str, Any]) -> tuple[Path, ...]:
 
 def _path(value: object) -> Path:
     try:
-        return parse_path(value)
+        return written_path(value)
     except ValueError as error:
         raise InvalidProduct(f"category {shown(value)}: {error}") from None

@@ -3,9 +3,11 @@
 import difflib
 import hashlib
 import heapq
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ Path = tuple[str, ...]
 Floats = npt.NDArray[np.float32]
 SEPARATOR = " > "
 MOST = 1 - 1e-6  # a probability whose complement has a logarithm
+
+_ENTITY = re.compile(r"&#?\w+;")
 
 
 def parse_path(value: object) -> Path:
@@ -37,6 +41,30 @@ def parse_path(value: object) -> Path:
     if any(SEPARATOR.strip() in name for name in path):
         raise ValueError(f"a name must not hold {SEPARATOR.strip()!r}, which stands between the names of a path")
     return path
+
+
+def written_path(value: object) -> Path:
+    """A category path as a shop writes it: as `parse_path`, and what was escaped for HTML is plain.
+
+    Not for paths of an index or a bundle, which are compared as they stand.
+
+    :raises ValueError: as `parse_path`.
+    """
+    if isinstance(value, str):
+        return parse_path(_unescaped(value))
+    if isinstance(value, (list, tuple)):
+        return parse_path([_name(name) if isinstance(name, str) else name for name in value])
+    return parse_path(value)
+
+
+def _name(text: str) -> str:
+    """One name of a list; it stays escaped where else it would hold the separator."""
+    name = _unescaped(text)
+    return text if SEPARATOR.strip() in name else name
+
+
+def _unescaped(text: str) -> str:
+    return _ENTITY.sub(lambda entity: unescape(entity[0]), text) if "&" in text else text
 
 
 def path_text(path: Sequence[str]) -> str:
