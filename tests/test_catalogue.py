@@ -356,6 +356,13 @@ class TestFormats:
         assert 'category begins and ends as a list, and is none: write ["A", "B"] or A > B' in bad.reason
         assert json.loads(bad.record_text) == {"id": "a", "title": "Mug", "category": cell}
 
+    def test_an_id_of_csv_that_was_made_a_float_is_rejected(self, tmp_path):
+        (tmp_path / "shop.csv").write_text("id,title,variant_of\n1.0,Mug,\n2,Mug b,1.0\n3,Pan,v1.0\n")
+        first, second, good = read(tmp_path / "shop.csv")
+        assert first.reason == "id '1.0' looks like a whole number that was made a float: write 1"
+        assert second.reason == "variant_of '1.0' looks like a whole number that was made a float: write 1"
+        assert (first.id, second.id, good.product.id) == ("1.0", "2", "3")
+
     @pytest.mark.parametrize("missing", ["nan", "NaN"])
     def test_what_pandas_makes_of_a_missing_value_is_none(self, tmp_path, missing):
         columns = ["category", "categories", "brand", "price", "variant_of", "in_stock", "created_at"]
@@ -632,6 +639,14 @@ class TestDeadLetters:
         closed["record"] += "}"
         rows = rows_of(lines_file(letters_path, priced, closed))
         assert [(row.line, row.product.id, row.product.price) for row in rows] == [(1, "x", 12.0), (2, "y", None)]
+
+    def test_of_an_id_that_is_a_float_the_first_product_is_kept_however_often_letters_are_read(self, tmp_path):
+        path = lines_file(tmp_path / "shop.jsonl", {"id": 1, "title": "Pan"}, {"id": 1.0, "title": "Pot"})
+        with DeadLetters(tmp_path / "letters.jsonl", source=path) as letters:
+            for rejected in rejected_of(path):
+                letters.write(rejected)
+        (rejected,) = read(tmp_path / "letters.jsonl")
+        assert "duplicate id still" in rejected.reason
 
     def test_letters_about_letters_do_not_nest(self, tmp_path):
         letter = {"file": "f", "line": 1, "id": None, "reason": "r", "record": {"id": "x"}}

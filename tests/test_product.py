@@ -37,8 +37,21 @@ def test_an_id_comes_out_as_it_went_in(id_):
         assert any("\ud800" <= character <= "\udfff" for character in id_)
 
 
-def test_a_whole_number_is_an_id():
-    assert parse_product({"id": 7, "title": "kettle"}).id == "7"
+@pytest.mark.parametrize("given", [7, 7.0])
+def test_a_whole_number_is_an_id(given):
+    product = parse_product({"id": given, "title": "kettle", "variant_of": given})
+    assert (product.id, product.variant_of) == ("7", "7")
+
+
+@pytest.mark.parametrize("given", [1.5, 2.0**53, float("inf"), float("nan")])
+def test_a_float_that_is_no_whole_number_for_certain_is_no_id(given):
+    with pytest.raises(InvalidProduct, match="id must be a string or a whole number"):
+        parse_product({"id": given, "title": "kettle"})
+
+
+@pytest.mark.parametrize(("given", "so"), [(1.0, True), ("1.0", True), (0.0, False), ("0.0", False)])
+def test_a_float_may_say_whether_it_is_in_stock(given, so):
+    assert parse_product({"id": "a", "title": "x", "in_stock": given}).in_stock is so
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any, BinaryIO, cast
 
 from shelfwise.errors import InvalidProduct
-from shelfwise.product import Product, parse_product
+from shelfwise.product import Product, id_text, parse_product
 from shelfwise.standard_input import standard_input
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.dead_letters import DeadLetters
@@ -193,7 +193,7 @@ def row_of(record: Record, seen: Seen, source: str = "") -> Row | Rejected:
     try:
         product = parse_product(content)
     except InvalidProduct as error:
-        return Rejected(line, str(error), json_text(content), _id_of(content))
+        return Rejected(line, str(error), json_text(content), id_text(content.get("id")))
     if not seen.add(product.id):
         reason = f"product {product.id}: {DUPLICATE}: an earlier line has it, and the first one is kept"
         return Rejected(line, reason, json_text(content), product.id)
@@ -231,8 +231,3 @@ def _extension(name: str) -> str | None:
 
 def _spoken(name: str) -> str:
     return "standard input" if name == "-" else name
-
-
-def _id_of(content: Mapping[str, Any]) -> str | None:
-    value = content.get("id")
-    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else None

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 
 from shelfwise.errors import ShelfwiseError
-from shelfwise.product import plain
+from shelfwise.product import id_text, plain
 from shelfwise.taxonomy import Path, parse_path
 from shelfwise_indexer.records import Line, lines, opened
 
@@ -181,7 +181,7 @@ def _read_queries(name: str) -> tuple[dict[str, tuple[str, Path | None]], list[B
             continue
         try:
             row = _object(line)
-            id_, text = _text(row, "id"), _query_text(row)
+            id_, text = _id(row), _query_text(row)
             category = parse_path(row["category"]) if row.get("category") else None
             if id_ in texts:
                 raise ValueError(f"query {id_!r:.60}: an earlier line has this id, and the first one is kept")
@@ -208,7 +208,7 @@ def _qrels_row(line: Line) -> tuple[str, str, int]:
 
 def _object_row(line: Line) -> tuple[str, str, int]:
     row = _object(line)
-    return _query_text(row), _text(row, "id"), _grade(row.get("grade"))
+    return _query_text(row), _id(row), _grade(row.get("grade"))
 
 
 def _object(line: Line) -> dict[str, Any]:
@@ -231,17 +231,19 @@ def _decoded(line: Line) -> str:
 
 
 def _query_text(row: Mapping[str, Any]) -> str:
-    text = plain(_text(row, "query"))
+    value = row.get("query")
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
+        raise ValueError(f"query must be a text that is not empty, got {value!r:.60}")
+    text = plain(str(value))
     if not text:
         raise ValueError("query is empty: expected at least one word")
     return text
 
 
-def _text(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
-        raise ValueError(f"{name} must be a text that is not empty, got {value!r:.60}")
-    return str(value)
+def _id(row: Mapping[str, Any]) -> str:
+    if (id_ := id_text(row.get("id"))) is None:
+        raise ValueError(f"id must be a text that is not empty, got {row.get('id')!r:.60}")
+    return id_
 
 
 def _grade(value: object) -> int:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from shelfwise.errors import ShelfwiseError
+from shelfwise.product import id_text
 
 LETTER_FIELDS = frozenset(("file", "line", "id", "reason", "record"))
 DUPLICATE = "duplicate id"  # begins the reason, after the product
@@ -149,7 +150,7 @@ def _unwrapped(line: Line, letter: dict[str, Any], expected: str) -> Record | Re
     record = _json_record(line, content, expected)
     if isinstance(record, Rejected) or DUPLICATE not in str(letter["reason"]):
         return record
-    if str(record[1].get("id")) != letter["id"]:
+    if id_text(record[1].get("id")) != id_text(letter["id"]):
         return record
     why = f"product {letter['id']}: {DUPLICATE} still: give it one of its own, or take the line out"
     return Rejected(line.number, why, json_text(record[1]), letter["id"])

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import orjson
 
-from shelfwise.product import CONTRACT_FIELDS, shown
+from shelfwise.product import CONTRACT_FIELDS, EXACT_BELOW, id_text, shown
 from shelfwise_indexer.parquet_values import Reading, readings
 from shelfwise_indexer.records import (
     CatalogueError,
@@ -31,8 +31,9 @@ NEEDED = ("id", "title")
 SHOWN_BYTES = 200  # in a dead letter, of what is no text
 _PARQUET_BATCH = 1_024
 _WHOLE = ("id", "variant_of", "in_stock")  # pandas makes a column of whole numbers floats where a value is missing
-_EXACT_BELOW = 2**53  # a float from here on may stand for another whole number
 _PATHS = ("category", "categories")
+_IDS = ("id", "variant_of")
+_WHOLE_AS_FLOAT = re.compile(r"[0-9]+\.0")
 _MAY_BE_MISSING = {*CONTRACT_FIELDS} - {*NEEDED}
 _MISSING = ("nan", "NaN")  # what pandas makes text of where there was nothing
 # A text as Python writes it, and the comma behind it, which numpy's lists lack.
@@ -81,7 +82,7 @@ def _csv_record(columns: list[str], cells: list[str], taken: list[Line]) -> Reco
     try:
         return taken[0].number, {column: _cell(column, cell) for column, cell in named.items()}
     except ValueError as error:
-        return Rejected(taken[0].number, str(error), json_text(named), named.get("id"))
+        return Rejected(taken[0].number, str(error), json_text(named), _id(named))
 
 
 class _Source:
@@ -148,6 +149,9 @@ def _holds(column: str, cell: str) -> bool:
 
 def _cell(column: str, cell: str) -> object:
     """:raises ValueError: it does not hold what it seems to; says what was expected."""
+    if column in _IDS and _WHOLE_AS_FLOAT.fullmatch(cell.strip()):
+        whole = cell.strip()[:-2]
+        raise ValueError(f"{column} {shown(cell)} looks like a whole number that was made a float: write {whole}")
     if column in _PATHS and cell.strip().startswith("[") and cell.strip().endswith("]"):
         return _list(column, cell.strip())
     if column == "categories":
@@ -254,7 +258,7 @@ def _parquet_record(row: int, record: dict[str, Any], meant: Mapping[str, Readin
 
 
 def _id(record: Mapping[str, Any]) -> str | None:
-    return None if record.get("id") is None else str(record["id"])
+    return id_text(record.get("id"))
 
 
 def _to_be_mended(record: Mapping[str, Any]) -> str:
@@ -273,7 +277,7 @@ def _number(name: str, value: float) -> object:
     """A float as the other formats would have it: infinity is text, which is no price; an id is a whole number."""
     if math.isinf(value):
         return str(value)
-    return int(value) if name in _WHOLE and value.is_integer() and abs(value) < _EXACT_BELOW else value
+    return int(value) if name in _WHOLE and value.is_integer() and abs(value) < EXACT_BELOW else value
 
 
 def _as_json(value: object) -> object:

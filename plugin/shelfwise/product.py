@@ -34,6 +34,7 @@ MAX_ID_BYTES = 512  # Elasticsearch's limit for _id
 TEXT_FIELDS = ("title", "description", "brand")  # of the contract, those that hold words
 DEFAULT_TEXT_FIELDS = ("title", "description")
 BASIC_DATE = 8  # digits of a date without hyphens
+EXACT_BELOW = 2**53  # a float from here on may stand for another whole number
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 # What is left out with all that it holds, and its end.
@@ -185,7 +186,9 @@ def _id(record: Mapping[str, Any], name: str) -> str | None:
 
 
 def id_text(value: object) -> str | None:
-    """An id as text, given as text or as a whole number; None: it is neither."""
+    """An id as text, given as text or as a whole number, be it a float (1.0); None: it is neither."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_BELOW:
+        return str(int(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value.strip() and not _broken(value) else None
@@ -227,7 +230,7 @@ def _boolean(record: Mapping[str, Any], name: str) -> bool | None:
         return None
     if isinstance(value, bool):
         return value
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    known = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
     answer = known.get(str(value).strip().lower())
     if answer is None:
         raise InvalidProduct(f"{name} must be true or false, got {shown(value)}")
