@@ -267,6 +267,19 @@ class TestClassify:
         assert orjson.loads(piped.stdout)["id"] == "0"
         assert piped.stderr == b""
 
+    @pytest.mark.parametrize("command", ['classify --bundle "$1" many.jsonl', "train --show-config"])
+    def test_standard_output_on_a_full_disk_is_said_in_one_line(self, model, tmp_path, command):
+        (tmp_path / "many.jsonl").write_text(lines_of({"id": n, "title": "Kettle"} for n in range(3)))
+        full = subprocess.run(
+            ["bash", "-c", f'"$0" {command} > /dev/full', SHELFWISE, model],
+            capture_output=True,
+            cwd=tmp_path,
+            timeout=120,
+            check=False,
+        )
+        said = b"shelfwise: standard output cannot be written (No space left on device): make room\n"
+        assert (full.returncode, full.stderr) == (2, said)
+
 
 class TestEncode:
     GIVEN = lines_of([{"id": "b", "title": "Phone case"}, {"id": "a", "title": "Kettle"}, {"id": "c", "title": "壶"}])

@@ -8,7 +8,7 @@ import click
 import orjson
 
 from shelfwise.bundle import Bundle
-from shelfwise.console import REJECTED, bundle_option, emit
+from shelfwise.console import REJECTED, bundle_option, emit, put
 from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise_indexer import cli_proof, cli_proof_recommend
@@ -76,7 +76,7 @@ def baselines(
     )
     if table:
         for line in compared.table():
-            click.echo(line)
+            put(line)
     else:
         emit(compared.to_json())
     if out is not None:

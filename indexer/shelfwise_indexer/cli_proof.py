@@ -19,6 +19,7 @@ from shelfwise.console import (
     alias_option,
     bundle_option,
     emit,
+    put,
     url_option,
 )
 from shelfwise.errors import UsageError
@@ -103,10 +104,10 @@ def search(
             systems = {name: system for name, system in systems.items() if name in shown}
         evaluation = evaluate_search(systems, judged, live["products"], k, relevant)
     for line in evaluation.to_json():
-        click.echo(_row(line, k, parts.BM25)) if table else emit(line)
+        put(_row(line, k, parts.BM25)) if table else emit(line)
     verdict = compare(evaluation, saved, parts.SHOWN) if saved else None
     if verdict is not None:
-        click.echo(str(verdict)) if table else emit(verdict.to_json())
+        put(str(verdict)) if table else emit(verdict.to_json())
     if out is not None:
         about = about_run(live)
         write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import orjson
 
-from shelfwise.console import REJECTED, alias_option, emit, url_option
+from shelfwise.console import REJECTED, alias_option, emit, put, url_option
 from shelfwise_indexer.cli_proof import about_run, write
 
 
@@ -68,8 +68,11 @@ def recommend(
     about = about_run(live)
     click.echo(measured.said, err=True)
     for line in measured.evaluation.to_json():
-        click.echo(_row(line, measured.evaluation.named), err=not table)
-        if not table:
+        row = _row(line, measured.evaluation.named)
+        if table:
+            put(row)
+        else:
+            click.echo(row, err=True)
             emit(line)
     if page is not None:
         write(page, recommend_page(measured, POPULARITY, BLEND, about).encode())

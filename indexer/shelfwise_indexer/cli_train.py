@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shelfwise.console import REJECTED, emit
+from shelfwise.console import REJECTED, emit, put
 from shelfwise.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def train(
     if show_config or catalogue is None or out is None:
         from shelfwise_indexer.config import show_config as shown
 
-        click.echo(shown(settings), nl=False)
+        put(shown(settings), end=False)
         return
     from shelfwise_indexer.training import train as train_bundle
 

@@ -3,6 +3,8 @@
 Exit status 0: done; 1: finished, but something was rejected; 2: could not be done as asked; 130: interrupted.
 """
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,8 +83,28 @@ def reranker_of(rerank: int | None, folder: Path | None) -> "Reranker | None":
 
 
 def emit(line: Any) -> None:
-    """One JSON line on stdout."""
-    click.echo(orjson.dumps(line))
+    """One JSON line on stdout.
+
+    :raises UsageError: as `put`.
+    """
+    put(orjson.dumps(line))
+
+
+def put(line: str | bytes, end: bool = True) -> None:
+    """One line on stdout.
+
+    :param end: whether its end is to be written, too.
+    :raises UsageError: it cannot be written; of a reader that has stopped reading click makes a quiet end.
+    """
+    try:
+        click.echo(line, nl=end)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python tries again when it ends, and says so
+        raise UsageError(f"standard output cannot be written ({error.strerror}): make room") from None
 
 
 def status_of(lines: "Lines[Any]", failed: int = 0) -> int:
@@ -99,13 +121,13 @@ def show(hits: "Sequence[Hit]", table: bool) -> None:
             emit(hit.to_json())
         return
     for line in hit_table(hits):
-        click.echo(line)
+        put(line)
 
 
 def show_for(name: str, asked: Any, hits: "Sequence[Hit]", table: bool) -> None:
     """Hits of one of many questions: a JSON line with what was asked under its name, or a table below it."""
     if table:
-        click.echo(f"\n{asked}")
+        put(f"\n{asked}")
         show(hits, table)
     else:
         emit({name: asked, "hits": [hit.to_json() for hit in hits]})
