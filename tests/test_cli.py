@@ -543,6 +543,13 @@ class TestUsage:
         assert (ran.status, ran.out) == (2, "")
         assert ran.err
 
+    @pytest.mark.parametrize("option", ["--gate-queries", "--live-bundle"])
+    def test_what_only_a_gate_reads_goes_with_one(self, shelfwise, option):
+        ran = shelfwise(
+            "index", "catalogue.jsonl", "--bundle", "b", "--alias", "products", option, "f", "--url", NOWHERE
+        )
+        assert refused_in_one_line(ran, f"{option} is of --gate")
+
     def test_a_backbone_beside_a_bundle_to_go_on_from_is_refused(self, shelfwise):
         ran = shelfwise("train", "catalogue.jsonl", "--out", "b", "--from", "t", "--backbone", "english")
         assert refused_in_one_line(ran, "--backbone goes without --from")

@@ -180,6 +180,9 @@ def index(
     shelfwise index catalogue.products.dead-letters.jsonl --bundle bundle --alias products
     shelfwise index catalogue.jsonl --bundle new-bundle --alias products --gate proof/figures.json
     """
+    if gate is None and (gate_queries or live_bundle):
+        alone = "--gate-queries" if gate_queries else "--live-bundle"
+        raise UsageError(f"{alone} is of --gate: give --gate FILE with it, or nothing checks what goes live")
     from shelfwise_indexer.gate import Gate, GateFailed
     from shelfwise_indexer.ingest import index as index_catalogue
 
