@@ -726,3 +726,10 @@ def test_the_hash_of_a_file_is_its_sha256(tmp_path):
 def test_standard_input_is_refused_where_a_file_is_read_twice():
     with pytest.raises(CatalogueError, match="-: a file is needed here, as it is read twice"):
         file_hash("-")
+
+
+@pytest.mark.parametrize("reading", [file_hash, holds_dead_letters])
+def test_a_pipe_is_refused_where_a_file_is_read_twice(tmp_path, reading):
+    os.mkfifo(tmp_path / "shop.jsonl")
+    with pytest.raises(CatalogueError, match="a file is needed here, as it is read twice"):
+        reading(tmp_path / "shop.jsonl")

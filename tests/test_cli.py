@@ -281,6 +281,15 @@ class TestClassify:
         assert (full.returncode, full.stderr) == (2, said)
 
 
+class TestPipes:
+    @pytest.mark.parametrize("command", ["evaluate classifier", "train"])
+    def test_a_pipe_where_a_file_is_read_twice_is_refused_and_not_waited_for(self, shelfwise, model, tmp_path, command):
+        os.mkfifo(tmp_path / "pipe.jsonl")
+        options = ["--bundle", model] if command != "train" else []
+        ran = shelfwise(*command.split(), "pipe.jsonl", *options, "--out", "out")
+        assert refused_in_one_line(ran, "pipe.jsonl: a file is needed here, as it is read twice")
+
+
 class TestEncode:
     GIVEN = lines_of([{"id": "b", "title": "Phone case"}, {"id": "a", "title": "Kettle"}, {"id": "c", "title": "壶"}])
 

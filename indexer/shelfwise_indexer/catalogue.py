@@ -23,6 +23,7 @@ from shelfwise_indexer.records import (
     Line,
     Record,
     Rejected,
+    check_stays,
     json_records,
     json_text,
     lines,
@@ -97,8 +98,9 @@ def not_empty(rows: Iterator[Any], name: str) -> Iterator[Any]:
 def file_hash(path: str | os.PathLike[str]) -> str:
     """SHA-256 of the file as it lies there (hex).
 
-    :raises CatalogueError: there is no such file.
+    :raises CatalogueError: there is no such file, or it is a pipe.
     """
+    check_stays(os.fspath(path))
     with opened(os.fspath(path)) as stream:
         return hashlib.file_digest(cast(BufferedReader, stream), "sha256").hexdigest()
 
@@ -138,9 +140,10 @@ def has_json_lines(name: str) -> bool:
 def holds_dead_letters(path: str | os.PathLike[str]) -> bool:
     """Whether the records of a file are dead letters, as `DeadLetters` writes them.
 
-    :raises CatalogueError: some are and others are not, so that it is neither these nor a catalogue.
+    :raises CatalogueError: some are and others are not, so that it is neither these nor a catalogue; or it is a pipe.
     """
     name = os.fspath(path)
+    check_stays(name)
     found: bool | None = None
     if not has_json_lines(name):
         return False

@@ -105,10 +105,10 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     from shelfwise_indexer.report import write_report_page
     from shelfwise_indexer.report_data import ReportData
 
+    digest, learnt = (None if catalogue == "-" else file_hash(catalogue)), loaded.info.get("data", {})
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be measured: {CATEGORY_HINT}")
-    digest, learnt = (None if catalogue == "-" else file_hash(catalogue)), loaded.info.get("data", {})
     trained_on = digest is not None and learnt.get("sha256") == digest
     if digest is not None and learnt.get("validation") == digest:
         tell(

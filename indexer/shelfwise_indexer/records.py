@@ -1,6 +1,7 @@
 """Records: the lines of a file, each an object or the reason why it is none."""
 
 import itertools
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,6 +79,21 @@ def opened(name: str) -> BinaryIO:
         raise CatalogueError(f"{name}: is a folder: expected a file of products") from None
     except (OSError, ValueError) as error:
         raise CatalogueError(f"{name}: cannot be opened ({error}): check the path and its permissions") from None
+
+
+def check_stays(name: str) -> None:
+    """Refuse what can be read only once, before it is opened: a pipe that nobody writes to would be waited for.
+
+    :raises CatalogueError: it is a pipe or a device.
+    """
+    try:
+        kind = FilePath(name).stat().st_mode
+    except (OSError, ValueError):
+        return  # `opened` says what is wrong
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise CatalogueError(
+            f"{name}: a file is needed here, as it is read twice: write what this pipe or device gives into one"
+        )
 
 
 def lines(stream: BinaryIO, max_line_bytes: int) -> Iterator[Line]:
