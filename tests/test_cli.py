@@ -281,6 +281,14 @@ class TestClassify:
         assert (full.returncode, full.stderr) == (2, said)
 
 
+class TestTune:
+    def test_settings_that_cannot_be_written_are_refused_before_a_trial(self, shelfwise, tmp_path):
+        (tmp_path / "c.jsonl").write_text(lines_of(CATALOGUE))
+        ran = shelfwise("tune", "c.jsonl", "--work", "trials", "--out", "none/train.toml")
+        assert refused_in_one_line(ran, "none/train.toml cannot be written", "name a file in a folder you may write")
+        assert not (tmp_path / "trials").exists()
+
+
 class TestPipes:
     @pytest.mark.parametrize("command", ["evaluate classifier", "train"])
     def test_a_pipe_where_a_file_is_read_twice_is_refused_and_not_waited_for(self, shelfwise, model, tmp_path, command):
@@ -322,8 +330,8 @@ class TestEncode:
         assert len(np.load(tmp_path / "vectors.npy")) == 3
 
     @pytest.mark.parametrize("out", ["none/vectors.npy", "."])
-    def test_an_array_that_cannot_be_written_is_named(self, shelfwise, model, out):
-        ran = shelfwise("encode", "--bundle", model, "--out", out, given=self.GIVEN)
+    def test_an_array_that_cannot_be_written_is_named_before_a_line_is_read(self, shelfwise, model, out):
+        ran = shelfwise("encode", "--bundle", model, "--out", out, given="{\n" + self.GIVEN)
         assert refused_in_one_line(ran, f"{out} cannot be written")
 
 

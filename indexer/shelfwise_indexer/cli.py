@@ -14,8 +14,10 @@ from shelfwise.console import REJECTED, alias_option, bundle_option, emit, url_o
 from shelfwise.errors import UsageError
 from shelfwise_indexer.catalogue import Rejected, Row, read
 from shelfwise_indexer.enrich import given_leaves, most_probable
+from shelfwise_indexer.folders import check_writable
 
 WINDOW = 2048  # products read, encoded and written together
+_ELSEWHERE = "name a file in a folder with room"
 
 
 @click.command()
@@ -68,6 +70,8 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
     \b
     shelfwise encode catalogue.jsonl --bundle bundle --out vectors.npy
     """
+    if out is not None:
+        check_writable(out, _ELSEWHERE)
     from shelfwise_indexer.document_encoder import DocumentEncoder
 
     model, rows = Bundle.load(bundle), _Rows(file)
@@ -87,7 +91,7 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
                     target, np.concatenate(parts or [np.empty((0, model.dimension), np.float32)]), allow_pickle=False
                 )
         except OSError as error:
-            raise UsageError(f"{out} cannot be written ({error.strerror}): name a file in a folder with room") from None
+            raise UsageError(f"{out} cannot be written ({error.strerror}): {_ELSEWHERE}") from None
     rows.exit()
 
 

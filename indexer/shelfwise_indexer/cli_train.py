@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from shelfwise.bundle import Bundle
     from shelfwise_indexer.settings import TrainSettings
 
+_ELSEWHERE = "name a file in a folder you may write"
+
 
 @click.command()
 @click.argument("catalogue", required=False)
@@ -156,13 +158,16 @@ def tune(catalogue: str, work: Path, out: Path, validation: str | None, config: 
     shelfwise tune catalogue.jsonl --work trials --out train.toml --trials 30
     """
     from shelfwise_indexer.config import read_config, show_config
+    from shelfwise_indexer.folders import check_writable
+
+    check_writable(out, _ELSEWHERE)
     from shelfwise_indexer.tuning import tune as search
 
     tuned = search(catalogue, work, validation, read_config(config) if config else None, trials)
     try:
         out.write_text(show_config(tuned.settings), encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{out} cannot be written ({error.strerror}): name a file in a folder you may write") from None
+        raise UsageError(f"{out} cannot be written ({error.strerror}): {_ELSEWHERE}") from None
     emit({"config": str(out)} | tuned.to_json())
     if tuned.rejected:
         sys.exit(REJECTED)

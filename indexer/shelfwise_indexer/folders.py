@@ -1,4 +1,4 @@
-"""Folders that runs keep their work in, made where they are not there."""
+"""Folders that runs keep their work in, made where they are not there, and files that they will write."""
 
 import os
 from pathlib import Path
@@ -21,3 +21,18 @@ def made(folder: Path, instead: str) -> Path:
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} cannot be written: {instead}")
     return folder
+
+
+def check_writable(file: Path, instead: str) -> None:
+    """Look before the work whether its result can be written in the end; nothing is changed.
+
+    :param instead: what to do where it cannot, as the end of the message.
+    :raises UsageError: it cannot.
+    """
+    there = file.exists()
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written ({error.strerror}): {instead}") from None
+    if not there:
+        file.resolve().unlink()  # not a link that leads there
