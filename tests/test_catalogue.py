@@ -179,8 +179,12 @@ def test_a_gzip_file_with_a_flipped_byte_does_not_raise(tmp_path):
 def test_every_non_blank_line_of_any_bytes_comes_out_as_row_or_rejected(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("any") / "shop.jsonl"
     path.write_bytes(content)
-    wanted = [n for n, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1) if line.strip()]
-    if wanted:
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    wanted = [n for n, line in enumerate(content.split(b"\n"), start=1) if line.strip()]
+    if content.strip().startswith(b"["):
+        with pytest.raises(CatalogueError, match="begins a JSON array"):
+            read(path)
+    elif wanted:
         assert [row.line for row in read(path)] == wanted
     else:
         with pytest.raises(CatalogueError, match="empty"):
@@ -229,6 +233,18 @@ class TestFileErrors:
         assert name in str(caught.value)
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("extension", [".jsonl", ".ndjson", ".json", ".JSONL.gz"])
+    def test_a_json_array_is_refused_with_what_makes_lines_of_it(self, tmp_path, extension):
+        text = b'\n[{"id": "a", "title": "Mug"}]'
+        packed = extension.endswith(".gz")
+        (tmp_path / f"shop{extension}").write_bytes(gzip.compress(text) if packed else text)
+        with pytest.raises(CatalogueError) as caught:
+            read(tmp_path / f"shop{extension}")
+        name = tmp_path / f"shop{extension}"
+        made = f"gzip -dc {name} | jq -c '.[]'" if packed else f"jq -c '.[]' {name}"
+        wanted = f"expected one object a line ({made} > shop.lines.jsonl)"
+        assert str(caught.value) == f"{name}: line 2: begins a JSON array: {wanted}"
 
     def test_a_folder_is_refused(self, tmp_path):
         (tmp_path / "shop.jsonl").mkdir()

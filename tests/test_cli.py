@@ -230,6 +230,13 @@ class TestClassify:
         assert "line 8: id is missing" in ran.err
         assert ran.err.splitlines()[-1] == "5 lines were rejected, the others are done"
 
+    @pytest.mark.parametrize("command", ["classify", "encode --out vectors.npy", "duplicates"])
+    def test_where_every_line_is_bad_nothing_could_be_done(self, shelfwise, model, tmp_path, command):
+        ran = shelfwise(*command.split(), "--bundle", model, given='{nope\n\n{"id": "2"}\n')
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err.splitlines()[-1] == "shelfwise: -: all 2 lines were rejected: expected products, one a line"
+        assert not (tmp_path / "vectors.npy").exists()
+
     def test_csv_is_read_by_its_extension(self, shelfwise, model, tmp_path):
         (tmp_path / "products.csv").write_text("id,title\n1,Kettle\n2,Phone case\n")
         ran = shelfwise("classify", "--bundle", model, "products.csv")

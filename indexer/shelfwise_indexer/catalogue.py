@@ -168,7 +168,7 @@ def json_lines(name: str, max_line_bytes: int) -> Iterator[Line]:
     """The lines of a file of JSON lines."""
     extension = _extension(name) or ""
     with _lines(name, extension, max_line_bytes) as its_lines:
-        yield from _no_array(its_lines, name) if extension in (".json", ".json.gz") else its_lines
+        yield from _no_array(its_lines, name, extension)
 
 
 @contextmanager
@@ -203,12 +203,14 @@ def row_of(record: Record, seen: Seen, source: str = "") -> Row | Rejected:
     return Row(line, product, content, source)
 
 
-def _no_array(its_lines: Iterator[Line], name: str) -> Iterator[Line]:
+def _no_array(its_lines: Iterator[Line], name: str, extension: str) -> Iterator[Line]:
     for line in its_lines:
         if line.blank:
             continue
         if line.content.lstrip().startswith(b"["):
-            wanted = f"expected one object a line (jq -c '.[]' {name} > {FilePath(name).stem}.jsonl)"
+            stem = FilePath(name).name[: -len(extension)]
+            plain = f"gzip -dc {name} | jq -c '.[]'" if extension.endswith(".gz") else f"jq -c '.[]' {name}"
+            wanted = f"expected one object a line ({plain} > {stem}.lines.jsonl)"
             raise CatalogueError(f"{name}: line {line.number}: begins a JSON array: {wanted}")
         yield line
         break

@@ -12,9 +12,10 @@ import numpy as np
 from shelfwise.bundle import Bundle
 from shelfwise.console import REJECTED, alias_option, bundle_option, emit, url_option
 from shelfwise.errors import UsageError
-from shelfwise_indexer.catalogue import Rejected, Row, read
+from shelfwise_indexer.catalogue import CatalogueError, Row
 from shelfwise_indexer.enrich import given_leaves, most_probable
 from shelfwise_indexer.folders import check_writable
+from shelfwise_indexer.good_rows import GoodRows
 
 WINDOW = 2048  # products read, encoded and written together
 _ELSEWHERE = "name a file in a folder with room"
@@ -232,26 +233,23 @@ def demo(work: Path, url: str | None) -> None:
 
 
 class _Rows:
-    """Products of a file in windows; bad lines are said on stderr and remembered for the exit status."""
+    """Products of a file in windows; what is none is said, and remembered for the exit status."""
 
     def __init__(self, file: str) -> None:
-        self.file = file
-        self.rejected = 0
+        self._file = file
+        self._good = GoodRows(file)
 
     def windows(self) -> Iterator[list[Row]]:
-        good = self._good()
-        return iter(lambda: list(islice(good, WINDOW)), [])
+        """:raises CatalogueError: the file cannot be read, or every line was rejected."""
+        good, some = iter(self._good), False
+        while window := list(islice(good, WINDOW)):
+            some = True
+            yield window
+        if not some:
+            rejected = len(self._good.rejected)
+            raise CatalogueError(f"{self._file}: all {rejected} lines were rejected: expected products, one a line")
 
     def exit(self) -> None:
-        if self.rejected:
-            click.echo(f"{self.rejected} lines were rejected, the others are done", err=True)
+        if rejected := len(self._good.rejected):
+            click.echo(f"{rejected} lines were rejected, the others are done", err=True)
             sys.exit(REJECTED)
-
-    def _good(self) -> Iterator[Row]:
-        for row in read(self.file):
-            if isinstance(row, Rejected):
-                row.check_not_cut_off(self.file)
-                self.rejected += 1
-                click.echo(f"{self.file}, line {row.line}: {row.reason}", err=True)
-            else:
-                yield row
