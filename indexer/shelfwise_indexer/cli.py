@@ -61,15 +61,23 @@ def classify(file: str, bundle: Path) -> None:
 @click.command()
 @click.argument("file", default="-")
 @bundle_option
-@click.option("--out", type=click.Path(path_type=Path), help="A .npy file: one float32 array [products, dimension].")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="A .npy file: one float32 array [products, dimension]; stdout then says each product's row in it.",
+)
 @click.option(
     "--as", "kind", type=click.Choice(["document", "query"]), default="document", show_default=True, help="The prompt."
 )
 def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
-    """Vectors of products or texts (a file or standard input), in input order.
+    """Vectors of products (a file or standard input), in input order.
+
+    With --as query the titles are read as queries. Lines that are rejected have no row in the array of --out: there a
+    line on stdout is the `id` of a product and its `row`, from 0.
 
     \b
-    shelfwise encode catalogue.jsonl --bundle bundle --out vectors.npy
+    shelfwise encode catalogue.jsonl --bundle bundle --out vectors.npy > rows.jsonl
+    echo '{"id": "q1", "title": "travel mug"}' | shelfwise encode --bundle bundle --as query
     """
     if out is not None:
         check_writable(out, _ELSEWHERE)
@@ -77,22 +85,23 @@ def encode(file: str, bundle: Path, out: Path | None, kind: str) -> None:
 
     model, rows = Bundle.load(bundle), _Rows(file)
     run = model.encoder.encode_queries if kind == "query" else DocumentEncoder(model, "f32").encode
-    parts = []
+    ids, parts = [], []
     for window in rows.windows():
         vectors = run([model.text(row.product) for row in window]).vectors
         if out is not None:
+            ids += [row.id for row in window]
             parts.append(vectors)
             continue
         for row, vector in zip(window, vectors, strict=True):
-            emit({"id": row.product.id, "vector": vector.tolist()})
+            emit({"id": row.id, "vector": vector.tolist()})
     if out is not None:
         try:
             with out.open("wb") as target:
-                np.save(
-                    target, np.concatenate(parts or [np.empty((0, model.dimension), np.float32)]), allow_pickle=False
-                )
+                np.save(target, np.concatenate(parts), allow_pickle=False)
         except OSError as error:
             raise UsageError(f"{out} cannot be written ({error.strerror}): {_ELSEWHERE}") from None
+        for place, id_ in enumerate(ids):
+            emit({"id": id_, "row": place})
     rows.exit()
 
 
@@ -120,7 +129,7 @@ def duplicates(catalogue: str, bundle: Path | None, cosine: float) -> None:
         products += [row.product for row in window]
         if model and encoder:
             parts.append(encoder.encode([model.text(row.product) for row in window]).vectors)
-    vectors = np.concatenate(parts or [np.empty((0, model.dimension), np.float32)]) if model else None
+    vectors = np.concatenate(parts) if model else None
     found = find(products, vectors, cosine)
     for group in found:
         emit(group.to_json())
