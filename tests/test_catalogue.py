@@ -372,6 +372,15 @@ class TestFormats:
         assert 'category begins and ends as a list, and is none: write ["A", "B"] or A > B' in bad.reason
         assert json.loads(bad.record_text) == {"id": "a", "title": "Mug", "category": cell}
 
+    def test_blanks_in_a_cell_are_nothing_and_around_an_id_no_part_of_it(self, tmp_path):
+        (tmp_path / "shop.csv").write_text(
+            "id,title,price,variant_of,colour\n KT-1 ,Mug, ,, \nKT-1,Pot,,,\nKT-2,Pan,,KT-1 ,\n"
+        )
+        mug, pot, pan = read(tmp_path / "shop.csv")
+        assert (mug.id, mug.product.price, mug.product.attributes) == ("KT-1", None, {})
+        assert "product KT-1: duplicate id" in pot.reason
+        assert pan.product.variant_of == "KT-1"
+
     def test_an_id_of_csv_that_was_made_a_float_is_rejected(self, tmp_path):
         (tmp_path / "shop.csv").write_text("id,title,variant_of\n1.0,Mug,\n2,Mug b,1.0\n3,Pan,v1.0\n")
         first, second, good = read(tmp_path / "shop.csv")
@@ -656,8 +665,9 @@ class TestDeadLetters:
         rows = rows_of(lines_file(letters_path, priced, closed))
         assert [(row.line, row.product.id, row.product.price) for row in rows] == [(1, "x", 12.0), (2, "y", None)]
 
-    def test_of_an_id_that_is_a_float_the_first_product_is_kept_however_often_letters_are_read(self, tmp_path):
-        path = lines_file(tmp_path / "shop.jsonl", {"id": 1, "title": "Pan"}, {"id": 1.0, "title": "Pot"})
+    @pytest.mark.parametrize("again", [1.0, " 1 "])
+    def test_of_an_id_in_two_ways_the_first_product_is_kept_however_often_letters_are_read(self, tmp_path, again):
+        path = lines_file(tmp_path / "shop.jsonl", {"id": 1, "title": "Pan"}, {"id": again, "title": "Pot"})
         with DeadLetters(tmp_path / "letters.jsonl", source=path) as letters:
             for rejected in rejected_of(path):
                 letters.write(rejected)

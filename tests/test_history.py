@@ -45,7 +45,7 @@ def test_what_may_be_the_id_of_a_product_may_stand_in_a_history(id_):
 
 
 def test_an_event_is_an_id_or_an_object():
-    assert parse_history(["a", 7.0, {"product": "b", "time": "1970-01-02", "kind": "view", "weight": 2}]) == [
+    assert parse_history([" a ", 7.0, {"product": "b", "time": "1970-01-02", "kind": "view", "weight": 2}]) == [
         Event("a"),
         Event("7"),
         Event("b", 86_400.0, "view", 2.0),

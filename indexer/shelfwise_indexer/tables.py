@@ -41,7 +41,7 @@ _LISTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*,?""", re.DOTAL
 
 
 def csv_records(lines: Iterator[Line], name: str) -> Iterator[Record | Rejected]:
-    """The rows of a CSV file, empty cells left out; a record's line is where it begins.
+    """The rows of a CSV file, empty cells and blank ones left out; a record's line is where it begins.
 
     The first line is the header; the delimiter is a comma, a semicolon or a tab. What an unclosed quote swallowed is
     put back and read line by line.
@@ -144,7 +144,7 @@ def _check_columns(columns: list[str], name: str) -> None:
 
 
 def _holds(column: str, cell: str) -> bool:
-    return cell != "" and not (cell in _MISSING and column in _MAY_BE_MISSING)
+    return not (cell.isspace() or cell == "" or (cell in _MISSING and column in _MAY_BE_MISSING))
 
 
 def _cell(column: str, cell: str) -> object:

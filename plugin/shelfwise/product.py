@@ -186,12 +186,15 @@ def _id(record: Mapping[str, Any], name: str) -> str | None:
 
 
 def id_text(value: object) -> str | None:
-    """An id as text, given as text or as a whole number, be it a float (1.0); None: it is neither."""
+    """An id as text, without white space around it, given as text or as a whole number, be it a float (1.0).
+
+    None: it is neither.
+    """
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_BELOW:
         return str(int(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value if isinstance(value, str) and value.strip() and not _broken(value) else None
+    return value.strip() or None if isinstance(value, str) and not _broken(value) else None
 
 
 def _text(record: Mapping[str, Any], name: str) -> str | None:
