@@ -61,6 +61,10 @@ def test_an_event_is_an_id_or_an_object():
         ({"product": "a", "weight": "much"}, "weight"),
         ({"product": "a", "time": "yesterday"}, "time must be a moment as ISO 8601 has it"),
         ({"product": "a", "time": True}, "time"),
+        ({"product": "a", "time": "1611122500"}, "time must be a moment as ISO 8601 has it, or seconds .*'1611122500'"),
+        ({"product": "a", "time": "1611122500000"}, "time must be a moment as ISO 8601 has it"),
+        ({"product": "a", "time": 20_240_102}, "time is a date[?] write it as text: .*, got 20240102"),
+        ({"product": "a", "time": 20_240_102.0}, "time is a date[?]"),
         ({"product": "a", "time": float("inf")}, "time"),
         (
             {"product": "a", "time": 1_767_225_600_000},
@@ -76,6 +80,11 @@ def test_an_event_is_an_id_or_an_object():
 def test_what_is_no_event_is_said(given, part):
     with pytest.raises(UsageError, match=part):
         parse_event(given)
+
+
+@pytest.mark.parametrize("given", ["2024-01-02", "20240102", 1_704_153_600])
+def test_a_time_is_a_moment_or_seconds_since_1970(given):
+    assert parse_event({"product": "a", "time": given}).time == 1_704_153_600
 
 
 def test_the_place_of_a_wrong_event_is_named():

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from shelfwise.errors import UsageError
-from shelfwise.product import id_text, shown
+from shelfwise.product import BASIC_DATE, id_text, shown
 
 Kind = Literal["view", "cart", "purchase"]
 KIND_WEIGHTS: Mapping[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
@@ -16,6 +16,7 @@ HALF_LIFE = 30.0  # days after which an event counts half, beside DECAY, where t
 DAY = 86_400.0  # seconds
 BASKET_GAP = DAY  # seconds without an event that end a basket
 LATEST = 7_258_118_400.0  # seconds: the year 2200, beyond which a time is in another unit
+AS_DATE = 1900_01_01, 2200_12_31  # whole numbers that are no seconds, all of 1970, but a date without hyphens
 MOST_WEIGHT = 1000.0  # of the shop's own factor: what is greater is an order's value, or a slip
 FIELDS = ("product", "time", "kind", "weight")
 
@@ -118,6 +119,8 @@ def _time(value: object) -> float | None:
             raise TypeError
         if isinstance(value, (int, float)):
             seconds = float(value)
+        elif str(value).isdecimal() and len(str(value)) != BASIC_DATE:  # of seconds since 1970 it would make a moment
+            raise ValueError
         else:
             moment = datetime.fromisoformat(str(value))
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -127,6 +130,10 @@ def _time(value: object) -> float | None:
         raise UsageError(
             f"time must be a moment as ISO 8601 has it, or seconds since 1970, got {shown(value)}"
         ) from None
+    if isinstance(value, (int, float)) and seconds.is_integer() and AS_DATE[0] <= seconds <= AS_DATE[1]:
+        raise UsageError(
+            f"time is a date? write it as text: of a number seconds since 1970 are expected, got {shown(value)}"
+        )
     if seconds >= LATEST:
         raise UsageError(
             f"time is after the year 2200: milliseconds? seconds since 1970 are expected, got {shown(value)}"
