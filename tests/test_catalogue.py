@@ -221,6 +221,16 @@ class TestFileErrors:
             ("shop.csv", b"sku,name\n1,Kettle\n", "no column id and no column title"),
             ("shop.csv", b"id,title,title\n1,a,b\n", "the header names title twice"),
             ("shop.csv", "id,title\n1,a\n".encode("utf-16"), "the header cannot be read"),
+            (
+                "shop.csv",
+                b"id,title\r1,Kettle\r2,Mug\r",
+                "its lines end in \\r alone, as on old Macs: save it with Windows",
+            ),
+            pytest.param(
+                "shop.csv", b"id,title\r" + b"1,Kettle\r" * 1_200_000, "lines end in \\r alone", id="one line"
+            ),
+            ("shop.csv", "id,title\r\n1,a\r\n".encode("utf-16"), "save as UTF-8"),
+            ("shop.csv", b"sep=;\n", "the catalogue is empty"),
             ("shop.parquet", b"PAR0 and so on", "not a Parquet file"),
             ("shop.json", b'[\n {"id": "a"}\n]', "line 1: begins a JSON array: expected one object a line"),
         ],
@@ -395,6 +405,12 @@ class TestFormats:
         (tmp_path / "shop.csv").write_text(text)
         (row,) = rows_of(tmp_path / "shop.csv")
         assert row.record == {"id": "a", "title": missing, "grandmother": missing}
+
+    @pytest.mark.parametrize("line", ["sep=|\n", "\ufeffSEP=|\r\n", '"sep=|"\n\n'])
+    def test_the_delimiter_is_the_one_that_excel_writes_before_the_header(self, tmp_path, line):
+        (tmp_path / "shop.csv").write_bytes(f"{line}id|title|sizes, all\nk1|Kettle; steel|1\n".encode())
+        (row,) = rows_of(tmp_path / "shop.csv")
+        assert (row.product.title, row.product.attributes) == ("Kettle; steel", {"sizes, all": "1"})
 
     def test_a_csv_record_is_on_the_line_where_it_begins(self, tmp_path):
         (tmp_path / "shop.csv").write_text('id,title\na,"two\nlines"\n\nb,one\n')

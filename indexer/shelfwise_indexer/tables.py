@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
@@ -31,6 +31,9 @@ NEEDED = ("id", "title")
 SHOWN_BYTES = 200  # in a dead letter, of what is no text
 _PARQUET_BATCH = 1_024
 _WHOLE = ("id", "variant_of", "in_stock")  # pandas makes a column of whole numbers floats where a value is missing
+_DELIMITERS: tuple[str, ...] = (",", ";", "\t")
+_EXCEL = re.compile(rb'"?sep=([\t -~])"?\r?\n?', re.IGNORECASE)
+_END_OF_OLD = re.compile(rb"\r[^\r\n\0]")  # of a line, as Macs wrote it
 _PATHS = ("category", "categories")
 _IDS = ("id", "variant_of")
 _WHOLE_AS_FLOAT = re.compile(r"[0-9]+\.0")
@@ -43,15 +46,18 @@ _LISTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*,?""", re.DOTAL
 def csv_records(lines: Iterator[Line], name: str) -> Iterator[Record | Rejected]:
     """The rows of a CSV file, empty cells and blank ones left out; a record's line is where it begins.
 
-    The first line is the header; the delimiter is a comma, a semicolon or a tab. What an unclosed quote swallowed is
-    put back and read line by line.
+    The first line is the header; the delimiter is a comma, a semicolon or a tab, or what Excel's line `sep=` before
+    the header says. What an unclosed quote swallowed is put back and read line by line.
 
     :raises CatalogueError: the header cannot be read, has no id or title, or names a column twice.
     """
-    header = next((line for line in lines if not line.blank), None)
+    filled = (line for line in lines if not line.blank)
+    header, signs = next(filled, None), _DELIMITERS
+    if header is not None and (told := _EXCEL.fullmatch(header.content)):
+        header, signs = next(filled, None), (told[1].decode(),)
     if header is None:
         return
-    columns, delimiter = _header(header, name)
+    columns, delimiter = _header(header, name, signs)
     source = _Source(lines)
     for line in source:
         if line.blank:
@@ -112,14 +118,18 @@ def _read_on(taken: list[Line], source: _Source) -> Iterator[str]:
         yield line.content.decode("utf-8", "surrogateescape")
 
 
-def _header(line: Line, name: str) -> tuple[list[str], str]:
+def _header(line: Line, name: str, signs: Sequence[str]) -> tuple[list[str], str]:
     """The column names (contract fields in lower case) and the delimiter that finds most of the contract's fields."""
     try:
         text = line.content.decode("utf-8")
         if line.fault:
             raise csv.Error(line.fault)
-        read_with = {delimiter: next(csv.reader([text], delimiter=delimiter)) for delimiter in (",", ";", "\t")}
+        read_with = {delimiter: next(csv.reader([text], delimiter=delimiter)) for delimiter in signs}
     except (UnicodeDecodeError, csv.Error) as error:
+        if _END_OF_OLD.search(line.content):
+            raise CatalogueError(
+                f"{name}: its lines end in \\r alone, as on old Macs: save it with Windows or Unix line ends"
+            ) from None
         raise CatalogueError(
             f"{name}: line {line.number}: the header cannot be read ({error}): save as UTF-8"
         ) from None
