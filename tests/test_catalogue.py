@@ -416,6 +416,11 @@ class TestFormats:
         (tmp_path / "shop.csv").write_text('id,title\na,"two\nlines"\n\nb,one\n')
         assert [(row.line, row.product.id) for row in rows_of(tmp_path / "shop.csv")] == [(2, "a"), (5, "b")]
 
+    def test_a_cell_may_be_as_long_as_a_line(self, tmp_path):
+        (tmp_path / "shop.csv").write_text(f'id,title,description\na,Mug,"<p>\n{"x" * 500_000}"\n')
+        (row,) = rows_of(tmp_path / "shop.csv")
+        assert len(row.product.description) == 500_004
+
     def test_a_quote_that_is_never_closed_costs_one_line(self, tmp_path):
         (tmp_path / "shop.csv").write_text('id,title\na,"never closed\nb,Kettle\nc,"Mug, red"\nd,Pan\n')
         rows = list(read(tmp_path / "shop.csv"))

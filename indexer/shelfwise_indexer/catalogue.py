@@ -127,7 +127,7 @@ def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
         return
     if extension.startswith(".csv"):
         with _lines(name, extension, max_line_bytes) as its_lines:
-            yield from csv_records(its_lines, name)
+            yield from csv_records(its_lines, name, max_line_bytes)
     else:
         yield from json_records(json_lines(name, max_line_bytes))
 

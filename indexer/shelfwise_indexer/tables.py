@@ -43,14 +43,16 @@ _MISSING = ("nan", "NaN")  # what pandas makes text of where there was nothing
 _LISTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*,?""", re.DOTALL)
 
 
-def csv_records(lines: Iterator[Line], name: str) -> Iterator[Record | Rejected]:
+def csv_records(lines: Iterator[Line], name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
     """The rows of a CSV file, empty cells and blank ones left out; a record's line is where it begins.
 
     The first line is the header; the delimiter is a comma, a semicolon or a tab, or what Excel's line `sep=` before
     the header says. What an unclosed quote swallowed is put back and read line by line.
 
+    :param max_line_bytes: the longest cell, too.
     :raises CatalogueError: the header cannot be read, has no id or title, or names a column twice.
     """
+    csv.field_size_limit(max_line_bytes)  # of this process; Python's own, 131,072, is less than a page's HTML
     filled = (line for line in lines if not line.blank)
     header, signs = next(filled, None), _DELIMITERS
     if header is not None and (told := _EXCEL.fullmatch(header.content)):
