@@ -49,3 +49,18 @@ def test_ctrl_c_interrupts_after_models_were_let_go_of(loaded, tmp_path):
     program = textwrap.dedent(loaded).format(path=str(bundle.path)) + textwrap.dedent(INTERRUPTED)
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
     assert (run.returncode, run.stdout) == (0, "interrupted\n"), run.stderr
+
+
+def test_an_interruption_while_the_command_line_loads_is_one_line():
+    program = """
+        import sys
+        class Interrupting:
+            def find_spec(self, name, path=None, target=None):
+                if name == "click":
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Interrupting())
+        from shelfwise.start import main
+        main()
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, b"", b"shelfwise: interrupted\n")
