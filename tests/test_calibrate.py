@@ -201,6 +201,18 @@ def test_where_all_that_was_held_back_is_right_nearly_all_is_accepted():
     assert (certain >= thresholds[predicted]).mean() > 0.95
 
 
+@pytest.mark.parametrize(("n", "least"), [(50, 0.5), (200, 0.5), (200, 0.999), (2000, 0.9)])
+def test_where_all_that_was_held_back_is_right_nothing_much_less_certain_is_accepted(n, least):
+    """And all that was held back is: the fits on four parts of five and the last one end near each other."""
+    for seed in range(3):
+        generator = np.random.default_rng(seed)
+        certain = generator.uniform(least, 1, n).astype(np.float32)
+        predicted = generator.integers(0, 5, n)
+        thresholds = accept_thresholds(predicted, certain, np.ones(n, dtype=bool), 5)
+        assert (certain >= thresholds[predicted]).all()
+        assert thresholds.min() > 1 - 1.5 * (1 - least)
+
+
 def test_a_leafs_label_threshold_is_the_one_with_the_best_f1_drawn_to_that_of_all():
     probabilities = floats(0.9, 0.8, 0.2, 0.1)[:, np.newaxis]
     wanted = np.array([[True], [True], [False], [False]])

@@ -14,6 +14,7 @@ FEW = 20  # held-back products of a leaf, which weigh as much as all leaves toge
 ASSURANCE = 0.8  # that the promised precision holds for products that were not held back
 FOLDS = 5
 SHRINKAGE = 2.0  # of a leaf's own offset: a Gaussian prior of variance 1 / 2 around that of all leaves
+HARDLY = 1e-3  # shrinkage of the offset of all leaves: where all that was held back is right, none would be the best
 SURELY = 1e-6  # how near a share may be to 0 or 1
 
 
@@ -53,19 +54,27 @@ def accept_threshold(
         bound must reach `precision` (Clopper, Pearson: "The Use of Confidence or Fiducial Limits", Biometrika 1934).
     :returns: a probability, or 1.0 when no confidence gives the precision (then a person sees everything).
     """
-    if len(confidence) == 0:
-        return 1.0
-    order = np.argsort(-confidence, kind="stable")
-    sorted_confidence = confidence[order]
+    least = _least_kept(confidence, correct, precision, assurance)
+    return 1.0 if least is None else least
+
+
+def _least_kept(
+    scores: Floats | npt.NDArray[np.float64], correct: npt.NDArray[np.bool_], precision: float, assurance: float | None
+) -> float | None:
+    """As `accept_threshold`, of any scores by which predictions can be ordered; None when no score gives it."""
+    if len(scores) == 0:
+        return None
+    order = np.argsort(-scores, kind="stable")
+    sorted_scores = scores[order]
     right, of = np.cumsum(correct[order]), np.arange(1, len(order) + 1)
     # The bound of none right in n is 0, which the quantile function does not give.
     right_so_far = (
         right / of if assurance is None else np.where(right, beta.ppf(1 - assurance, right, of - right + 1), 0.0)
     )
-    # Only where the next prediction has a lower confidence can a threshold be put.
-    last_of_its_value = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True)
+    # Only where the next prediction has a lower score can a threshold be put.
+    last_of_its_value = np.append(sorted_scores[1:] < sorted_scores[:-1], True)
     good = np.flatnonzero((right_so_far >= precision) & last_of_its_value)
-    return float(sorted_confidence[good[-1]]) if len(good) else 1.0
+    return float(sorted_scores[good[-1]]) if len(good) else None
 
 
 def accept_thresholds(
@@ -95,11 +104,11 @@ def accept_thresholds(
         others = np.setdiff1d(np.arange(n), part)
         slope, offsets = _odds_of_being_right(predicted[others], scores[others], correct[others], leaves)
         likely[part] = slope * scores[part] + offsets[predicted[part]]
-    least = accept_threshold(_share(likely), correct, precision, assurance)
-    if least >= 1.0:
+    least = _least_kept(likely, correct, precision, assurance)
+    if least is None:
         return never
     slope, offsets = _odds_of_being_right(predicted, scores, correct, leaves)
-    return np.asarray(_share((_log_odds(least) - offsets) / slope), dtype=np.float32)
+    return np.asarray(_share((least - offsets) / slope), dtype=np.float32)
 
 
 def _odds_of_being_right(
@@ -113,7 +122,7 @@ def _odds_of_being_right(
     def loss() -> torch.Tensor:
         odds = free[0].exp() * given + free[1] + free[2:][leaf]
         wrong = torch.nn.functional.binary_cross_entropy_with_logits(odds, right, reduction="sum")
-        return wrong + SHRINKAGE / 2 * (free[2:] ** 2).sum() + free[0] ** 2 / 2
+        return wrong + SHRINKAGE / 2 * (free[2:] ** 2).sum() + free[0] ** 2 / 2 + HARDLY / 2 * free[1] ** 2
 
     minimise(loss, free, steps=50)
     found = free.detach().numpy()
