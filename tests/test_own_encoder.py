@@ -3,6 +3,7 @@
 import itertools
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -236,7 +237,9 @@ def test_the_trunk_is_not_held_where_search_does_not_read_it(settings):
     assert (alone.encoder, alone.effective_retention, alone.effective_tuned_share) == (None, 0.0, 1.0)
 
 
-def test_an_interrupted_fit_ends_as_an_uninterrupted_one(catalogue, folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("whole_epochs", [2, 1])
+def test_an_interrupted_fit_ends_as_an_uninterrupted_one(whole_epochs, catalogue, folder, tmp_path, monkeypatch):
+    """Where it was killed while it wrote its second checkpoint, it goes on from the first."""
     products = read_labelled(catalogue).products
     some = batches(
         pairs_of(products, WORDS, Taxonomy.of(path for product in products for path in product.categories), Prompts())[
@@ -265,7 +268,10 @@ def test_an_interrupted_fit_ends_as_an_uninterrupted_one(catalogue, folder, tmp_
         patched.setattr(encoder_fit._Columns, "__call__", ends)
         with pytest.raises(KeyboardInterrupt):
             fitted(tmp_path / "parts")
-    assert last_checkpoint(tmp_path / "parts")
+    newest = Path(last_checkpoint(tmp_path / "parts"))
+    if whole_epochs == 1:
+        for written_after_the_weights in set(newest.iterdir()) - {newest / "model.safetensors"}:
+            written_after_the_weights.unlink()
     steps, own_step = [], Trainer.training_step
 
     def counted(trainer, *rest):
@@ -274,7 +280,7 @@ def test_an_interrupted_fit_ends_as_an_uninterrupted_one(catalogue, folder, tmp_
 
     monkeypatch.setattr(Trainer, "training_step", counted)
     resumed = fitted(tmp_path / "parts")
-    assert len(steps) == len(some)  # the third epoch alone
+    assert len(steps) == (3 - whole_epochs) * len(some)  # what was whole is not learnt again
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 

@@ -268,6 +268,17 @@ train(sys.argv[1], sys.argv[2], settings=TypeAdapter(TrainSettings).validate_jso
     assert min(steps) == max(steps) + 1 - len(steps) > 0  # those of the first three epochs are not made again
 
 
+def test_a_checkpoint_that_was_cut_off_is_none(tmp_path):
+    assert last_checkpoint(tmp_path / "none") is None
+    for steps in (9, 10, 100):
+        (tmp_path / f"checkpoint-{steps}").mkdir()
+        (tmp_path / f"checkpoint-{steps}" / "model.safetensors").write_bytes(b"")
+    assert last_checkpoint(tmp_path) is None
+    for steps in (9, 10):
+        (tmp_path / f"checkpoint-{steps}" / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+
+
 @pytest.mark.parametrize("killed_after", [2, None])
 def test_a_training_that_had_stopped_early_trains_no_further(killed_after, catalogue, settings, tmp_path, monkeypatch):
     """Interrupted in the epochs without a better score, and after the last of them."""

@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from shelfwise.encoder import padded as pad_rows
 from shelfwise.encoder import sigmoid, softmax
@@ -204,9 +204,13 @@ def _arguments(settings: FitSettings, held_back: bool, folder: Path, steps: int)
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint of an interrupted fit, if there is one."""
-    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
-    return str(found) if found else None
+    """The newest whole checkpoint of an interrupted fit, if there is one.
+
+    What is written last is lacking in one that was being written when the fit was killed: a fit that goes on from an
+    older one writes it anew.
+    """
+    whole = [state.parent for state in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    return str(max(whole, key=lambda one: int(one.name.rpartition("-")[2]))) if whole else None
 
 
 class _Trainer(Trainer):
