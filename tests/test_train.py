@@ -26,7 +26,7 @@ from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.enrich import given_leaves
 from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.export import load_checkpoint
-from shelfwise_indexer.fit import FitSettings, _epochs, _Progress, last_checkpoint
+from shelfwise_indexer.fit import FitSettings, _epochs, _Progress, _SameOrder, last_checkpoint
 from shelfwise_indexer.grouped import Grouping
 from shelfwise_indexer.heads import LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
@@ -277,6 +277,20 @@ def test_a_checkpoint_that_was_cut_off_is_none(tmp_path):
     for steps in (9, 10):
         (tmp_path / f"checkpoint-{steps}" / "trainer_state.json").write_text("{}")
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+
+
+def test_each_text_is_read_once_an_epoch_by_one_of_several_processes_that_drew_unlike_numbers():
+    orders = []
+    for process in range(2):
+        sampler = _SameOrder(4, [number % 7 + 1 for number in range(40)], 7)
+        torch.manual_seed(process)
+        for epoch in (0, 1, 1):
+            sampler.set_epoch(epoch)
+            orders.append([*sampler])
+            torch.rand(process)
+    assert orders[:3] == orders[3:]
+    assert orders[0] != orders[1] == orders[2]
+    assert sorted(orders[0]) == [*range(40)]
 
 
 @pytest.mark.parametrize("killed_after", [2, None])

@@ -218,11 +218,27 @@ class _Trainer(Trainer):
         # Trainer's own would read every text twice to learn its length.
         whole = cast(_Tokens, self.train_dataset).texts.tokens[0]
         together = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(together, lengths=[len(ids) for ids in whole])
+        lengths = [len(ids) for ids in whole]
+        if self.args.world_size == 1:
+            return LengthGroupedSampler(together, lengths=lengths)
+        return _SameOrder(together, lengths, self.args.seed)
 
     def _get_eval_sampler(self, eval_dataset: Dataset[Any]) -> Sampler[int]:
         # Trainer's own groups by length here as well, and gives the predictions back in that order.
         return SequentialSampler(cast(Any, eval_dataset))
+
+
+class _SameOrder(LengthGroupedSampler):
+    """One order for all processes, each of which reads its share of it, however much it has drawn for itself."""
+
+    def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
+        super().__init__(batch_size, lengths=lengths, generator=torch.Generator())
+        self.seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw another order; the loader calls it before each epoch."""
+        [drawn] = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
+        self.generator.manual_seed(int(drawn))
 
 
 class _Tokens(Dataset[dict[str, Any]]):
