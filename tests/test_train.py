@@ -28,10 +28,10 @@ from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import FitSettings, _epochs, _Progress, _SameOrder, last_checkpoint
 from shelfwise_indexer.grouped import Grouping
-from shelfwise_indexer.heads import LinearHead
+from shelfwise_indexer.heads import HEADS, LinearHead
 from shelfwise_indexer.loss import HierarchicalLoss, LossSettings, retention_loss
 from shelfwise_indexer.memory import NEAREST, SILENT
-from shelfwise_indexer.model import BackboneError, load_trunk
+from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 from shelfwise_indexer.preparation import HELD_BACK_SHARE, TrainingError, read_labelled, split_apart
 from shelfwise_indexer.readings import label_shares
 from shelfwise_indexer.settings import TrainSettings
@@ -546,13 +546,29 @@ def test_a_bundle_that_does_not_say_what_it_was_trained_on_is_named(bundle, tmp_
     assert f"bundle {bundle.version} does not say what it was trained on" in capsys.readouterr().err
 
 
-def test_the_heads_of_shared_leaves_are_carried_over():
-    old, new = torch.nn.Linear(2, 2), torch.nn.Linear(2, 3)
+@pytest.mark.parametrize("kind", HEADS)
+def test_the_heads_of_shared_leaves_are_carried_over(kind, backbone):
+    """Whole: before its first step the new model says of the leaves that it knows what the old one said."""
     before, after = Taxonomy.of([("A",), ("C",)]), Taxonomy.of([("A",), ("B",), ("C",)])
-    untouched = new.weight[1].clone()
+    trunk = load_trunk(str(backbone), 16, "cpu")
+    old, new = (ShelfModel(trunk, taxonomy, head=kind).eval() for taxonomy in (before, after))
+    untouched = new.output.weight[1].clone()
     carry_over(old, before, new, after)
-    assert torch.equal(new.weight[[0, 2]], old.weight)
-    assert torch.equal(new.weight[1], untouched)
+    assert torch.equal(new.output.weight[1], untouched)
+    tokens = trunk.tokenizer(["travel mug", "dome tent"], return_tensors="pt")
+    with torch.inference_mode():
+        said = [model(tokens["input_ids"], tokens["attention_mask"])["logits"] for model in (old, new)]
+    assert torch.equal(said[1][:, [0, 2]], said[0])
+
+
+def test_of_a_head_of_another_kind_nothing_is_carried_over(backbone):
+    """A backbone may be as wide as what a head's last layer reads."""
+    taxonomy, trunk = Taxonomy.of(KINDS), load_trunk(str(backbone), 16, "cpu")
+    old, new = (ShelfModel(trunk, taxonomy, head=kind) for kind in ("cnn", "linear"))
+    new.head = LinearHead(old.output.in_features, len(KINDS), 0.0)
+    untouched = new.output.weight.clone()
+    carry_over(old, taxonomy, new, taxonomy)
+    assert torch.equal(new.output.weight, untouched)
 
 
 def test_the_bundle_shows_itself_on_a_page(bundle):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from shelfwise.bundle import Bundle
 from shelfwise.machine import tell
@@ -19,6 +18,7 @@ from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import Texts, fit
 from shelfwise_indexer.loss import HierarchicalLoss
+from shelfwise_indexer.memory import MemoryHead
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.names import named_products
 from shelfwise_indexer.packing import runtime_settings
@@ -88,7 +88,7 @@ def learn(task: Task, folder: Path, on_epoch: Callable[[int, float], object] | N
         settings.distil,
     )
     if before := task.start or task.teacher:
-        carry_over(load_checkpoint(before).output, before.taxonomy, model.output, taxonomy)
+        carry_over(load_checkpoint(before), before.taxonomy, model, taxonomy)
     unseen = task.texts(task.prepared.held_back, task.readings[:1])
     epochs = fit(model, taxonomy, learned, unseen, settings.fit, folder, on_epoch)
     return Learnt(model, loss, backbone, learned, unseen, epochs)
@@ -123,10 +123,17 @@ def learn_held_back(task: Task, learnt: Learnt) -> None:
     learn_all(learnt.model, learnt.loss, everything, *parts)
 
 
-def carry_over(one: nn.Linear, old_taxonomy: Taxonomy, other: nn.Linear, taxonomy: Taxonomy) -> None:
-    """Start the rows of the leaves that both taxonomies have from what they were; of layers of one width only."""
-    if one.weight.shape[1] != other.weight.shape[1]:
+def carry_over(old: ShelfModel, old_taxonomy: Taxonomy, model: ShelfModel, taxonomy: Taxonomy) -> None:
+    """Start a head, and in its last layer the rows of the leaves that both taxonomies have, from what they were.
+
+    Of heads of one kind only: what one has learnt says nothing to another.
+    """
+    head = old.head.linear if isinstance(old.head, MemoryHead) else old.head
+    if type(head) is not type(model.head):
         return
+    below_output = {name: weight for name, weight in head.state_dict().items() if not name.startswith("output.")}
+    model.head.load_state_dict(below_output, strict=False)
+    one, other = old.output, model.output
     shared = [leaf for leaf in taxonomy.leaves if leaf in old_taxonomy.leaf_number]
     before = [old_taxonomy.leaf_number[leaf] for leaf in shared]
     now = [taxonomy.leaf_number[leaf] for leaf in shared]
