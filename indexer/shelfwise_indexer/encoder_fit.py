@@ -11,10 +11,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from shelfwise_indexer.encoder_pairs import Batch
-from shelfwise_indexer.fit import padded, run
+from shelfwise_indexer.fit import CheckpointTrainer, padded, run
 from shelfwise_indexer.rounding import computes_bf16
 from shelfwise_indexer.training_bar import TrainingBar
 
@@ -40,7 +40,7 @@ def fit_encoder(
     encoder: SentenceTransformer, batches: Sequence[Batch], settings: EncoderFitSettings, seed: int, folder: Path
 ) -> None:
     """Fit the encoder in place, going on from a checkpoint in `folder` if there is one."""
-    trainer = Trainer(
+    trainer = CheckpointTrainer(
         model=_Learner(encoder, settings.scale),
         args=_arguments(settings, seed, folder, len(batches)),
         data_collator=_Columns(encoder.tokenizer, int(encoder.max_seq_length or 0)),

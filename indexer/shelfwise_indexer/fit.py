@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
+from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from tqdm import tqdm
 from transformers import (
@@ -213,7 +214,17 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(whole, key=lambda one: int(one.name.rpartition("-")[2]))) if whole else None
 
 
-class _Trainer(Trainer):
+class CheckpointTrainer(Trainer):
+    """Its checkpoints hold a tensor of two names, as T5's word embeddings have, twice: safetensors would refuse it."""
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        weights = state_dict or cast(nn.Module, self.model).state_dict()
+        once = {weight.data_ptr(): name for name, weight in weights.items()}
+        own = {name: weight if once[weight.data_ptr()] == name else weight.clone() for name, weight in weights.items()}
+        super()._save(output_dir, own)
+
+
+class _Trainer(CheckpointTrainer):
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         # Trainer's own would read every text twice to learn its length.
         whole = cast(_Tokens, self.train_dataset).texts.tokens[0]
