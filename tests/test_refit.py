@@ -25,6 +25,16 @@ def test_a_trunk_moves_back_along_the_line():
     assert original["weight"].item() == 4.0
 
 
+def test_a_weight_of_two_names_moves_back_once():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    trunk = torch.nn.ModuleList([layer, layer])
+    layer.weight.data.fill_(4.0)
+    original = weights_of(trunk)
+    layer.weight.data.fill_(8.0)
+    move_back(trunk, original, 0.75)
+    assert layer.weight.item() == pytest.approx(7.0)
+
+
 def test_a_head_is_learnt_again_in_every_view(tmp_path):
     torch.manual_seed(0)
     words = ["steel kettle", "blue mug", "dome tent"]

@@ -55,9 +55,9 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 def move_back(trunk: nn.Module, original: Weights, share: float) -> None:
     """Put `trunk` on the line between `original` (share 0) and itself (share 1), in place."""
-    tuned = trunk.state_dict()
+    tuned = {weight.data_ptr(): (name, weight) for name, weight in trunk.state_dict().items()}  # of two names once
     with torch.no_grad():
-        for name, weight in tuned.items():
+        for name, weight in tuned.values():
             if weight.is_floating_point():
                 weight.lerp_(original[name].to(weight.device), 1.0 - share)
 
