@@ -73,7 +73,7 @@ def _original(trunk: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[n
     with rounded(trunk.device.type):
         vectors = trunk.encode(
             list(texts),
-            prompt=document_prompt(trunk) or None,
+            prompt=document_prompt(trunk),  # with none at all a trunk's default would be put before them
             batch_size=64,
             normalize_embeddings=True,
             show_progress_bar=len(texts) > 2000,
