@@ -104,6 +104,14 @@ def test_of_a_bare_decoder_the_last_token_stands_for_the_text(pad, tmp_path):
     np.testing.assert_allclose(trunk.encode(TEXTS, normalize_embeddings=True), whole.encode(TEXTS), atol=1e-6)
 
 
+def test_whichever_side_its_tokenizer_pads_a_decoder_reads_a_text_the_same_alone_and_beside_longer_ones(tmp_path):
+    folder = write_tiny_decoder(tmp_path / "gpt2", TEXTS)
+    alone = [load_trunk(str(folder), 16, "cpu").encode(text) for text in TEXTS]
+    config = folder / "tokenizer_config.json"
+    config.write_bytes(orjson.dumps(orjson.loads(config.read_bytes()) | {"padding_side": "left"}))
+    np.testing.assert_allclose(load_trunk(str(folder), 16, "cpu").encode(TEXTS), alone, atol=1e-6)
+
+
 def test_a_backbone_without_a_token_for_padding_or_for_the_end_is_refused(tmp_path):
     write_tiny_decoder(tmp_path / "gpt2", TEXTS)
     config = tmp_path / "gpt2-gpt2" / "tokenizer_config.json"

@@ -173,6 +173,7 @@ def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> Sen
         if trunk.tokenizer.eos_token is None:
             raise BackboneError(f"backbone {backbone} has a tokenizer without pad_token and eos_token: give it one")
         trunk.tokenizer.pad_token = trunk.tokenizer.eos_token
+    trunk.tokenizer.padding_side = "right"  # as training and the runtime pad: positions count from the first token
     if bare and _is_decoder(cast(Any, trunk[0]).model.config):
         trunk[1] = Pooling(_width(trunk), pooling_mode="lasttoken")
     pooling = [module for module in trunk if isinstance(module, Pooling)]
