@@ -3,9 +3,14 @@
 import shutil
 
 import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
-from shelfwise_indexer.model import BackboneError, load_trunk
+from shelfwise.encoder import network
+from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.export import export
+from shelfwise_indexer.model import BackboneError, ShelfModel, load_trunk
 from tiny_backbone import write_tiny_backbone
 
 pytestmark = pytest.mark.model
@@ -30,3 +35,15 @@ def test_positions_that_a_model_keeps_for_padding_hold_no_tokens(tmp_path):
     assert load_trunk(str(folder), 64, "cpu").encode(["mug " * 80]).shape == (1, 32)
     with pytest.raises(BackboneError, match="reads at most 64 tokens, asked for 65"):
         load_trunk(str(folder), 65, "cpu")
+
+
+@pytest.mark.parametrize("head", ["linear", "cnn"])
+def test_of_a_backbone_that_pools_in_two_ways_a_head_reads_both_and_is_exported(head, tmp_path):
+    write_tiny_backbone(tmp_path / "tiny", ["mug", "tent"])
+    modules = [Transformer(str(tmp_path / "tiny-bert"), max_seq_length=64), Pooling(32, pooling_mode=("cls", "mean"))]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "two"), create_model_card=False)
+    trunk = load_trunk(str(tmp_path / "two"), 16, "cpu")
+    model = ShelfModel(trunk, Taxonomy.of([("Mugs",), ("Tents",), ("Bags",)]), head=head)
+    export(model, tmp_path / "bundle", ["mug", "tent mug"])  # refuses one that differs
+    outputs = network(tmp_path / "bundle").outputs
+    assert [output.get_partial_shape()[1].get_length() for output in outputs] == [64, 3]

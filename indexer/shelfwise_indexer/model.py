@@ -49,7 +49,9 @@ class ShelfModel(nn.Module):
         self.trunk = trunk
         self.encoder: SentenceTransformer | None = None
         self.pooling = next(module for module in trunk if isinstance(module, Pooling))
-        self.head: Head | MemoryHead = HEADS[head](_width(trunk), len(taxonomy.leaves), dropout)
+        # Of several poolings the results stand side by side.
+        width = self.pooling.pooling_output_dimension if head == "linear" else self.pooling.embedding_dimension
+        self.head: Head | MemoryHead = HEADS[head](width, len(taxonomy.leaves), dropout)
         self.lexical: LexicalHead | None = None
         self.margin: MarginScale | None = None
         self.grouping: Grouping | None = None
@@ -175,7 +177,7 @@ def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> Sen
         trunk.tokenizer.pad_token = trunk.tokenizer.eos_token
     trunk.tokenizer.padding_side = "right"  # as training and the runtime pad: positions count from the first token
     if bare and _is_decoder(cast(Any, trunk[0]).model.config):
-        trunk[1] = Pooling(_width(trunk), pooling_mode="lasttoken")
+        trunk[1] = Pooling(cast(Any, trunk[1]).embedding_dimension, pooling_mode="lasttoken")
     pooling = [module for module in trunk if isinstance(module, Pooling)]
     if not pooling or not pooling[0].include_prompt:
         raise BackboneError(f"backbone {backbone} pools in a way that the runtime cannot follow: choose another")
@@ -203,8 +205,3 @@ def _positions(trunk: SentenceTransformer) -> int:
         if name.endswith("position_embeddings") and getattr(table, "padding_idx", None) is not None:
             positions -= table.padding_idx + 1  # RoBERTa's kind count from behind the padding's
     return max(positions, 0)
-
-
-def _width(trunk: SentenceTransformer) -> int:
-    config = cast(Any, trunk[0]).model.config
-    return int(getattr(config, "hidden_size", None) or config.n_embd)
