@@ -575,6 +575,14 @@ class TestUsage:
         )
         assert refused_in_one_line(ran, f"{option} is of --gate")
 
+    @pytest.mark.parametrize(
+        "command", ["train c.jsonl --out b", "rerank train j --catalogue c --out r", "evaluate baselines c.jsonl"]
+    )
+    def test_a_seed_that_numpy_does_not_take_is_refused(self, shelfwise, command):
+        ran = shelfwise(*command.split(), "--seed", str(2**32))
+        assert (ran.status, ran.out) == (2, "")
+        assert "4294967296 is not in the range 0<=x<=4294967295" in ran.err
+
     def test_a_backbone_beside_a_bundle_to_go_on_from_is_refused(self, shelfwise):
         ran = shelfwise("train", "catalogue.jsonl", "--out", "b", "--from", "t", "--backbone", "english")
         assert refused_in_one_line(ran, "--backbone goes without --from")

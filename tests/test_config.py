@@ -49,6 +49,7 @@ def test_what_a_file_does_not_name_keeps_its_default(tmp_path):
         ("[fit]\nepochs = 'many'", r"fit\.epochs = 'many'"),
         ("[fit]\noptimiser = 'lamb'", "'adamw', 'adam', 'sgd' or 'rmsprop'"),
         ("dropout = 1.5", "less than 1"),
+        ("[fit]\nseed = 4294967296", r"fit\.seed = 4294967296: .* less than or equal to 4294967295"),
         ("head = 'rnn'\ntuned_share = 0.5", "needs the linear head"),
         ("fit = 3", "fit = 3"),
         ("= 3", "is not TOML"),

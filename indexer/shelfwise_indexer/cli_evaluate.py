@@ -12,6 +12,7 @@ from shelfwise.console import REJECTED, bundle_option, emit, put
 from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise_indexer import cli_proof, cli_proof_recommend
+from shelfwise_indexer.seeds import LARGEST_SEED
 
 
 @click.group()
@@ -33,7 +34,13 @@ evaluate.add_command(cli_proof_recommend.recommend)
 @click.argument("catalogue")
 @click.option("--validation", help="A catalogue to measure on; default: the part of CATALOGUE that train holds back.")
 @click.option("--text-fields", default="title,description", show_default=True, help="Fields or attributes, in order.")
-@click.option("--seed", default=0, show_default=True, help="The seed that train had: same seed, same held-back part.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, LARGEST_SEED),
+    help="The seed that train had: same seed, same held-back part.",
+)
 @click.option("--backbone", default="auto", show_default=True, help="Of the frozen embedding: see train.")
 @click.option("--stop-words", is_flag=True, help="A further row: without English stop words.")
 @click.option("--stems", is_flag=True, help="A further row: English words without their endings.")

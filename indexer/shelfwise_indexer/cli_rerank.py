@@ -10,6 +10,7 @@ import click
 from shelfwise.console import REJECTED, emit
 from shelfwise.errors import UsageError
 from shelfwise_indexer.cli_proof import say_what_was_read
+from shelfwise_indexer.seeds import LARGEST_SEED
 
 
 @click.group()
@@ -63,7 +64,9 @@ def export(model: str, out: Path, text_fields: str, max_tokens: int | None, blen
 @click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 3]")
 @click.option("--max-tokens", default=64, show_default=True, type=click.IntRange(8), help="Of query and product.")
 @_blend(default=0.7)
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed: same reranker.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Same seed: same reranker."
+)
 def train(
     judgements: str,
     catalogue: str,

@@ -11,6 +11,7 @@ import click
 
 from shelfwise.console import REJECTED, emit, put
 from shelfwise.errors import UsageError
+from shelfwise_indexer.seeds import LARGEST_SEED
 
 if TYPE_CHECKING:
     from shelfwise.bundle import Bundle
@@ -43,7 +44,9 @@ _ELSEWHERE = "name a file in a folder you may write"
     help="Share of the categories accepted without a person that must be right.  [default: 0.95]",
 )
 @click.option("--multi-label", is_flag=True, help="A product may be in several categories at once.")
-@click.option("--seed", type=click.IntRange(0), help="Same seed, data and machine: same bundle.  [default: 0]")
+@click.option(
+    "--seed", type=click.IntRange(0, LARGEST_SEED), help="Same seed, data and machine: same bundle.  [default: 0]"
+)
 def train(
     catalogue: str | None,
     out: Path | None,

@@ -33,6 +33,7 @@ from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.evaluate import Epoch, score
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.rounding import computes_bf16
+from shelfwise_indexer.seeds import LARGEST_SEED
 from shelfwise_indexer.training_bar import TrainingBar
 
 Floats = npt.NDArray[np.float32]
@@ -73,7 +74,7 @@ class FitSettings:
     freeze_word_embeddings: Annotated[
         bool | None, Field(description="Default: those of a backbone with more than 100,000 words.")
     ] = None
-    seed: Annotated[int, Field(ge=0, description="Same seed, data and machine: same bundle.")] = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED, description="Same seed, data and machine: same bundle.")] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from transformers import (
 from shelfwise_indexer.evaluate import ndcg
 from shelfwise_indexer.rerank_lists import JudgedList
 from shelfwise_indexer.rounding import computes_bf16
+from shelfwise_indexer.seeds import LARGEST_SEED
 from shelfwise_indexer.training_bar import TrainingBar
 
 LossKind = Literal["bce", "list", "lambda"]
@@ -47,7 +48,7 @@ class RerankFitSettings:
     bf16: Annotated[
         bool, Field(description="Sixteen-bit arithmetic where it is safe and the device has it (autocast).")
     ] = True
-    seed: Annotated[int, Field(ge=0, description="Same seed, data and machine: same reranker.")] = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED, description="Same seed, data and machine: same reranker.")] = 0
 
 
 def fit_reranker(
