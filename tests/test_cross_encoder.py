@@ -9,9 +9,10 @@ from torch import nn
 from shelfwise.errors import UsageError
 from shelfwise.reranker import Reranker
 from shelfwise_indexer import reranker_export
-from shelfwise_indexer.cross_encoder import CrossEncoderError, load_cross_encoder
+from shelfwise_indexer.cross_encoder import CrossEncoderError, begin_cross_encoder, load_cross_encoder
 from shelfwise_indexer.export import ExportError
 from shelfwise_indexer.reranker_export import write_reranker
+from test_decoder_backbone import write_tiny_decoder
 from tiny_cross_encoder import write_tiny_cross_encoder
 
 pytestmark = pytest.mark.model
@@ -75,6 +76,13 @@ def test_a_model_that_cannot_be_a_reranker_is_refused(tiny, tmp_path):
         load_cross_encoder(str(several))
     with pytest.raises(CrossEncoderError, match="reads at most 64 tokens, asked for 65"):
         load_cross_encoder(str(tiny), 65)
+
+
+def test_a_decoder_which_knows_no_pairs_is_no_backbone_of_a_reranker(tmp_path):
+    with pytest.raises(CrossEncoderError, match=r"expected a tokenizer with cls_token and sep_token.* BERT family"):
+        begin_cross_encoder(str(write_tiny_decoder(tmp_path / "gpt2", WORDS)), 16)
+    with pytest.raises(CrossEncoderError, match="expected a tokenizer with cls_token and sep_token"):
+        begin_cross_encoder(str(tmp_path / "gpt2-gpt2"), 16)
 
 
 def test_weights_that_are_pickles_are_not_loaded(tiny, tmp_path):

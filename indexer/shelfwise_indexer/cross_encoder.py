@@ -38,17 +38,23 @@ def load_cross_encoder(name: str, max_tokens: int | None = None) -> CrossEncoder
 def begin_cross_encoder(name: str, max_tokens: int) -> CrossEncoder:
     """A cross-encoder to train: that of the name, or a backbone with a new `Interaction`.
 
-    :raises CrossEncoderError: as `load_cross_encoder`.
+    :raises CrossEncoderError: as `load_cross_encoder`, or the backbone puts no tokens around the texts of a pair.
     """
     model = _load(name, max_tokens)
     if _reads_pairs(model):
         return load_cross_encoder(name, max_tokens)
     trunk = _trunk(name, max_tokens)
-    types = getattr(cast(Any, trunk).model.embeddings, "token_type_embeddings", None)
+    tokenizer = cast(Any, trunk).tokenizer
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise CrossEncoderError(
+            f"{name} cannot read a query beside a product: expected a tokenizer with cls_token and sep_token, which a "
+            "decoder's has not: give a backbone of the BERT family, or a cross-encoder"
+        )
+    embeddings = getattr(cast(Any, trunk).model, "embeddings", None)
+    types = getattr(embeddings, "token_type_embeddings", None)
     if types is not None and types.num_embeddings > 1:
         with torch.no_grad():
             types.weight[1] = types.weight[0]  # made for single texts, it has never seen the second kind
-    tokenizer = cast(Any, trunk).tokenizer
     width = int(cast(Any, trunk).model.config.hidden_size)
     return _with_head(trunk, Interaction(width, int(tokenizer.cls_token_id), int(tokenizer.sep_token_id)))
 
