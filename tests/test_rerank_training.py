@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shelfwise.errors import UsageError
 from shelfwise.reranker import Reranker
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.cross_encoder import begin_cross_encoder
-from shelfwise_indexer.judgements import JudgementError, read_judgements
+from shelfwise_indexer.judgements import JudgementError, Judgements, read_judgements
 from shelfwise_indexer.rerank_fit import RerankFitSettings, fit_reranker, label_scale, rerank_ndcg
 from shelfwise_indexer.rerank_lists import JudgedList, hold_back, read_lists
 from shelfwise_indexer.rerank_training import RerankSettings, train_reranker
@@ -151,6 +152,14 @@ def test_a_training_gives_a_reranker_that_is_the_same_again(files, backbone, tmp
     assert again.version == trained.version == reranker.version
     assert {path.name for path in tmp_path.iterdir()} >= {"one", "two"}
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.model
+def test_of_several_processes_each_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    judged = Judgements((), 0, 0, ())
+    with pytest.raises(UsageError, match="trained by one process, this is one of 2"):
+        train_reranker(judged, "none.jsonl", tmp_path / "out")
 
 
 @pytest.mark.model

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
+from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise_indexer.backbone import resolve
 from shelfwise_indexer.cross_encoder import begin_cross_encoder
@@ -73,10 +74,15 @@ def train_reranker(
 
     A part of the queries is held back to choose the epoch; no query, capitals aside, is in both parts.
 
-    :raises JudgementError, CatalogueError, CrossEncoderError: before anything is written to `out`.
+    :raises JudgementError, CatalogueError, CrossEncoderError, UsageError: before anything is written to `out`.
     :raises ExportError: the exported model does not score as the trained one.
     """
     settings = settings or RerankSettings()
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise UsageError(
+            f"a reranker is trained by one process, this is one of {processes}: run `shelfwise rerank train` without "
+            "`accelerate launch` or torchrun"
+        )
     folder = Path(out)
     check_target(folder)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
