@@ -16,6 +16,7 @@ from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.compress import CompressSettings
 from shelfwise_indexer.distillation import DistilSettings, mixed_loss
 from shelfwise_indexer.fit import FitSettings
+from shelfwise_indexer.loss import LossSettings
 from shelfwise_indexer.model import BackboneError, load_trunk
 from shelfwise_indexer.preparation import TrainingError
 from shelfwise_indexer.settings import TrainSettings
@@ -142,6 +143,18 @@ def test_layers_that_cannot_be_are_refused(teacher, settings, catalogue, tmp_pat
 def test_to_go_on_and_to_distil_at_once_is_refused(teacher, settings, catalogue, tmp_path):
     with pytest.raises(UsageError, match="give one of --from and --distil"):
         train(catalogue, tmp_path / "b", settings=settings, start=teacher, teacher=teacher)
+
+
+@pytest.mark.parametrize(("several", "told"), [(False, "leave out"), (True, "give")])
+def test_a_student_that_is_to_give_more_or_fewer_categories_than_its_teacher_is_refused(
+    several, told, teacher, settings, catalogue, tmp_path
+):
+    of_several = {"label_thresholds": [0.5, 0.5, 0.5]} if several else {}
+    other = Bundle(teacher.path, teacher.info | of_several, teacher.taxonomy)
+    asked = replace(settings, loss=LossSettings(multi_label=not several))
+    with pytest.raises(UsageError, match=f"{told} --multi-label, or set multi_label = {str(several).lower()}"):
+        train(catalogue, tmp_path / "b", settings=asked, teacher=other)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_or_missing_checkpoint_is_named(teacher, settings, catalogue, tmp_path):

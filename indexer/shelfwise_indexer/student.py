@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded
+from shelfwise.errors import UsageError
 from shelfwise.machine import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy, path_text
@@ -105,6 +106,19 @@ def check_words(teacher: Bundle, trunk: SentenceTransformer) -> None:
         raise BackboneError(
             f"{teacher.path}: its checkpoint reads another vocabulary than its model, so one of them is of another "
             "bundle: copy the bundle again or train it again"
+        )
+
+
+def check_labels(teacher: Bundle, multi_label: bool) -> None:
+    """See that a student is to give as many categories as its teacher: softmax's logits are no sigmoids'.
+
+    :raises UsageError: it is not.
+    """
+    if multi_label != teacher.multi_label:
+        todo, wanted = ("give", "true") if teacher.multi_label else ("leave out", "false")
+        raise UsageError(
+            f"the teacher {teacher.path} was trained with multi_label = {wanted}, and a student learns its "
+            f"probabilities: {todo} --multi-label, or set multi_label = {wanted} in [loss]"
         )
 
 

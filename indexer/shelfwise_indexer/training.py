@@ -43,7 +43,7 @@ from shelfwise_indexer.preparation import (
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.starting_point import StartingPoint
-from shelfwise_indexer.student import taxonomy_of
+from shelfwise_indexer.student import check_labels, taxonomy_of
 from shelfwise_indexer.task import Task, finish, learn, learn_held_back
 from shelfwise_indexer.trained_on import trained_on, write_trained_on
 
@@ -188,6 +188,7 @@ def _check_choices(
         )
     if teacher:
         own_encoder.refuse_student(teacher, settings)
+        check_labels(teacher, settings.loss.multi_label)
     if events and settings.encoder is None:
         raise UsageError("an event log teaches a separate encoder: give --encoder NAME with --events")
 
