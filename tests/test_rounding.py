@@ -21,18 +21,21 @@ def test_a_processor_that_lacks_bf16_is_not_made_to_work_it_out_number_by_number
     assert product.dtype == (torch.bfloat16 if processor else torch.float32)
 
 
-def arguments(bf16: bool) -> dict[str, bool]:
+def precisions(bf16: bool) -> set[str]:
     return {
-        "classifier": fit._arguments(fit.FitSettings(bf16=bf16), False, Path("f"), 1).bf16,
-        "encoder": encoder_fit._arguments(encoder_fit.EncoderFitSettings(bf16=bf16), 0, Path("f"), 1).bf16,
-        "cross-encoder": rerank_fit._arguments(rerank_fit.RerankFitSettings(bf16=bf16), False, "f").bf16,
+        fit._arguments(fit.FitSettings(bf16=bf16), False, Path("f"), 1).mixed_precision,
+        encoder_fit._arguments(encoder_fit.EncoderFitSettings(bf16=bf16), 0, Path("f"), 1).mixed_precision,
+        rerank_fit._arguments(rerank_fit.RerankFitSettings(bf16=bf16), False, "f").mixed_precision,
     }
 
 
+@pytest.mark.parametrize("launched", ["no", "fp16", "bf16"])
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU decides where there is one")
-def test_every_training_does_so_where_it_is_wanted_and_there(processor):
-    assert set(arguments(True).values()) == {processor}
-    assert set(arguments(False).values()) == {False}
+def test_every_training_does_so_where_it_is_wanted_and_there(processor, launched, monkeypatch):
+    """Whatever `accelerate launch` tells each process."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    assert precisions(True) == {"bf16" if processor else "no"}
+    assert precisions(False) == {"no"}
 
 
 def test_a_gpu_is_asked_itself(monkeypatch):

@@ -11,11 +11,11 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedTokenizerBase
 
 from shelfwise_indexer.encoder_pairs import Batch
 from shelfwise_indexer.fit import CheckpointTrainer, padded, run
-from shelfwise_indexer.rounding import computes_bf16
+from shelfwise_indexer.rounding import Arguments, computes_bf16
 from shelfwise_indexer.training_bar import TrainingBar
 
 SAVED_EVERY = 500  # steps, or once an epoch where it has fewer
@@ -101,9 +101,9 @@ class _Columns:
         return padded(cast(Any, tokens), int(cast(Any, self.tokenizer).pad_token_id))
 
 
-def _arguments(settings: EncoderFitSettings, seed: int, folder: Path, steps: int) -> TrainingArguments:
+def _arguments(settings: EncoderFitSettings, seed: int, folder: Path, steps: int) -> Arguments:
     on_gpu = torch.cuda.is_available()
-    return TrainingArguments(
+    return Arguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=1,

@@ -20,7 +20,6 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerState,
-    TrainingArguments,
 )
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -32,7 +31,7 @@ from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.evaluate import Epoch, score
 from shelfwise_indexer.model import ShelfModel
-from shelfwise_indexer.rounding import computes_bf16
+from shelfwise_indexer.rounding import Arguments, computes_bf16
 from shelfwise_indexer.seeds import LARGEST_SEED
 from shelfwise_indexer.training_bar import TrainingBar
 
@@ -174,9 +173,9 @@ def _epochs(log: Sequence[Mapping[str, float]]) -> list[Epoch]:
     return epochs
 
 
-def _arguments(settings: FitSettings, held_back: bool, folder: Path, steps: int) -> TrainingArguments:
+def _arguments(settings: FitSettings, held_back: bool, folder: Path, steps: int) -> Arguments:
     on_gpu = torch.cuda.is_available()
-    return TrainingArguments(
+    return Arguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,

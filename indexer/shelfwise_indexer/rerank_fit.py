@@ -20,12 +20,11 @@ from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
-    TrainingArguments,
 )
 
 from shelfwise_indexer.evaluate import ndcg
 from shelfwise_indexer.rerank_lists import JudgedList
-from shelfwise_indexer.rounding import computes_bf16
+from shelfwise_indexer.rounding import Arguments, computes_bf16
 from shelfwise_indexer.seeds import LARGEST_SEED
 from shelfwise_indexer.training_bar import TrainingBar
 
@@ -170,9 +169,9 @@ class _Trainer(Trainer):
         return metrics
 
 
-def _arguments(settings: RerankFitSettings, held_back: bool, folder: str) -> TrainingArguments:
+def _arguments(settings: RerankFitSettings, held_back: bool, folder: str) -> Arguments:
     on_gpu = torch.cuda.is_available()
-    return TrainingArguments(
+    return Arguments(
         output_dir=folder,
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,

@@ -1,8 +1,17 @@
 """Sixteen-bit arithmetic in a training: where the device computes in it, and nowhere else."""
 
 import torch
+from transformers import TrainingArguments
 
 from shelfwise.processor import has_bf16
+
+
+class Arguments(TrainingArguments):
+    """`TrainingArguments` that compute in sixteen bits where `bf16` says so alone, not where the environment does."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[no-untyped-call]
+        self.mixed_precision = "bf16" if self.bf16 else "no"  # not $ACCELERATE_MIXED_PRECISION
 
 
 def computes_bf16(kind: str) -> bool:
