@@ -141,7 +141,7 @@ def test_layers_that_cannot_be_are_refused(teacher, settings, catalogue, tmp_pat
 
 
 def test_to_go_on_and_to_distil_at_once_is_refused(teacher, settings, catalogue, tmp_path):
-    with pytest.raises(UsageError, match="give one of --from and --distil"):
+    with pytest.raises(UsageError, match="--from and --distil exclude each other"):
         train(catalogue, tmp_path / "b", settings=settings, start=teacher, teacher=teacher)
 
 
