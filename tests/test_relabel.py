@@ -38,12 +38,14 @@ def test_categories_follow_in_the_shape_in_which_they_were_written(migrated):
         {"id": 2, "title": "b", "category": ["Home", "Cups"]},
         {"id": 3, "title": "c", "category": [["Home", "Cups"], ["Sports"]]},
         {"id": 4, "title": "d", "categories": ["Home>Cups", "Home > Mugs", "Home > Beakers"]},
+        {"id": 5, "title": "e", "category": "Home &gt; Cups"},
     )
     assert records[0]["category"] == "Home > Bowls"
     assert records[1]["category"] == ["Home", "Bowls"]
     assert records[2]["category"] == [["Home", "Bowls"], ["Sports"]]
     assert records[3]["categories"] == ["Home > Bowls", "Home > Mugs"]
-    assert (done.read, done.written, done.changed, done.undecided, done.rejected) == (4, 4, 4, 0, 0)
+    assert records[4]["category"] == "Home > Bowls"
+    assert (done.read, done.written, done.changed, done.undecided, done.rejected) == (5, 5, 5, 0, 0)
 
 
 def test_every_other_field_stays_and_so_does_the_order(migrated):

@@ -130,67 +130,194 @@ def index(
         target = Path(dead_letters) if dead_letters else dead_letters_path(catalogue, alias=alias)
         cache = cache_folder(os.environ, None)
         kept = cache / "vectors" / text_hash(f"{alias}\0{bundle.version}")
-        run = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
+        spool = Spool(cache / "runs", digest, bundle.version, alias, live.name if live else None)
         as_read = position(server, live.name) if live else None
-        watch = watched(server, live, bundle, as_read, run)
-        with run as spool, DeadLetters(target, catalogue) as letters, watch as meanwhile:
-            began, goes_on = spool.began(as_read), spool.segments() > 0
-            carried = Carried.of(server, live, bundle, kept)
-            lines = KeptLines.load(kept, carried.kept, as_read)
-            read_lines = encode(catalogue, encoder, carried, lines, spool, letters, SEGMENT)
-            lines.close()
-            encoder.release()
-            _some_left(read_lines, letters, alias)
+        watch = watched(server, live, bundle, as_read, spool)
+        with spool, DeadLetters(target, catalogue) as letters, watch as meanwhile:
+            run = _Run(
+                server=server,
+                alias=alias,
+                bundle=bundle,
+                catalogue=catalogue,
+                digest=digest,
+                live=live,
+                grown=grown,
+                kept=kept,
+                spool=spool,
+                letters=letters,
+                meanwhile=meanwhile,
+                as_read=as_read,
+                began=spool.began(as_read),
+                goes_on=spool.segments() > 0,
+            )
+            read_lines = run.encode(encoder)
             products = Spooled.of(spool, bundle)
             for message in products.unknown.messages():
                 say(message)
-            changes = addition(server, grown, products) if grown else delta(server, live, bundle, products)
-            name, changes = _target(server, alias, bundle, digest, live, changes)
-            # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
-            wanted = None if changes is None else ~products.carried & (grown is None)
-            similar = SimilarLists.of(spool, products, bundle.dimension, wanted)
-            refused = send(server, name, spool, similar, changes)
-            _write_refused(catalogue, refused, letters)
-            _some_left(read_lines, letters, alias)
-            _finish(server, name, merge)
-            expected = read_lines - letters.count + _beside(server, live, changes, refused)
-            # What came meanwhile, into an index that a run which was killed just before the swap left.
-            expected += count_present(server, name, spool.arrived(name))
-            if changes is not None:
-                complete(server, name, spool, similar, expected, refused)
-            check(server, name, spool, expected, refused)
+            filled = run.fill(products, read_lines, merge)
             if gate is not None:
-                _pass(gate, server, alias, name, bundle, before, live)
-            # A clone may hold what was written after its original was read, and what a killed run left may hold what
-            # was carried there, and then no line tells of that.
-            stands = live is None or (not goes_on and (changes is None or position(server, live.name) == as_read))
-            written = _go_live(server, alias, name, bundle, live, stands, meanwhile, began)
+                run.check_gate(gate, filled.index, before)
+            written = run.go_live(filled)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
-                keep_lines(kept, spool, refused, written)
-            unchanged = int(products.carried.sum()) - _carried_among(spool, refused)
+                keep_lines(kept, spool, filled.refused, written)
+            unchanged = int(products.carried.sum()) - _carried_among(spool, filled.refused)
             spool.remove()
         if old := superseded(server, alias):
             say(f"{len(old)} older indices of {alias} can be deleted: {', '.join(old)}")
+        sent = len(products) if filled.changes is None else filled.changes.written
         return Indexed(
             read=read_lines,
             indexed=read_lines - letters.count - unchanged,
             unchanged=unchanged,
             rejected=letters.count,
-            written=(len(products) if changes is None else changes.written) - len(refused),
-            index=name,
+            written=sent - len(filled.refused),
+            index=filled.index,
             seconds=time.monotonic() - started,
             dead_letters=letters.path if letters.count else None,
         )
 
 
-def _some_left(read_lines: int, letters: DeadLetters, alias: str) -> None:
-    """:raises CatalogueError: every line was rejected, so that there would be nothing to search."""
-    if letters.count == read_lines:
-        raise CatalogueError(
-            f"{letters.source}: all {read_lines} lines were rejected, alias {alias} is left as it was: "
-            f"see {letters.partial}"
-        )
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """An index that holds what it is to hold, and that no alias stands for yet."""
+
+    index: str
+    changes: Delta | None
+    """From the index that it was cloned from; None: it was filled from nothing."""
+    refused: Mapping[str, str]
+    """Products that the server refused, to its reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run, and where it reads, keeps and writes; its methods are its stages, in their order."""
+
+    server: Elasticsearch
+    alias: str
+    bundle: Bundle
+    catalogue: str | os.PathLike[str]
+    digest: str
+    """Of the catalogue."""
+    live: LiveIndex | None
+    grown: LiveIndex | None
+    """The live index where the catalogue holds dead letters, which join what it has."""
+    kept: Path
+    """What is kept from one run to the next."""
+    spool: Spool
+    letters: DeadLetters
+    meanwhile: Meanwhile | None
+    as_read: Position | None
+    """How far the live index was written when it was read."""
+    began: Position | None
+    """The same when the run began, which may have been interrupted since."""
+    goes_on: bool
+    """Whether it was."""
+
+    def encode(self, encoder: DocumentEncoder) -> int:
+        """Read the catalogue, encode what is new, keep all of it in the spool; how many lines were read."""
+        carried = Carried.of(self.server, self.live, self.bundle, self.kept)
+        lines = KeptLines.load(self.kept, carried.kept, self.as_read)
+        read_lines = encode(self.catalogue, encoder, carried, lines, self.spool, self.letters, SEGMENT)
+        lines.close()
+        encoder.release()
+        self._check_some_left(read_lines)
+        return read_lines
+
+    def fill(self, products: Spooled, read_lines: int, merge: int | None) -> _Filled:
+        """Write what was encoded into an index, and see that this holds it, and nothing else.
+
+        :raises ServerError: it does not.
+        """
+        server, spool = self.server, self.spool
+        if self.grown is not None:
+            changes: Delta | None = addition(server, self.grown, products)
+        else:
+            changes = delta(server, self.live, self.bundle, products)
+        name, changes = _target(server, self.alias, self.bundle, self.digest, self.live, changes)
+        # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
+        wanted = None if changes is None else ~products.carried & (self.grown is None)
+        similar = SimilarLists.of(spool, products, self.bundle.dimension, wanted)
+        refused = send(server, name, spool, similar, changes)
+        _write_refused(self.catalogue, refused, self.letters)
+        self._check_some_left(read_lines)
+        _finish(server, name, merge)
+        expected = read_lines - self.letters.count + _beside(server, self.live, changes, refused)
+        # What came meanwhile, into an index that a run which was killed just before the swap left.
+        expected += count_present(server, name, spool.arrived(name))
+        if changes is not None:
+            complete(server, name, spool, similar, expected, refused)
+        check(server, name, spool, expected, refused)
+        return _Filled(name, changes, refused)
+
+    def check_gate(self, gate: Gate, name: str, before: ProductSearch | None) -> None:
+        """:raises GateFailed: the new index is significantly worse than `before`."""
+        live = self.live.name if self.live else ""
+        with on_trial(self.server, self.alias, name) as trial:
+            verdict = gate.check(ProductSearch(self.server, trial, self.bundle, gate.settings), before, live)
+        if verdict is None:
+            say(f"gate: {self.alias} has no live index to compare with: passed")
+        elif not verdict.passed:
+            raise GateFailed(verdict, self.alias, name)
+        else:
+            say(f"gate: {verdict}")
+
+    def go_live(self, filled: _Filled) -> dict[str, Any] | None:
+        """Let the alias stand for an index, with what people decided and the shop wrote meanwhile.
+
+        :returns: how far it was written before anybody knew of it; None: it holds something else than what was read.
+        :raises ServerError: the live index was migrated meanwhile, or the alias moved.
+        """
+        server, live, name, meanwhile = self.server, self.live, filled.index, self.meanwhile
+        # A clone may hold what was written after its original was read, and what a killed run left may hold what was
+        # carried there, and then no line tells of that.
+        as_read = filled.changes is None or live is None or position(server, live.name) == self.as_read
+        holds_only_what_was_read = live is None or (not self.goes_on and as_read)
+        changed = self._carry_decisions(name) + self._carry_writes(name)
+        written = position(server, name) if holds_only_what_was_read and not changed else None
+        if meanwhile is None:
+            swap(server, self.alias, name, expected=live.name if live else None)
+            return written
+        with closing(View(server, name)) as went_live:
+            swap(server, self.alias, name, expected=live.name if live else None)
+            if late := meanwhile.carry_last(name, went_live):
+                say(f"{late} products that were written in the moment of the swap keep that")
+        return written
+
+    def _carry_decisions(self, name: str) -> int:
+        """What people decided while the run filled an index, written there too; of how many products."""
+        if self.live is None:
+            return 0
+        check_not_migrated(self.server, self.alias, self.live)
+        decided = carry_decisions(self.server, self.live.name, name, Following.of(self.live, self.bundle))
+        if decided:
+            say(f"{len(decided)} products that a person decided on meanwhile keep that")
+        unknown = UnknownDecisions(self.bundle)
+        for id_, decision in decided.items():
+            unknown.look(id_, decision)
+        for message in unknown.messages():
+            say(message)
+        return len(decided)
+
+    def _carry_writes(self, name: str) -> int:
+        """What the shop wrote while the run filled an index, written there too; how many products."""
+        if self.meanwhile is None:
+            return 0
+        count = self.meanwhile.carry_all(name)
+        count += self.meanwhile.carry_new(self.began, name) if self.began else 0
+        if count:
+            say(f"{count} products that were written into the live index meanwhile keep that")
+        for complaint in self.meanwhile.untold(self.began, name) if self.began else ():
+            say(complaint)
+        return count
+
+    def _check_some_left(self, read_lines: int) -> None:
+        """:raises CatalogueError: every line was rejected, so that there would be nothing to search."""
+        if self.letters.count == read_lines:
+            raise CatalogueError(
+                f"{self.letters.source}: all {read_lines} lines were rejected, alias {self.alias} is left as it was: "
+                f"see {self.letters.partial}"
+            )
 
 
 def _target(
@@ -233,75 +360,11 @@ def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None
     return changes.kept + count_present(server, live.name, refused)
 
 
-def _go_live(
-    server: Elasticsearch,
-    alias: str,
-    name: str,
-    bundle: Bundle,
-    live: LiveIndex | None,
-    stands: bool,
-    meanwhile: Meanwhile | None,
-    began: Position | None,
-) -> dict[str, Any] | None:
-    """Let the alias stand for an index, with what people decided and the shop wrote meanwhile.
-
-    :param stands: whether the index holds what was read and nothing else.
-    :param began: how far the live index was written when the run began, which may have been interrupted since.
-    :returns: how far it was written before anybody knew of it; None: it holds something else.
-    :raises ServerError: the live index was migrated meanwhile, or the alias moved.
-    """
-    if live is not None:
-        check_not_migrated(server, alias, live)
-    decided = carry_decisions(server, live.name, name, Following.of(live, bundle)) if live else {}
-    if decided:
-        say(f"{len(decided)} products that a person decided on meanwhile keep that")
-    unknown = UnknownDecisions(bundle)
-    for id_, decision in decided.items():
-        unknown.look(id_, decision)
-    for message in unknown.messages():
-        say(message)
-    carried = meanwhile.carry_all(name) if meanwhile else 0
-    carried += meanwhile.carry_new(began, name) if meanwhile and began else 0
-    if carried:
-        say(f"{carried} products that were written into the live index meanwhile keep that")
-    for complaint in meanwhile.untold(began, name) if meanwhile and began else ():
-        say(complaint)
-    written = None if decided or carried or not stands else position(server, name)
-    if meanwhile is None:
-        swap(server, alias, name, expected=live.name if live else None)
-        return written
-    with closing(View(server, name)) as went_live:
-        swap(server, alias, name, expected=live.name if live else None)
-        if late := meanwhile.carry_last(name, went_live):
-            say(f"{late} products that were written in the moment of the swap keep that")
-    return written
-
-
 def _finish(server: Elasticsearch, name: str, merge: int | None) -> None:
     if merge is not None:
         say(f"merging to {merge} segments a shard: minutes for a million products")
     if not finish(server, name, merge):
         say(f"index {name} is not merged after {MERGE_TIMEOUT / 60:.0f} minutes: the server goes on by itself")
-
-
-def _pass(
-    gate: Gate,
-    server: Elasticsearch,
-    alias: str,
-    name: str,
-    bundle: Bundle,
-    before: ProductSearch | None,
-    live: LiveIndex | None,
-) -> None:
-    """:raises GateFailed: the new index is significantly worse."""
-    with on_trial(server, alias, name) as trial:
-        verdict = gate.check(ProductSearch(server, trial, bundle, gate.settings), before, live.name if live else "")
-    if verdict is None:
-        say(f"gate: {alias} has no live index to compare with: passed")
-    elif not verdict.passed:
-        raise GateFailed(verdict, alias, name)
-    else:
-        say(f"gate: {verdict}")
 
 
 def _carried_among(spool: Spool, refused: Mapping[str, str]) -> int:

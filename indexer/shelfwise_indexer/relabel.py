@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shelfwise.machine import SAID, tell
-from shelfwise.taxonomy import Path, parse_path, path_text
+from shelfwise.taxonomy import Path, path_text, written_path
 from shelfwise_indexer.catalogue import (
     JSON_LINES,
     MAX_LINE_BYTES,
@@ -134,7 +134,7 @@ def relabelled(record: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
 
 def _moved(value: Any, changes: Changes) -> Any:
     """One path of a record as it is written there; None when it was split."""
-    path = parse_path(value)
+    path = written_path(value)
     followed = changes.follow(path)
     if not followed.decided:
         return None
