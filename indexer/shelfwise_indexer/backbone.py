@@ -37,7 +37,8 @@ class Backbone:
     def of_bundle(cls, bundle: Bundle, role: str, folder: str) -> "Backbone":
         """A bundle's own model to go on from, known by the name of what it came from and by the bundle's version.
 
-        :param role: where `bundle.json` says what it came from. :param folder: in the bundle.
+        :param role: where `bundle.json` says what it came from.
+        :param folder: in the bundle.
         """
         was = bundle.info[role]
         return cls(f"{was['name'].split('@')[0]}@{bundle.version}", str(bundle.path / folder), was["licence"])

@@ -103,7 +103,10 @@ class Graph:
         )
 
     def weight(self, name: str, shape: torch.Size) -> torch.Tensor:
-        """float32 of this shape. :raises BgeError: the file has none of this name and shape."""
+        """float32 of this shape.
+
+        :raises BgeError: the file has none of this name and shape.
+        """
         values = self._values(name) if name in self._named else self._matrix(name)
         if values.shape != tuple(shape):
             raise BgeError(f"{self.file.name}: {name} is {values.shape}, expected {tuple(shape)}: report this")

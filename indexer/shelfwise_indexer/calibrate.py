@@ -25,7 +25,8 @@ def fit_temperature(logits: Floats, labels: Floats, multi_label: bool = False) -
     Its logarithm has a Gaussian prior of variance 1 around 0, which a hundred products outvote: five that happen to be
     right do not make a model certain.
 
-    :param logits: float32 [n, leaves]. :param labels: float32 [n, leaves], a category's is above 0.
+    :param logits: float32 [n, leaves].
+    :param labels: float32 [n, leaves], a category's is above 0.
     :param multi_label: probabilities are sigmoids, and a label is a category of the product or is not.
     """
     if len(logits) == 0 or (logits.shape[1] < 2 and not multi_label):
@@ -92,7 +93,8 @@ def accept_thresholds(
     speak for it: easy leaves are accepted sooner, hard ones later. The least likelihood is set on predictions that the
     regression it is held against has not seen.
 
-    :param predicted: int64 [n], the most probable leaf. :param certain: float32 [n], as `reliability.certainty` has it.
+    :param predicted: int64 [n], the most probable leaf.
+    :param certain: float32 [n], as `reliability.certainty` has it.
     """
     n = len(certain)
     never = np.ones(leaves, dtype=np.float32)
@@ -144,7 +146,8 @@ def label_thresholds(probabilities: Floats, wanted: npt.NDArray[np.bool_]) -> Fl
     The one with the best F1 of the leaf on the held-back part, drawn towards the one that is best for all leaves
     together by as many products as FEW: a leaf with two held-back products says little about its own.
 
-    :param probabilities: float32 [n, leaves]. :param wanted: bool [n, leaves].
+    :param probabilities: float32 [n, leaves].
+    :param wanted: bool [n, leaves].
     """
     leaves = probabilities.shape[1]
     if not wanted.any():
@@ -167,7 +170,8 @@ def further_threshold(
 ) -> float:
     """The probability from which a category beside the most probable one needs no person; 1.0: none ever does.
 
-    :param probabilities: float32 [n, leaves]. :param wanted: bool [n, leaves].
+    :param probabilities: float32 [n, leaves].
+    :param wanted: bool [n, leaves].
     :param thresholds: float32 [leaves], those from which a product is given a category (`label_thresholds`).
     :param precision: the share of those accepted that must be right, see `accept_threshold`.
     """

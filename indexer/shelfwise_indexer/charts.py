@@ -62,7 +62,8 @@ class Axis:
 def curve_chart(curves: Sequence[Curve], x: Axis, y: Axis, diagonal: bool = False, mark: Point | None = None) -> str:
     """An `<svg>` of curves over one pair of axes.
 
-    :param diagonal: a dashed line where x = y. :param mark: a point to stand out, with a line down to the x axis.
+    :param diagonal: a dashed line where x = y.
+    :param mark: a point to stand out, with a line down to the x axis.
     """
     parts = [*_frame(x, y)]
     if diagonal:

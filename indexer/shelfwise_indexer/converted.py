@@ -34,7 +34,8 @@ def once(folder: Path, say: str, write: Callable[[Path], None]) -> Path:
 
     It appears whole or not at all; of two processes that want it, one writes and the other waits.
 
-    :param say: a line for stderr, before it is written. :param write: writes it where it is told to.
+    :param say: a line for stderr, before it is written.
+    :param write: writes it where it is told to.
     :raises UsageError: it lies where nothing may be written.
     """
     if _complete(folder):

@@ -57,7 +57,8 @@ class CutLoss:
 def check_dimension(dimension: int | None, full: int, name: str) -> None:
     """See that an embedding can be cut so.
 
-    :param full: numbers of an embedding as it is. :param name: whose, for the message.
+    :param full: numbers of an embedding as it is.
+    :param name: whose, for the message.
     :raises UsageError: it has fewer numbers than asked for, or none are asked for.
     """
     if dimension is not None and not 1 <= dimension <= full:

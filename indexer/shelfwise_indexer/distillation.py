@@ -28,7 +28,8 @@ def mixed_loss(
 
     The divergence is times the squared temperature, so that its gradients do not shrink as the temperature grows.
 
-    :param logits: float [n, leaves]. :param taught: float [n, leaves], the teacher's logits.
+    :param logits: float [n, leaves].
+    :param taught: float [n, leaves], the teacher's logits.
     """
     cool, warm = logits / settings.temperature, taught / settings.temperature
     if multi_label:

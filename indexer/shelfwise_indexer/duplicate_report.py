@@ -42,7 +42,8 @@ def find(
     least this cosine, every product compared with every other. Variants that say so are one product and no duplicates
     of each other.
 
-    :param vectors: float32 [n, dimension], L2-normalised. :param fields: of products, or attributes, that are the text.
+    :param vectors: float32 [n, dimension], L2-normalised.
+    :param fields: of products, or attributes, that are the text.
     :raises UsageError: the cosine is not above 0.
     """
     links = {

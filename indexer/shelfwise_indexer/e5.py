@@ -89,7 +89,10 @@ class Packed:
     content: mmap.mmap
 
     def tensor(self, name: str, shape: torch.Size) -> torch.Tensor:
-        """float32 of this shape. :raises E5Error: the file has none of this name and size."""
+        """float32 of this shape.
+
+        :raises E5Error: the file has none of this name and size.
+        """
         kind, count, offset = self.tensors.get(name, (None, 0, 0))
         if kind not in (_FLOAT32, _Q4_0) or count != shape.numel():
             raise E5Error(f"tensor {name} is missing or not of {shape.numel():,} weights: {_reinstall()}")
@@ -117,7 +120,10 @@ def convert(parent: Path) -> Path:
 
 
 def read(weights: Path) -> Packed:
-    """The packed file. :raises E5Error: it is not there, cut short, or of another format."""
+    """The packed file.
+
+    :raises E5Error: it is not there, cut short, or of another format.
+    """
     try:
         with weights.open("rb") as file:
             return _parse(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

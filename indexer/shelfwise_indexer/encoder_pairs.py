@@ -59,7 +59,8 @@ def pairs_of(
     of each of its products, a product to one that was bought with it. Titles and categories that lead to something
     else are read as queries, all others as documents.
 
-    :param texts: the whole text of each product. :param bought: ids of two products each.
+    :param texts: the whole text of each product.
+    :param bought: ids of two products each.
     """
     rng = np.random.default_rng(seed)
     of_leaf: dict[CategoryPath, list[Product]] = defaultdict(list)
@@ -127,9 +128,11 @@ def bought_together(
 ) -> list[tuple[str, str]]:
     """Two products each that one person bought one after the other, within a day where times are known; no pair twice.
 
-    :param known: ids of the products that may be paired. :param most: so many pairs, drawn at random where there are
+    :param known: ids of the products that may be paired.
+    :param most: so many pairs, drawn at random where there are
         more.
-    :raises CatalogueError: the log cannot be read, or holds nothing. :raises TrainingError: there is no such pair.
+    :raises CatalogueError: the log cannot be read, or holds nothing.
+    :raises TrainingError: there is no such pair.
     """
     histories, _, _ = read_histories(events)
     found = sorted({pair for history in histories.values() for pair in _next_to_each_other(history, known)})

@@ -70,7 +70,8 @@ def retrieval(
 def reciprocal_rank(cosines: Floats, right: npt.NDArray[np.bool_]) -> float | None:
     """Mean reciprocal rank of the best right answer; among equals it is in the middle, so that sameness gains nothing.
 
-    :param cosines: float32 [queries, products]. :param right: bool of that shape, one in each row at least.
+    :param cosines: float32 [queries, products].
+    :param right: bool of that shape, one in each row at least.
     """
     if not len(cosines):
         return None
@@ -83,7 +84,8 @@ def reciprocal_rank(cosines: Floats, right: npt.NDArray[np.bool_]) -> float | No
 def nearest_alike(cosines: Floats, alike: npt.NDArray[np.bool_]) -> float | None:
     """Mean share of the nearest others that are alike, of as many as there are up to NEAREST.
 
-    :param cosines: float32 [n, n], changed in place. :param alike: bool [n, n].
+    :param cosines: float32 [n, n], changed in place.
+    :param alike: bool [n, n].
     """
     np.fill_diagonal(cosines, -np.inf)
     possible = np.minimum(alike.sum(axis=1) - 1, NEAREST)

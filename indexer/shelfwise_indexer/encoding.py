@@ -149,7 +149,8 @@ def encode(
     While the model works on a segment, the next is read and compared, and the one before is written; where only a few
     texts of each have changed, on several.
 
-    :param size: products of a segment. :returns: the lines read.
+    :param size: products of a segment.
+    :returns: the lines read.
     """
     source, done = Source(catalogue, encoder.bundle, carried, lines, letters, size), spool.segments()
     enricher = Enricher.of(encoder.bundle)

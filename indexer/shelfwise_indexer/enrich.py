@@ -54,7 +54,9 @@ class Enricher:
         for review, too, and is filed nowhere: the model is sure of what all such texts have in common.
         Of several predicted leaves those that are sure enough are accepted; the product is filed under all of them.
 
-        :param vector: float32 [dimension]. :param probabilities: float32 [leaves]. :param moment: ISO 8601.
+        :param vector: float32 [dimension].
+        :param probabilities: float32 [leaves].
+        :param moment: ISO 8601.
         :param unread: see `Encoded.unread`.
         """
         best = most_probable(self.taxonomy, probabilities)

@@ -71,7 +71,8 @@ def score(
     A product under several paths counts as right under any of them. A truth that the taxonomy lacks counts as wrong.
     Macro F1 is over the classes that occur as truth or prediction (scikit-learn's default).
 
-    :param probabilities: float32 [n, leaves]. :param multi_label: whether they are of a multi-label classifier.
+    :param probabilities: float32 [n, leaves].
+    :param multi_label: whether they are of a multi-label classifier.
     """
     if not truths:
         return Scores(0, ())

@@ -11,7 +11,8 @@ LEAST_HELD_BACK = 100  # products that set a number or three
 def cross_entropy(logits: Tensor, labels: Tensor, multi_label: bool) -> Tensor:
     """Mean over texts; with several labels over texts and leaves, of sigmoids.
 
-    :param logits: float [n, leaves]. :param labels: float [n, leaves], shares; several labels: what is above 0.
+    :param logits: float [n, leaves].
+    :param labels: float [n, leaves], shares; several labels: what is above 0.
     """
     if multi_label:
         return nn.functional.binary_cross_entropy_with_logits(logits, (labels > 0).float())

@@ -97,7 +97,8 @@ class KeptLines:
 def keep_lines(folder: Path, spool: Spool, refused: Mapping[str, str], written: Mapping[str, Any] | None) -> None:
     """Keep the lines of a run beside its vectors; where they cannot be kept the next run reads all lines again.
 
-    :param refused: ids that did not get into the index. :param written: how far the index was written by this run.
+    :param refused: ids that did not get into the index.
+    :param written: how far the index was written by this run.
     """
     if written is None:
         return

@@ -51,7 +51,9 @@ class Settled:
 def merge_spellings(labels: Sequence[Path]) -> Relabelling:
     """Paths that differ only in case, white space or punctuation become the spelling that most products carry.
 
-    Of equally common ones it is the first by alphabet. :param labels: a path of each product, repeated as it is there.
+    Of equally common ones it is the first by alphabet.
+
+    :param labels: a path of each product, repeated as it is there.
     """
     spellings: dict[Path, Counter[str]] = defaultdict(Counter)
     keys = {label: tuple(normalised(name) for name in label) for label in set(labels)}

@@ -152,7 +152,8 @@ def fit_lexical(
 ) -> Fitted | None:
     """Heads fitted to some views of the texts of a training part; None where the settings want none.
 
-    :param tokens: [views][n][length] token ids, each below `vocabulary`. :param labels: float32 [n, leaves], as shares.
+    :param tokens: [views][n][length] token ids, each below `vocabulary`.
+    :param labels: float32 [n, leaves], as shares.
     :param levels: of each level above the leaves, the number of each leaf's node, int64 [leaves].
     """
     leaves = labels.shape[1]
@@ -186,7 +187,8 @@ def _fit_machines(
 ) -> None:
     """Fit a classifier for each node of a level, and add it to those of the leaves below; in place.
 
-    :param nodes: the number of each leaf's node, int64 [leaves]. :param filed: bool [texts, leaves].
+    :param nodes: the number of each leaf's node, int64 [leaves].
+    :param filed: bool [texts, leaves].
     """
     coefficients, intercept = cast(Tensor, head.coefficients), cast(Tensor, head.intercept)
     count = int(nodes.max()) + 1

@@ -41,7 +41,8 @@ def scaled(logits: Tensor, line: Tensor) -> Tensor:
 def fit_margin(logits: Tensor, labels: Tensor) -> MarginScale | None:
     """The scale by which the best probability says best whether it is right; None where too few products can say.
 
-    :param logits: float32 [n, leaves]. :param labels: float32 [n, leaves].
+    :param logits: float32 [n, leaves].
+    :param labels: float32 [n, leaves].
     """
     if (known := labelled_rows(labels)) is None:
         return None

@@ -98,7 +98,8 @@ class Meanwhile:
         No view tells of a run that was interrupted what there was when it began. But the first version of a product
         that was written since is that of a new one; what was written several times since may be older, see `untold`.
 
-        :param began: how far the live index was written then, by `position`. :returns: how many; it is refreshed then.
+        :param began: how far the live index was written then, by `position`.
+        :returns: how many; it is refreshed then.
         :raises ServerError: the server did not answer.
         """
         if began == self._start:
@@ -215,7 +216,8 @@ def watched(
 ) -> Iterator[Meanwhile | None]:
     """What others write into the live index in this context; None: there is none, or the server does not say (said).
 
-    :param written: how far the live index is written, by `position`. :param spool: of the run.
+    :param written: how far the live index is written, by `position`.
+    :param spool: of the run.
     :raises ServerError: the server did not answer, or refused.
     """
     if live is None or written is None:
@@ -262,7 +264,8 @@ def three_way(before: Document, now: Document, other: Document) -> dict[str, Any
 def _merged(before: Document, now: Document, there: Document, at_swap: Document) -> dict[str, Any] | None:
     """What a document becomes: its fields of the shop, and in `shelfwise` what a person decided; None: as it is.
 
-    :param before, now: as it was and is in the live index. :param there, at_swap: as it is in the other index, and was
+    :param before, now: as it was and is in the live index.
+    :param there, at_swap: as it is in the other index, and was
         when that went live; what differs was written since, and is the latest.
     """
     own, own_at_swap = bulk.of_shop(there), bulk.of_shop(at_swap)

@@ -182,7 +182,8 @@ def fit_mixing(head: MemoryHead, pooled: Tensor, labels: Tensor) -> None:
     What is remembered was trained on, and so was the linear head; only products that were not can say how far to trust
     either. Nothing is changed by too few of them; see `labelled_rows`.
 
-    :param pooled: float32 [n, width], what the head reads of held-back products. :param labels: float32 [n, leaves].
+    :param pooled: float32 [n, width], what the head reads of held-back products.
+    :param labels: float32 [n, leaves].
     """
     if (known := labelled_rows(labels)) is None:
         return

@@ -35,7 +35,8 @@ class Merged:
 def merge_alike(keys: Floats, labels: Floats, standing: Floats, most: int, seed: int) -> Merged:
     """Merge what is most alike of those that are filed alike until at most `most` are left, or one of each portion.
 
-    :param keys: float32 [n, width], L2-normalised. :param labels: float32 [n, leaves], as equal shares.
+    :param keys: float32 [n, width], L2-normalised.
+    :param labels: float32 [n, leaves], as equal shares.
     :param standing: float32 [n], for how many each speaks.
     """
     if len(keys) <= most:

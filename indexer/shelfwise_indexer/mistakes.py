@@ -63,7 +63,8 @@ def predictions(
 ) -> Predictions:
     """The most probable node of a level for each product, and its probability.
 
-    :param probabilities: float32 [n, leaves]. :param level: 1 = roots; `taxonomy.depth` is that of the leaves.
+    :param probabilities: float32 [n, leaves].
+    :param level: 1 = roots; `taxonomy.depth` is that of the leaves.
     :param multi_label: whether they are of a multi-label classifier.
     """
     names, likely = taxonomy.level_probabilities(probabilities, level, multi_label)

@@ -70,7 +70,10 @@ def text(content: object, longest: int = 160) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], sortable: bool = False, own: int | None = None) -> str:
-    """A table; numbers are on the right, shares with three decimals. :param own: the row that stands out."""
+    """A table; numbers are on the right, shares with three decimals.
+
+    :param own: the row that stands out.
+    """
     numeric = [isinstance(content, (int, float)) for content in rows[0]] if rows else [False] * len(heads)
     head = "".join(
         f"<th{' class=number' if right else ''}>{text(name)}</th>" for name, right in zip(heads, numeric, strict=True)
@@ -121,7 +124,8 @@ def page(title: str, *parts: str) -> str:
 def document(title: str, style: str, body: str, script: str = "") -> str:
     """A whole HTML file. Its policy allows no request, and no script but the one given.
 
-    :param style: CSS. :param body: HTML.
+    :param style: CSS.
+    :param body: HTML.
     """
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     if script:

@@ -43,7 +43,8 @@ class Pool:
     nearest to it, as many as a recall of RECALL_WANTED on a sample takes, and more where they hold fewer than k
     neighbours.
 
-    :param queries: how many there will be. :param exact_up_to: square root of the most pairs compared exactly.
+    :param queries: how many there will be.
+    :param exact_up_to: square root of the most pairs compared exactly.
     """
 
     def __init__(

@@ -49,7 +49,8 @@ def reliability(confidence: Floats, correct: Booleans, bins: int = BINS) -> tupl
     Equal mass, because a good classifier is nearly always sure: of bins of equal width most would be nearly empty, and
     their chance would show as miscalibration (Nixon et al., "Measuring Calibration in Deep Learning", 2019).
 
-    :param confidence: float32 [n]. :param correct: bool [n].
+    :param confidence: float32 [n].
+    :param correct: bool [n].
     """
     order = np.argsort(confidence, kind="stable")
     return tuple(

@@ -42,7 +42,10 @@ class _Gathered:
     whole: list["_Place"] = field(default_factory=list)
 
     def add(self, number: int, start: int, products: int, entries: Iterable[tuple[int, Entry]], anew: bool) -> None:
-        """:param entries: what is to be sent, by its row. :param anew: into a new index, so that all is sent whole."""
+        """
+        :param entries: what is to be sent, by its row.
+        :param anew: into a new index, so that all is sent whole.
+        """
         self.numbers.append(number)
         self.products += products
         for row, entry in entries:

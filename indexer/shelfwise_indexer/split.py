@@ -105,7 +105,8 @@ def with_every_label(split: Split, labels: Sequence[Sequence[Path]], groups: npt
 
     A group that has a label which no training row has is trained on as a whole.
 
-    :param labels: of each row, all of them. :param groups: those of the split.
+    :param labels: of each row, all of them.
+    :param groups: those of the split.
     """
     group_of = np.asarray(groups, dtype=np.int64)
     known = {label for row in split.train for label in labels[row]}

@@ -156,7 +156,8 @@ def against_teacher(teacher: Bundle, held_back: Sequence[Product], own: Encoded,
     A teacher that was trained on this catalogue without a validation file has learnt them in the end, and its score is
     too good: `teacher_uses_held_back` says whether it learns what is held back from it.
 
-    :param own: the products as the student encodes them. :param weighted_f1: its own, mean over the levels.
+    :param own: the products as the student encodes them.
+    :param weighted_f1: its own, mean over the levels.
     """
     if not held_back:
         return {"products": 0}

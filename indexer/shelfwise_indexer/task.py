@@ -97,7 +97,8 @@ def learn(task: Task, folder: Path, on_epoch: Callable[[int, float], object] | N
 def finish(task: Task, learnt: Learnt, digest: str) -> dict[str, Any]:
     """Learn the head again, weigh what decides beside it, cut the embedding; in place.
 
-    :param digest: of the catalogue. :returns: what `bundle.json` says of the models.
+    :param digest: of the catalogue.
+    :returns: what `bundle.json` says of the models.
     """
     settings, model = task.settings, learnt.model
     if settings.head == "linear":

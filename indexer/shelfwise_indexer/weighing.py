@@ -80,7 +80,8 @@ def centre(head: LexicalHead, logits: Tensor, labels: Tensor) -> None:
     offset is too high for that, and so never so far that every other product would be given a leaf that is wrong. Fewer
     products than `LEAST_TO_LIFT` change nothing.
 
-    :param logits: float32 [n, leaves], with the head's. :param labels: float32 [n, leaves].
+    :param logits: float32 [n, leaves], with the head's.
+    :param labels: float32 [n, leaves].
     """
     weight = float(cast(Tensor, head.weight))
     if weight <= 0 or (known := labelled_rows(labels, LEAST_TO_LIFT)) is None:

@@ -23,7 +23,10 @@ _TOO_LONG = frozenset(COLUMNS.values())
 
 
 def has_columns(mappings: Mapping[str, Any]) -> bool:
-    """Whether an index keeps doc values of all that a hit shows. :param mappings: of the index, as the server has it"""
+    """Whether an index keeps doc values of all that a hit shows.
+
+    :param mappings: of the index, as the server has it
+    """
     return all(_keeps(mappings, name) for name in COLUMNS.values())
 
 

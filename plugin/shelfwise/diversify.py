@@ -15,7 +15,8 @@ def maximal_marginal_relevance(relevance: Floats, vectors: Floats, k: int, diver
     only, from the first place on. Ties go to the earlier place.
     Source: Carbonell, Goldstein: "The Use of MMR, Diversity-Based Reranking for Reordering Documents", SIGIR 1998.
 
-    :param relevance: float32 [n], on the scale of a cosine. :param vectors: float32 [n, dimension], L2-normalised.
+    :param relevance: float32 [n], on the scale of a cosine.
+    :param vectors: float32 [n, dimension], L2-normalised.
     :raises UsageError: diversity is not between 0 and 1.
     """
     check_diversity(diversity)

@@ -91,7 +91,8 @@ class Encoder:
 
     :param precision: arithmetic inside the model. `f32` matches the trained model within 1e-4; `bf16` is faster on
         processors that have it and less exact; `int8` runs the compressed model, where the bundle has one.
-    :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed or replaced.
+    :raises UsageError: int8, and the bundle has no such model.
+    :raises InvalidBundle: it was changed or replaced.
     """
 
     _outputs: tuple[str, ...] = ("embedding", "logits")  # of the model, in the order of `_passes`
@@ -216,7 +217,10 @@ class Encoder:
         }
 
     def _filled(self, tokens: list[list[int]], alone: bool) -> dict[str, Integers]:
-        """A batch as it is run; the rows that fill it up are the last. :param alone: a query stays as it is."""
+        """A batch as it is run; the rows that fill it up are the last.
+
+        :param alone: a query stays as it is.
+        """
         count = len(tokens)
         size, width = (1, 0) if alone else batch_shape(count, max(map(len, tokens)), self._max_tokens)
         return self._inputs(tokens + tokens[:1] * (size - count), width)
@@ -231,7 +235,8 @@ def _unit(rows: Floats) -> Floats:
 def model_of(bundle: "Bundle", precision: Precision) -> tuple[ov.Model, Arithmetic]:
     """A bundle's model for a precision, and the arithmetic of what is in floats there.
 
-    :raises UsageError: int8, and the bundle has no such model. :raises InvalidBundle: it was changed or replaced.
+    :raises UsageError: int8, and the bundle has no such model.
+    :raises InvalidBundle: it was changed or replaced.
     """
     if precision != "int8":
         return bundle.network, precision
@@ -313,7 +318,8 @@ def batch_shape(texts: int, tokens: int, max_tokens: int) -> tuple[int, int]:
     gigabytes. More than half a batch is filled up to a whole one. Smaller batches, the longest texts of those that are
     encoded together, come in every length and number: they are filled up in both.
 
-    :param tokens: of the longest text. :param max_tokens: that a text may have.
+    :param tokens: of the longest text.
+    :param max_tokens: that a text may have.
     """
     full = BATCH_TOKENS // tokens
     if texts > full // 2:

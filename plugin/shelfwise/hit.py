@@ -121,7 +121,8 @@ def distinct(
 ) -> Iterator[Item]:
     """The first of each variant group and of each listing, in their order.
 
-    :param of: the group and the listing of one. :param gone: listings of which there is to be none.
+    :param of: the group and the listing of one.
+    :param gone: listings of which there is to be none.
     """
     groups, listings = set[str](), set(gone)
     for one in given:

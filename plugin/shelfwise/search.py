@@ -313,7 +313,8 @@ def _as_it_is(words: str) -> list[str]:
 def words_of(query: str, place: int = 1, of: int = 1) -> str:
     """A query as it is searched for, the first MAX_QUERY_CHARACTERS of it.
 
-    :param place: among `of` queries, to name it. :raises UsageError: there is no word in it.
+    :param place: among `of` queries, to name it.
+    :raises UsageError: there is no word in it.
     """
     # What a terminal could not decode arrives as half surrogates, which no request can carry.
     words = plain(query[:MAX_QUERY_CHARACTERS].encode("utf-8", "replace").decode()) if isinstance(query, str) else ""
