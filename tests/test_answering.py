@@ -11,7 +11,7 @@ from shelfwise import answering
 from shelfwise.answering import AT_ONCE, Lines
 from shelfwise.console import FAILED, REJECTED, status_of
 from shelfwise.errors import UsageError
-from shelfwise.machine import SAID
+from shelfwise.messages import SAID
 
 
 def number_of(record):

@@ -6,7 +6,7 @@ import os
 import orjson
 import pytest
 
-from shelfwise.machine import SAID
+from shelfwise.messages import SAID
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.good_rows import GoodRows
 

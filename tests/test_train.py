@@ -16,7 +16,7 @@ from shelfwise.bulk_encoder import BulkEncoder, side_by_side
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import ALIKE, Encoder, by_leaf, output_names, sigmoid, softmax
 from shelfwise.errors import UsageError
-from shelfwise.machine import SAID
+from shelfwise.messages import SAID
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer import task

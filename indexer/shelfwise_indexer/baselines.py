@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import Bundle
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.product import DEFAULT_TEXT_FIELDS, Product
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names

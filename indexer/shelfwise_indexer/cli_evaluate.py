@@ -10,7 +10,7 @@ import orjson
 from shelfwise.bundle import Bundle
 from shelfwise.console import REJECTED, bundle_option, emit, put
 from shelfwise.errors import UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise_indexer import cli_proof, cli_proof_recommend
 from shelfwise_indexer.seeds import LARGEST_SEED
 

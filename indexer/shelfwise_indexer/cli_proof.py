@@ -23,7 +23,7 @@ from shelfwise.console import (
     url_option,
 )
 from shelfwise.errors import UsageError
-from shelfwise.machine import first_of
+from shelfwise.messages import first_of
 
 
 @click.command()

@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import MODEL_FILES, Bundle, content_version
 from shelfwise.errors import UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.processor import CORE
 from shelfwise.product import Product
 from shelfwise_indexer.catalogue import Row

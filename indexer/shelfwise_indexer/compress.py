@@ -11,7 +11,7 @@ from pydantic import Field
 from shelfwise.bundle import Bundle, content_hash
 from shelfwise.compressed import FILES, MODEL, entry
 from shelfwise.encoder import Encoded, Encoder, Integers
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.precision import BOUNDS, compare
 from shelfwise.product import Product
 from shelfwise_indexer.evaluate import score

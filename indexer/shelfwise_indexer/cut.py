@@ -17,7 +17,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from torch import nn
 
 from shelfwise.errors import UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise_indexer.fit import Texts
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.neighbours import recall

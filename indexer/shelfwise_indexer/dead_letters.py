@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise_indexer.records import CatalogueError, Rejected, writable
 
 

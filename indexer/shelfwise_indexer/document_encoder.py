@@ -14,7 +14,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.capacity import capacity
 from shelfwise.encoder import Encoded, Encoder, Precision
 from shelfwise.errors import InvalidBundle, ShelfwiseError, UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.precision import BOUNDS, Measured, compare, measure, precisions, sample
 from shelfwise_indexer.choice import Choice
 

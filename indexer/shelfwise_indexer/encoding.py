@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded, Floats
-from shelfwise.machine import SAID
 from shelfwise.mapping import fields_of_the_shop
+from shelfwise.messages import SAID
 from shelfwise_indexer.carried import Carried, is_same
 from shelfwise_indexer.catalogue import DeadLetters, Rejected, Row
 from shelfwise_indexer.document_encoder import DocumentEncoder

@@ -8,7 +8,7 @@ from typing import Any
 
 from shelfwise.errors import UsageError
 from shelfwise.history import Event, check_user, parse_event, parse_history
-from shelfwise.machine import Complaints
+from shelfwise.messages import Complaints
 from shelfwise.standard_input import standard_input
 from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
 from shelfwise_indexer.records import CatalogueError, Record, Rejected, json_records, json_text, lines, opened

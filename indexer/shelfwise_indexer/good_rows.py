@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from shelfwise.machine import Complaints
+from shelfwise.messages import Complaints
 from shelfwise_indexer.catalogue import Rejected, Row, read
 
 

@@ -14,7 +14,7 @@ from elasticsearch import Elasticsearch
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.live_index import LiveIndex, live, rewrite_meta
-from shelfwise.machine import Complaints
+from shelfwise.messages import Complaints
 from shelfwise.server import one_line
 from shelfwise.source import OWN, OWN_DOTTED, enrichment_of, listed
 from shelfwise.taxonomy import Path, parse_path, path_text

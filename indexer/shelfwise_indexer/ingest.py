@@ -15,7 +15,8 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import NotCloned, clone_index, is_whole_clone
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
-from shelfwise.machine import SAID, cache_folder
+from shelfwise.machine import cache_folder
+from shelfwise.messages import SAID
 from shelfwise.position import Position, position
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect

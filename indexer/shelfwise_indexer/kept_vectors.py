@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise_indexer.row_file import RowFile
 from shelfwise_indexer.spool import forget_abandoned
 

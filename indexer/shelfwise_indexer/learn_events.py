@@ -16,7 +16,7 @@ from shelfwise import event_model
 from shelfwise.errors import ServerError
 from shelfwise.history import KIND_WEIGHTS, Event, in_order
 from shelfwise.live_index import live
-from shelfwise.machine import first_of, tell
+from shelfwise.messages import first_of, tell
 from shelfwise.server import connect
 from shelfwise_indexer import bulk, neighbours
 from shelfwise_indexer.catalogue import CatalogueError, file_hash

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from shelfwise.bundle import Bundle
 from shelfwise.live_index import LiveIndex
-from shelfwise.machine import first_of
+from shelfwise.messages import first_of
 from shelfwise.position import Position, position, same_history, since
 from shelfwise.server import one_line
 from shelfwise.source import enrichment_of

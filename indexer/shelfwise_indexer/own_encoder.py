@@ -11,7 +11,7 @@ from transformers import set_seed
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import TextRecipe

@@ -12,7 +12,7 @@ import orjson
 from pydantic import Field
 
 from shelfwise.errors import ShelfwiseError, UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.product import CONTRACT_FIELDS, Product
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy, path_text

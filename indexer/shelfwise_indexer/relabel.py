@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shelfwise.machine import SAID, tell
+from shelfwise.messages import SAID, tell
 from shelfwise.taxonomy import Path, path_text, written_path
 from shelfwise_indexer.catalogue import (
     JSON_LINES,

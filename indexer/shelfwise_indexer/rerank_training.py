@@ -11,7 +11,7 @@ from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
 from shelfwise.errors import UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise_indexer.backbone import resolve
 from shelfwise_indexer.cross_encoder import begin_cross_encoder
 from shelfwise_indexer.judgements import Judgements

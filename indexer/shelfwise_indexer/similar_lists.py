@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise_indexer.neighbours import NONE, Neighbours, similar
 from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.spooled import Flags, Spooled

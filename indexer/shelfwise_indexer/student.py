@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded
 from shelfwise.errors import UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise_indexer.cut import NEIGHBOURS

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from shelfwise.bundle import Bundle
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import field_names

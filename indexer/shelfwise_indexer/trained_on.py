@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from shelfwise.bundle import Bundle
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.product import Product
 from shelfwise_indexer.id_hashes import Hashes, hashes_of
 

@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names
 from shelfwise_indexer import own_encoder

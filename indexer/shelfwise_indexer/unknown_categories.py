@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from shelfwise.bundle import Bundle
-from shelfwise.machine import first_of
+from shelfwise.messages import first_of
 from shelfwise.source import listed
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.catalogue import Row

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from shelfwise.errors import UsageError
-from shelfwise.machine import SAID, tell
+from shelfwise.messages import SAID, tell
 from shelfwise.standard_input import standard_input
 
 AT_ONCE = 100  # lines that are answered together: what a stop in the middle can lose

@@ -18,7 +18,7 @@ from shelfwise.cli_recommend import recommend, similar
 from shelfwise.cli_search import search
 from shelfwise.console import FAILED, INTERRUPTED, emit, url_option
 from shelfwise.errors import ShelfwiseError
-from shelfwise.machine import first_of, tell
+from shelfwise.messages import first_of, tell
 
 BAR_SECONDS = "30"  # between two states of a bar in a log, where each is a line
 

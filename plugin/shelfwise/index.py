@@ -15,8 +15,8 @@ from elasticsearch import ApiError, BadRequestError, ConnectionTimeout, Elastics
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of
-from shelfwise.machine import SAID
 from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
+from shelfwise.messages import SAID
 from shelfwise.position import position, since
 from shelfwise.server import one_line, server_version, takes_flat_threshold
 from shelfwise.write_block import release

@@ -31,8 +31,8 @@ from shelfwise.machine import (
     make_folder,
     reaches,
     server_account,
-    tell,
 )
+from shelfwise.messages import tell
 from shelfwise.node import START_LIMIT, Node, furnish, launch, node_name, processes_of, terminate, wait_until_up
 
 __all__ = ["LocalServer", "LocalServerError", "chosen_version", "start", "status", "stop"]

@@ -9,10 +9,8 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from shelfwise.errors import ShelfwiseError
@@ -26,7 +24,6 @@ INSTALLERS = {
     "apk": "apk add openjdk21-jdk maven bash",
     "brew": "brew install openjdk@21 maven",
 }
-SAID = 20  # complaints of a kind that are said on stderr one by one; the others are counted
 DEFAULT_JDK = 17  # of Debian 12, the oldest release whose default JDK runs any of our versions
 INSTEAD = "setting ELASTICSEARCH_URL to a running server, or `docker compose up -d elasticsearch`, will do instead"
 
@@ -42,37 +39,6 @@ class Account:
     name: str
     uid: int
     gid: int
-
-
-def tell(message: str) -> None:
-    """Write one line of progress to stderr."""
-    sys.stderr.write(f"{message}\n")
-
-
-def first_of(complaints: Iterable[str], count: int, others: str) -> Iterator[str]:
-    """The first SAID of so many complaints, and how many others there are."""
-    yield from islice(complaints, SAID)
-    if count > SAID:
-        yield f"and {count - SAID} more {others}"
-
-
-class Complaints:
-    """Says complaints of a kind on stderr as they come, the first SAID, and in the end how many others there are."""
-
-    def __init__(self, others: str) -> None:
-        self.count = 0
-        self._others = others
-
-    def add(self, complaint: str) -> None:
-        """One more."""
-        self.count += 1
-        if self.count <= SAID:
-            tell(complaint)
-
-    def end(self) -> None:
-        """That was the last."""
-        if self.count > SAID:
-            tell(f"and {self.count - SAID} more {self._others}")
 
 
 def server_account() -> Account | None:

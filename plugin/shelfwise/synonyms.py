@@ -15,7 +15,7 @@ from pathlib import Path
 
 from shelfwise.errors import InvalidSynonyms
 from shelfwise.letters import IDEOGRAPHS, LETTERS, word_pattern
-from shelfwise.machine import tell
+from shelfwise.messages import tell
 
 MAX_READINGS = 8  # of one query; each is a few more clauses
 
