@@ -46,7 +46,7 @@ from shelfwise_indexer.reliability import certainty
 from shelfwise_indexer.report_data import ReportData
 from shelfwise_indexer.settings import TrainSettings, uncompressed
 from shelfwise_indexer.training import train
-from shelfwise_indexer.words import Kind, is_ideographic
+from shelfwise_indexer.words import WordKind, is_ideographic
 
 SET_ASIDE = 0.2
 
@@ -110,7 +110,7 @@ def by_words(bundle: Bundle, part: Path, products: list[Product], fields: tuple[
     known, leaves = read_labelled(part).products, bundle.taxonomy
     texts = [product.text(fields) for product in known]
     labels = np.array([leaves.leaf_number[product.categories[0]] for product in known])
-    kind: Kind = "segments" if is_ideographic(texts) else "words"
+    kind: WordKind = "segments" if is_ideographic(texts) else "words"
     task = Task(
         texts, labels, [product.text(fields) for product in products], len(leaves.leaves), seed, is_ideographic(texts)
     )

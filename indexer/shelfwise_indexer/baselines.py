@@ -33,7 +33,7 @@ from shelfwise_indexer.preparation import (
     prepare,
     read_labelled,
 )
-from shelfwise_indexer.words import Kind, is_ideographic, tf_idf, words_of
+from shelfwise_indexer.words import WordKind, is_ideographic, tf_idf, words_of
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -113,7 +113,7 @@ def compare(
     text_fields: Sequence[str] = DEFAULT_TEXT_FIELDS,
     seed: int = 0,
     backbone: str = "auto",
-    kinds: Sequence[Kind] = (),
+    kinds: Sequence[WordKind] = (),
     bundle: Bundle | None = None,
 ) -> Comparison:
     """Train every baseline on the part that `train` trains on, and score it on the part that `train` holds back.
@@ -175,7 +175,7 @@ def decision_tree(task: Task) -> Floats:
     return _fitted(task, make_pipeline(features, DecisionTreeClassifier(random_state=task.seed)))
 
 
-def tf_idf_svc(*kinds: Kind) -> Baseline:
+def tf_idf_svc(*kinds: WordKind) -> Baseline:
     """A linear support vector machine, one against the rest, on the TF-IDF of words of these kinds side by side."""
 
     def baseline(task: Task) -> Floats:
@@ -204,11 +204,11 @@ def frozen_embedding(backbone: str) -> Baseline:
     return baseline
 
 
-def _baselines(task: Task, backbone: str, kinds: Sequence[Kind]) -> Iterator[tuple[str, Baseline]]:
+def _baselines(task: Task, backbone: str, kinds: Sequence[WordKind]) -> Iterator[tuple[str, Baseline]]:
     yield "majority class", majority
     yield "keyword rules", keyword_rules
     yield "decision tree on TF-IDF", decision_tree
-    plain: Kind = "segments" if task.ideographic else "words"
+    plain: WordKind = "segments" if task.ideographic else "words"
     for kind in dict.fromkeys((plain, "characters", *kinds)):
         yield f"TF-IDF of {kind} + LinearSVC", tf_idf_svc(kind)
     yield f"TF-IDF of {plain} and characters + LinearSVC", tf_idf_svc(plain, "characters")

@@ -69,9 +69,9 @@ def baselines(
     """
     loaded = Bundle.load(bundle) if bundle is not None else None
     from shelfwise_indexer.baselines import compare
-    from shelfwise_indexer.words import Kind
+    from shelfwise_indexer.words import WordKind
 
-    wanted: dict[Kind, bool] = {"content words": stop_words, "stems": stems, "segments": segments}
+    wanted: dict[WordKind, bool] = {"content words": stop_words, "stems": stems, "segments": segments}
     compared = compare(
         catalogue,
         validation,

@@ -21,7 +21,7 @@ from shelfwise.taxonomy import Taxonomy, ancestors, path_text
 from shelfwise_indexer.events import read_histories
 from shelfwise_indexer.preparation import TrainingError
 
-Kind = Literal["title to text", "title to title", "category to title", "bought together"]
+PairKind = Literal["title to text", "title to title", "category to title", "bought together"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def pairs_of(
     prompts: Prompts,
     bought: Sequence[tuple[str, str]] = (),
     seed: int = 0,
-) -> dict[Kind, list[Pair]]:
+) -> dict[PairKind, list[Pair]]:
     """The pairs of labelled products; kinds of which there are none are left out.
 
     A title leads to its product's whole text and to the title of another product of its leaf, a category to the title
@@ -68,7 +68,7 @@ def pairs_of(
         for path in product.categories:
             of_leaf[path].append(product)
     leaves = taxonomy.leaf_number.keys()
-    found: dict[Kind, list[Pair]] = defaultdict(list)
+    found: dict[PairKind, list[Pair]] = defaultdict(list)
     for product, text in zip(products, texts, strict=True):
         if text.casefold() != (title := product.title.casefold()):
             pair = Pair(prompts.query + product.title, prompts.document + text, frozenset([title]))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.feature_extraction.text import CountVectorizer
 
-from shelfwise_indexer.words import Kind, phrases_of
+from shelfwise_indexer.words import WordKind, phrases_of
 
 Integers = npt.NDArray[np.int64]
 KEYWORDS = 50  # of a class: a list that a person could still read
@@ -28,7 +28,7 @@ class KeywordRules:
     terms: tuple[str, ...]
     weights: npt.NDArray[np.float32]
     most_common: int
-    kind: Kind
+    kind: WordKind
 
     def keywords(self, number: int) -> list[str]:
         """The keywords of a class, strongest first."""
@@ -42,7 +42,7 @@ class KeywordRules:
         return np.where(sums.max(axis=1) > 0, sums.argmax(axis=1), self.most_common).astype(np.int64)
 
 
-def learn_keywords(texts: Sequence[str], labels: Integers, classes: int, kind: Kind = "words") -> KeywordRules:
+def learn_keywords(texts: Sequence[str], labels: Integers, classes: int, kind: WordKind = "words") -> KeywordRules:
     """Learn rules from texts and their classes (int64 [n], 0 to classes - 1).
 
     Terms are ranked by their log odds ratio over its standard error, which keeps out what only looks exclusive

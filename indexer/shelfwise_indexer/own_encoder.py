@@ -18,7 +18,7 @@ from shelfwise.text import TextRecipe
 from shelfwise_indexer.backbone import Backbone, resolve
 from shelfwise_indexer.cut import MEASURED_ON, evenly
 from shelfwise_indexer.encoder_fit import fit_encoder
-from shelfwise_indexer.encoder_pairs import Batch, Kind, Pair, Prompts, batches, bought_together, pairs_of
+from shelfwise_indexer.encoder_pairs import Batch, Pair, PairKind, Prompts, batches, bought_together, pairs_of
 from shelfwise_indexer.encoder_retrieval import MEANING, retrieval
 from shelfwise_indexer.export import ENCODER
 from shelfwise_indexer.model import BackboneError, load_trunk
@@ -36,8 +36,8 @@ class OwnEncoder:
 
     model: SentenceTransformer
     backbone: Backbone
-    pairs: Mapping[Kind, Sequence[Pair]]
-    batches: Mapping[Kind, Sequence[Batch]]
+    pairs: Mapping[PairKind, Sequence[Pair]]
+    batches: Mapping[PairKind, Sequence[Batch]]
 
 
 def refuse_student(teacher: Bundle, settings: TrainSettings) -> None:

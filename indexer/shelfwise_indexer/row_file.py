@@ -18,7 +18,7 @@ from shelfwise.errors import ShelfwiseError
 FILLED_AT_ONCE = 4 << 20  # bytes
 
 Array = npt.NDArray[Any]
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 
 class RowFileError(ShelfwiseError):
@@ -51,7 +51,7 @@ class RowFile:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Rows | slice) -> Array:
+    def __getitem__(self, rows: RowNumbers | slice) -> Array:
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         values = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
@@ -59,7 +59,7 @@ class RowFile:
             _read_all(self._file.fileno(), values[start:end], int(rows[start]) * self._row_bytes)
         return values
 
-    def __setitem__(self, rows: Rows, values: Array) -> None:
+    def __setitem__(self, rows: RowNumbers, values: Array) -> None:
         given = np.ascontiguousarray(values, dtype=self.dtype)
         with _writing(self.path):
             for start, end in _runs(rows):
@@ -70,7 +70,7 @@ class RowFile:
         self._file.close()
 
 
-def _runs(rows: Rows) -> Iterator[tuple[int, int]]:
+def _runs(rows: RowNumbers) -> Iterator[tuple[int, int]]:
     """From where to where the numbers follow each other, so that one read takes them."""
     if len(rows):
         edges = np.flatnonzero(np.diff(rows) != 1) + 1

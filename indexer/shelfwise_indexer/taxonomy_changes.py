@@ -10,8 +10,8 @@ from shelfwise.errors import UnknownCategory, UsageError
 from shelfwise.taxonomy import Path, Taxonomy, ancestors, parse_path, path_text
 from shelfwise_indexer.records import Rejected, json_records, lines, opened
 
-Kind = Literal["renamed", "moved", "merged", "split"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+ChangeKind = Literal["renamed", "moved", "merged", "split"]
+KINDS: tuple[ChangeKind, ...] = get_args(ChangeKind)
 MAX_LINE_BYTES = 1_000_000
 EXPECTED = 'expected an object such as {"change": "renamed", "from": "Kitchen > Pots", "to": "Kitchen > Pans"}'
 
@@ -29,7 +29,7 @@ class Change:
     """
 
     line: int
-    kind: Kind
+    kind: ChangeKind
     sources: tuple[Path, ...]
     targets: tuple[Path, ...]
 
@@ -203,7 +203,7 @@ def _check_split(change: Change, _: set[Path], carried: set[Path]) -> None:
         )
 
 
-_CHECKS: dict[Kind, Callable[[Change, set[Path], set[Path]], None]] = {
+_CHECKS: dict[ChangeKind, Callable[[Change, set[Path], set[Path]], None]] = {
     "renamed": _check_place,
     "moved": _check_place,
     "merged": _check_no_circle,

@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
 from shelfwise.letters import LETTERS
 
-Kind = Literal["words", "content words", "stems", "segments", "characters"]
+WordKind = Literal["words", "content words", "stems", "segments", "characters"]
 IDEOGRAPHIC_SHARE = 0.02  # of the texts; above it spaces do not part the words of a catalogue
 MANY_TEXTS = 100  # of fewer no two need share an n-gram
 LONGEST_LATIN, LONGEST_IDEOGRAPHIC = 5, 3  # characters of an n-gram
@@ -27,7 +27,7 @@ def is_ideographic(texts: Sequence[str]) -> bool:
     return sum(bool(_IDEOGRAPH.search(text)) for text in texts) > IDEOGRAPHIC_SHARE * len(texts)
 
 
-def words_of(text: str, kind: Kind = "words") -> list[str]:
+def words_of(text: str, kind: WordKind = "words") -> list[str]:
     """The words of a text, case folded.
 
     `content words` are those that are not among scikit-learn's English stop words, `stems` cuts endings (Snowball,
@@ -44,13 +44,13 @@ def words_of(text: str, kind: Kind = "words") -> list[str]:
     return words
 
 
-def phrases_of(text: str, kind: Kind = "words") -> list[str]:
+def phrases_of(text: str, kind: WordKind = "words") -> list[str]:
     """The words of a text and the pairs that stand beside each other in it."""
     words = words_of(text, kind)
     return [*words, *(f"{one} {other}" for one, other in itertools.pairwise(words))]
 
 
-def tf_idf(kind: Kind, ideographic: bool = False, texts: int = MANY_TEXTS) -> Any:
+def tf_idf(kind: WordKind, ideographic: bool = False, texts: int = MANY_TEXTS) -> Any:
     """scikit-learn's TF-IDF, sublinear in the term frequency, float32, of phrases or of character n-grams.
 
     Character n-grams are of 2 to 5 within words, in two texts at least where there are many, and of 1 to 3 across all

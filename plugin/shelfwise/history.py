@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 from shelfwise.errors import UsageError
 from shelfwise.product import BASIC_DATE, id_text, shown
 
-Kind = Literal["view", "cart", "purchase"]
-KIND_WEIGHTS: Mapping[Kind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
+EventKind = Literal["view", "cart", "purchase"]
+KIND_WEIGHTS: Mapping[EventKind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
 DECAY = 0.7  # each product further back counts so much of the one after it
 HALF_LIFE = 30.0  # days after which an event counts half, beside DECAY, where times are known
 DAY = 86_400.0  # seconds
@@ -28,7 +28,7 @@ class Event:
     product: str
     time: float | None = None
     """Seconds since 1970, UTC."""
-    kind: Kind | None = None
+    kind: EventKind | None = None
     """None where the shop does not say: it counts as a purchase, as most logs without kinds are of purchases."""
     weight: float = 1.0
     """The shop's own factor, 0 to `MOST_WEIGHT`."""
@@ -141,10 +141,10 @@ def _time(value: object) -> float | None:
     return seconds
 
 
-def _kind(value: Any) -> Kind | None:
-    if value is not None and value not in get_args(Kind):
-        raise UsageError(f"kind must be one of {', '.join(get_args(Kind))}, got {shown(value)}")
-    kind: Kind | None = value
+def _kind(value: Any) -> EventKind | None:
+    if value is not None and value not in get_args(EventKind):
+        raise UsageError(f"kind must be one of {', '.join(get_args(EventKind))}, got {shown(value)}")
+    kind: EventKind | None = value
     return kind
 
 

@@ -15,7 +15,7 @@ from shelfwise.recommend_query import none_of, outside
 from shelfwise.source import attributes_of, listed
 from shelfwise.taxonomy import Path, ancestors
 
-Kind = Literal["any", "substitutes", "complements"]
+RecommendKind = Literal["any", "substitutes", "complements"]
 LONGEST = 50  # newest products of a history that count at all
 NEWEST = 5  # products whose words are looked for: with a decay of .7 they hold 83 % of the weight
 UNKNOWN = Learnt()
@@ -60,7 +60,7 @@ def profile_of(
     known: Mapping[str, Found],
     learnt: Mapping[str, Learnt],
     consumable: Iterable[Path],
-    kind: Kind,
+    kind: RecommendKind,
 ) -> Profile:
     """The profile of a history.
 

@@ -19,7 +19,7 @@ from shelfwise.history import Event, parse_event, product_weights
 from shelfwise.hit import Hit
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
-from shelfwise.profile import LONGEST, Kind, Profile, counting, profile_of
+from shelfwise.profile import LONGEST, Profile, RecommendKind, counting, profile_of
 from shelfwise.query import MAX_HITS, Body, brute_force, by_ids, cosine, one_a_group, parts, semantic
 from shelfwise.recommend import GROWTH
 from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores, vectors_of
@@ -77,7 +77,7 @@ class Recommender:
         self._events = EventModel(client, alias) if events is None else events
         self._name = alias
 
-    def recommend(self, history: Sequence[Event | str], k: int = 10, kind: Kind = "any") -> list[Hit]:
+    def recommend(self, history: Sequence[Event | str], k: int = 10, kind: RecommendKind = "any") -> list[Hit]:
         """The k products that fit a history, best first; as `recommend_many` for one.
 
         :raises UnknownProduct: the index has none of the history's products, and there is no event model to say what
@@ -91,7 +91,7 @@ class Recommender:
         return one.hits
 
     def recommend_many(
-        self, histories: Sequence[Sequence[Event | str]], k: int = 10, kind: Kind = "any"
+        self, histories: Sequence[Sequence[Event | str]], k: int = 10, kind: RecommendKind = "any"
     ) -> list[Recommendation]:
         """For each history (oldest first) the k products that fit it, in the order of histories.
 
@@ -105,8 +105,8 @@ class Recommender:
         :raises ServerError: the server did not answer, or refused any part.
         """
         check_k(k)
-        if kind not in get_args(Kind):
-            raise UsageError(f"kind {kind!r}: expected one of {', '.join(get_args(Kind))}")
+        if kind not in get_args(RecommendKind):
+            raise UsageError(f"kind {kind!r}: expected one of {', '.join(get_args(RecommendKind))}")
         given = [[one if isinstance(one, Event) else parse_event(one) for one in history] for history in histories]
         done: list[Recommendation] = []
         for start in range(0, len(given), HISTORIES_AT_ONCE):
@@ -115,7 +115,7 @@ class Recommender:
         return done
 
     def _recommended(
-        self, index: LiveIndex, histories: Sequence[Sequence[Event]], k: int, kind: Kind
+        self, index: LiveIndex, histories: Sequence[Sequence[Event]], k: int, kind: RecommendKind
     ) -> list[Recommendation]:
         known, weights = self._products(index, histories)
         newest = list(dict.fromkeys(id_ for of_one in weights for id_ in of_one))
@@ -142,7 +142,7 @@ class Recommender:
                 done.append(Recommendation([], unknown, problem))
         return done
 
-    def _advice(self, kind: Kind) -> str:
+    def _advice(self, kind: RecommendKind) -> str:
         """What would help where nothing is known of a history: nothing where events were learnt already."""
         if kind != "any" or self._events.popular(1):
             return ""
