@@ -8,7 +8,7 @@ import click
 import orjson
 
 from shelfwise.bundle import Bundle
-from shelfwise.console import REJECTED, bundle_option, emit, put
+from shelfwise.console import REJECTED, bundle_option, emit, listed_names, put
 from shelfwise.errors import UsageError
 from shelfwise.messages import tell
 from shelfwise_indexer import cli_proof, cli_proof_recommend
@@ -33,7 +33,13 @@ evaluate.add_command(cli_proof_recommend.recommend)
 @evaluate.command()
 @click.argument("catalogue")
 @click.option("--validation", help="A catalogue to measure on; default: the part of CATALOGUE that train holds back.")
-@click.option("--text-fields", default="title,description", show_default=True, help="Fields or attributes, in order.")
+@click.option(
+    "--text-fields",
+    default="title,description",
+    show_default=True,
+    callback=listed_names,
+    help="Fields or attributes, in order.",
+)
 @click.option(
     "--seed",
     default=0,
@@ -51,7 +57,7 @@ evaluate.add_command(cli_proof_recommend.recommend)
 def baselines(
     catalogue: str,
     validation: str | None,
-    text_fields: str,
+    text_fields: tuple[str, ...],
     seed: int,
     backbone: str,
     stop_words: bool,
@@ -75,7 +81,7 @@ def baselines(
     compared = compare(
         catalogue,
         validation,
-        tuple(name.strip() for name in text_fields.split(",") if name.strip()),
+        text_fields,
         seed,
         backbone,
         [kind for kind, asked in wanted.items() if asked],

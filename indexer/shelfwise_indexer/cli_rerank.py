@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from shelfwise.console import REJECTED, emit
-from shelfwise.errors import UsageError
+from shelfwise.console import REJECTED, emit, listed_names
 from shelfwise_indexer.cli_proof import say_what_was_read
 from shelfwise_indexer.seeds import LARGEST_SEED
 
@@ -25,7 +24,9 @@ def rerank() -> None:
 
 
 _out = click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the reranker.")
-_fields = click.option("--text-fields", default="title", show_default=True, help="Fields or attributes, in order.")
+_fields = click.option(
+    "--text-fields", default="title", show_default=True, callback=listed_names, help="Fields or attributes, in order."
+)
 _blend = partial(
     click.option,
     "--blend",
@@ -41,7 +42,7 @@ _blend = partial(
 @_fields
 @click.option("--max-tokens", type=click.IntRange(8), help="Of query and product.  [default: 128, or the model's own]")
 @_blend(default=1.0)
-def export(model: str, out: Path, text_fields: str, max_tokens: int | None, blend: float) -> None:
+def export(model: str, out: Path, text_fields: tuple[str, ...], max_tokens: int | None, blend: float) -> None:
     """Write MODEL, a cross-encoder's folder or hub name, as a folder that `search --reranker` reads.
 
     \b
@@ -49,7 +50,7 @@ def export(model: str, out: Path, text_fields: str, max_tokens: int | None, blen
     """
     from shelfwise_indexer.reranker_export import export_cross_encoder
 
-    emit(export_cross_encoder(model, out, _names(text_fields), max_tokens, blend))
+    emit(export_cross_encoder(model, out, text_fields, max_tokens, blend))
 
 
 @rerank.command()
@@ -72,7 +73,7 @@ def train(
     catalogue: str,
     out: Path,
     queries: str | None,
-    text_fields: str,
+    text_fields: tuple[str, ...],
     backbone: str,
     epochs: int | None,
     max_tokens: int,
@@ -90,16 +91,9 @@ def train(
 
     judged = read_judgements(judgements, queries)
     say_what_was_read(judged)
-    settings = RerankSettings(backbone, _names(text_fields), max_tokens, blend)
+    settings = RerankSettings(backbone, text_fields, max_tokens, blend)
     fit = replace(settings.fit, seed=seed, epochs=epochs or settings.fit.epochs)
     trained = train_reranker(judged, catalogue, out, replace(settings, fit=fit))
     emit(trained.to_json())
     if trained.rejected or judged.rejected or judged.bad_queries:
         sys.exit(REJECTED)
-
-
-def _names(text_fields: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text_fields.split(",") if name.strip())
-    if not names:
-        raise UsageError("--text-fields names no field: expected such as title,description")
-    return names

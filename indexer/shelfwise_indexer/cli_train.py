@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shelfwise.console import REJECTED, emit, put
+from shelfwise.console import REJECTED, emit, listed_names, put
 from shelfwise.errors import UsageError
 from shelfwise_indexer.seeds import LARGEST_SEED
 
@@ -34,7 +34,9 @@ _ELSEWHERE = "name a file in a folder you may write"
 @click.option("--backbone", help="english, multilingual, chinese, a folder or a hub name.  [default: auto]")
 @click.option("--encoder", help="A second model for the embedding, named so too.  [default: the backbone gives it]")
 @click.option("--events", help="Event log: what is bought together teaches the encoder of --encoder.")
-@click.option("--text-fields", help="Fields or attributes, in order.  [default: title,description]")
+@click.option(
+    "--text-fields", callback=listed_names, help="Fields or attributes, in order.  [default: title,description]"
+)
 @click.option("--epochs", type=click.IntRange(1), help="At most; stops early.  [default: 4]")
 @click.option("--max-tokens", type=click.IntRange(4), help="Of a text; the rest is cut.  [default: 64]")
 @click.option("--dimension", type=click.IntRange(1), help="Cut embeddings to so many numbers.  [default: all]")
@@ -59,7 +61,7 @@ def train(
     backbone: str | None,
     encoder: str | None,
     events: str | None,
-    text_fields: str | None,
+    text_fields: tuple[str, ...] | None,
     epochs: int | None,
     max_tokens: int | None,
     dimension: int | None,
@@ -179,7 +181,7 @@ def tune(catalogue: str, work: Path, out: Path, validation: str | None, config: 
 def _settings(
     config: Path | None,
     before: "Bundle | None",
-    text_fields: str | None,
+    text_fields: tuple[str, ...] | None,
     epochs: int | None,
     seed: int | None,
     multi_label: bool,
@@ -190,11 +192,10 @@ def _settings(
     from shelfwise_indexer.settings import TrainSettings
 
     settings = read_config(config) if config else settings_of(before) if before else TrainSettings()
-    names = tuple(name.strip() for name in (text_fields or "").split(",") if name.strip())
     return replace(
         settings,
         **{name: value for name, value in given.items() if value is not None},
-        text_fields=names or settings.text_fields,
+        text_fields=text_fields or settings.text_fields,
         loss=replace(settings.loss, multi_label=multi_label or settings.loss.multi_label),
         fit=replace(
             settings.fit,

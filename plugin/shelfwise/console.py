@@ -54,6 +54,16 @@ def bundle_option(command: Command) -> Command:
     )(command)
 
 
+def listed_names(_context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """The names of a list such as `title,description`; the callback of an option. None: it was not given."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise UsageError(f"{option.opts[0]} names no field: expected such as title,description")
+    return names
+
+
 def rerank_options(command: Command) -> Command:
     """`--rerank` and `--reranker`; see `reranker_of`."""
     count = click.option("--rerank", type=int, metavar="N", help="Put the first N hits (1-100) in order by --reranker.")
