@@ -366,6 +366,9 @@ class TestFormats:
             ("categories", "['Home > Mugs', 'Gifts']", [("Home", "Mugs"), ("Gifts",)]),
             ("category", "Home &gt; Mugs", [("Home", "Mugs")]),
             ("category", "[Sale] > Mugs", [("[Sale]", "Mugs")]),
+            ("category", "[Sale]", [("[Sale]",)]),
+            ("category", "[Sale] > [Pots]", [("[Sale]", "[Pots]")]),
+            ("categories", "[New] A > B|C [Old]", [("[New] A", "B"), ("C [Old]",)]),
         ],
     )
     def test_a_list_in_a_cell_is_read_as_python_and_json_write_it(self, tmp_path, column, cell, categories):
@@ -761,7 +764,7 @@ class TestHoldsDeadLetters:
         path = lines_file(tmp_path / "shop.jsonl", b"{", KETTLE, MUG, KETTLE | {"reason": "record"}, LETTER)
         if name.endswith(".gz"):
             path = lines_file(tmp_path / name, gzip.compress(path.read_bytes()))
-        with pytest.raises(CatalogueError, match=f"{name}: line 5: is a dead letter, as those before it are not"):
+        with pytest.raises(CatalogueError, match=f"{name}: line 5: is a dead letter, which those before it are not"):
             holds_dead_letters(path)
 
 

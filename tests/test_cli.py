@@ -284,7 +284,7 @@ class TestClassify:
             timeout=120,
             check=False,
         )
-        said = b"shelfwise: standard output cannot be written (No space left on device): make room\n"
+        said = b"shelfwise: standard output cannot be written (No space left on device): send it elsewhere\n"
         assert (full.returncode, full.stderr) == (2, said)
 
 

@@ -86,6 +86,31 @@ def test_who_types_a_model_number_apart_gets_it_before_what_holds_a_part_of_it(q
     assert "WH-1000XM4" in ids_in(query)
 
 
+def test_what_holds_all_model_numbers_comes_first_however_they_are_typed():
+    both, one = found("Pads XM4, TK-1700", id_="a"), found("Sony WH-1000XM4 headphones", id_="b")
+    assert Exact.of("sony wh 1000 xm4 pads tk1700").among([both, one]) == {"a"}
+    whole = found("Pads for WH-1000XM4 and TK1700", id_="c")
+    assert Exact.of("sony wh 1000 xm4 pads tk1700").among([both, one, whole]) == {"c"}
+
+
+def test_how_many_and_how_much_is_no_part_of_a_model_number():
+    foil, case = found("Galaxy S21 2-pack screen foil", id_="a"), found("Galaxy S21 case", id_="b")
+    assert Exact.of("galaxy s21 2 pack case").among([foil, case]) == {"a", "b"}
+    assert Exact.of("ram ddr4 3200 16 gb").apart == (("ddr43200",),)
+
+
+def test_a_part_of_an_id_is_not_the_model_number():
+    assert not Exact.of("tk1700 toner").held_by(found("cable", id_="tk-1700-xx"))
+    assert Exact.of("tk1700 toner").held_by(found("cable", id_="tk-1700"))
+
+
+def test_a_long_query_is_read_in_no_time():
+    query = "1 " * 2000 + "a1b " + "1 " * 2000
+    exact_ = Exact.of(query)
+    assert (exact_.codes, exact_.apart) == (("a1b",), ())
+    assert len(written_otherwise(query)) < 30
+
+
 def test_few_products_with_every_word_come_first_and_many_do_not():
     few = [found("vacuum flask", id_="a"), found("flask", id_="b"), found("vacuum", id_="c")]
     assert Exact.of("vacuum flask").among(few) == {"a"}

@@ -63,8 +63,8 @@ def test_an_event_is_an_id_or_an_object():
         ({"product": "a", "time": True}, "time"),
         ({"product": "a", "time": "1611122500"}, "time must be a moment as ISO 8601 has it, or seconds .*'1611122500'"),
         ({"product": "a", "time": "1611122500000"}, "time must be a moment as ISO 8601 has it"),
-        ({"product": "a", "time": 20_240_102}, "time is a date[?] write it as text: .*, got 20240102"),
-        ({"product": "a", "time": 20_240_102.0}, "time is a date[?]"),
+        ({"product": "a", "time": 20_240_102}, "time looks like a date: write it as text .*, got 20240102"),
+        ({"product": "a", "time": 20_240_102.0}, "time looks like a date"),
         ({"product": "a", "time": float("inf")}, "time"),
         (
             {"product": "a", "time": 1_767_225_600_000},

@@ -12,6 +12,7 @@ from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.live_index import live
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.bundle_migration import migrate_bundle
+from shelfwise_indexer.decisions import Following
 from shelfwise_indexer.index_migration import followed, migrate_index
 from shelfwise_indexer.ingest import index as run
 from shelfwise_indexer.relabel import relabel
@@ -290,3 +291,11 @@ class TestLiveIndex:
         monkeypatch.setattr(ingest, moment, own)
         migrate_index(client, alias, bundle, after, CHANGES)
         assert run(catalogue, after, alias, client=client).unchanged == 9
+
+
+def test_a_decision_without_a_category_stays_one_without():
+    following = Following(Changes((Change(1, "renamed", (("Home", "Cups"),), (("Home", "Bowls"),)),)))
+    only_status = {"title": "Cup", "shelfwise": {"status": "confirmed", "bundle": "a"}}
+    assert following.document(only_status) == only_status
+    whole = {"title": "Cup", "shelfwise": {"status": "confirmed", "category": ["Home > Cups"]}}
+    assert following.document(whole)["shelfwise"]["category"] == ["Home > Bowls"]

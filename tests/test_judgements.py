@@ -6,7 +6,7 @@ from shelfwise.errors import ShelfwiseError
 from shelfwise_indexer.demo import demo_folder
 from shelfwise_indexer.judgements import JudgementError, Judgements, read_judgements
 
-QUERIES = '{"id": "q1", "query": "travel mug", "category": "Home > Mugs"}\n{"id": "q2", "query": "kettle"}\n'
+QUERIES = '{"id": "q1", "query": "travel mug", "category": "Home &gt; Mugs"}\n{"id": "q2", "query": "kettle"}\n'
 
 
 @pytest.fixture

@@ -141,8 +141,8 @@ def test_the_head_that_gets_most_right_is_chosen():
     assert choose(heads, noise, said, labels) is heads[1].own
 
 
-def test_of_louder_weights_the_one_that_gets_most_right_is_taken():
-    """A few products of which the decisions are badly wrong make the least cross-entropy timid."""
+def test_of_the_multiples_the_one_that_gets_most_right_is_taken():
+    """A few products of which the decisions are badly wrong make the weights of the least cross-entropy cautious."""
     labels, known, noise = held_back()
     logits, decisions = 3 * noise, known / 2
     decisions[:12] = -4 * known[:12]

@@ -118,6 +118,14 @@ def test_what_is_hardly_to_the_point_does_not_come_first_for_being_cheap():
     assert ids(order)[-1] == "sticker"
 
 
+def test_many_variants_of_one_product_are_one_of_those_to_the_point():
+    close = [candidate(f"v{n:02}", score=1.0, group="v", price=90 + n) for n in range(SORTED_AT_LEAST)]
+    far = [candidate(f"mat{n:02}", score=0.5 - n / 100, price=50 - n) for n in range(30)]
+    order = Order(sort="price")
+    order.extend([*close, *far], True)
+    assert ids(order)[:2] == ["v00", f"mat{SORTED_AT_LEAST - 2}"]
+
+
 def test_behind_the_few_that_are_to_the_point_the_next_best_come_before_the_rest():
     close = [candidate("tent", score=2.0, price=90), candidate("shelter", score=1.5, price=80)]
     far = [candidate(f"mat{n:02}", score=0.6 - n / 100, price=50 - n) for n in range(30)]

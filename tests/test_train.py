@@ -233,7 +233,6 @@ from pathlib import Path
 from pydantic import TypeAdapter
 from transformers import TrainerCallback
 from shelfwise_indexer import fit, train
-from shelfwise_indexer.readings import label_shares
 from shelfwise_indexer.settings import TrainSettings
 
 class Killed(TrainerCallback):

@@ -14,7 +14,7 @@ FEW = 20  # held-back products of a leaf, which weigh as much as all leaves toge
 ASSURANCE = 0.8  # that the promised precision holds for products that were not held back
 FOLDS = 5
 SHRINKAGE = 2.0  # of a leaf's own offset: a Gaussian prior of variance 1 / 2 around that of all leaves
-HARDLY = 1e-3  # shrinkage of the offset of all leaves: where all that was held back is right, none would be the best
+HARDLY = 1e-3  # shrinkage of the offset of all leaves: without it, where all is right, the loss has no minimum
 SURELY = 1e-6  # how near a share may be to 0 or 1
 
 

@@ -155,7 +155,11 @@ def holds_dead_letters(path: str | os.PathLike[str]) -> bool:
             continue
         is_letter = content.keys() == LETTER_FIELDS
         if found not in (None, is_letter):
-            others = "a dead letter, as those before it are not" if is_letter else "no dead letter, as those before are"
+            others = (
+                "a dead letter, which those before it are not"
+                if is_letter
+                else "no dead letter, as those before it are"
+            )
             raise CatalogueError(
                 f"{name}: line {line.number}: is {others}: mend only `record` of a letter, and keep other products in "
                 "a file of their own, which replaces what is live"

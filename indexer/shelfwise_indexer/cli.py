@@ -242,14 +242,17 @@ def demo(work: Path, url: str | None) -> None:
 
 
 class _Rows:
-    """Products of a file in windows; what is none is said, and remembered for the exit status."""
+    """Products of a file in windows; bad lines are said on stderr, and remembered for the exit status."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._good = GoodRows(file)
 
     def windows(self) -> Iterator[list[Row]]:
-        """:raises CatalogueError: the file cannot be read, or every line was rejected."""
+        """The good lines, WINDOW at a time.
+
+        :raises CatalogueError: the file cannot be read, or every line was rejected.
+        """
         good, some = iter(self._good), False
         while window := list(islice(good, WINDOW)):
             some = True

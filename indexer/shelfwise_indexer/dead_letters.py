@@ -14,7 +14,7 @@ from shelfwise_indexer.records import CatalogueError, Rejected, writable
 class DeadLetters:
     """Rejected lines on disk, a JSON line each, there to be mended and given to `read` again.
 
-    They are in `<name>.partial` until the run is over, which appears with the first letter; each is one unbuffered
+    Until the run is over they are in `<name>.partial`, which appears with the first letter; each is one unbuffered
     write, so a killed run keeps what it wrote. Once the run has ended well they take the place of those of an earlier
     one, which may have been mended there and are kept as `<name>~`: a file without the tilde always tells of the last
     run that did.
@@ -74,7 +74,7 @@ class DeadLetters:
             self._file = None
         if kind is not None:
             if self.count:
-                tell(f"{self.partial} holds the dead letters of this run, which did not end well")
+                tell(f"{self.partial} holds the dead letters of this run, which did not end well: run the same again")
             return
         _put_aside(self.path)
         if self.count:

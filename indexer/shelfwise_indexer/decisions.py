@@ -38,7 +38,8 @@ class Following:
 
     def document(self, before: dict[str, Any]) -> dict[str, Any]:
         """A document of the live index, what a person decided of it after the changes; open where that was split."""
-        if not self.changes.changes or not (decision := keep_decision({}, before)):
+        decision = keep_decision({}, before) if self.changes.changes else {}
+        if "category" not in decision:
             return before
         after = followed(decision, self.changes, multi_label=False)
         return {**bulk.of_shop(before), "shelfwise": {**enrichment_of(before), **after}}

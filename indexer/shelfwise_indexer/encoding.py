@@ -107,7 +107,7 @@ class Source:
             if letters.count <= SAID:
                 say(f"{self._catalogue}, line {row.line}: {row.reason}")
             elif letters.count == SAID + 1:
-                say(f"more than {SAID} lines are rejected, the others only stand in {letters.path}")
+                say(f"more than {SAID} lines are rejected, the others only stand among the dead letters")
 
 
 class Unread:

@@ -136,7 +136,10 @@ def followed(enrichment: Mapping[str, Any], changes: Changes, multi_label: bool)
 
 def _path_of(text: object) -> Path:
     """A path; of what is none, one that no change takes anywhere."""
-    return parse_path(text) if _is_path(text) else (str(text),)
+    try:
+        return parse_path(text)
+    except ValueError:
+        return (str(text),)
 
 
 def _is_path(text: object) -> bool:

@@ -272,8 +272,8 @@ class _Run:
         server, live, name, meanwhile = self.server, self.live, filled.index, self.meanwhile
         # A clone may hold what was written after its original was read, and what a killed run left may hold what was
         # carried there, and then no line tells of that.
-        as_read = filled.changes is None or live is None or position(server, live.name) == self.as_read
-        holds_only_what_was_read = live is None or (not self.goes_on and as_read)
+        live_stands_still = filled.changes is None or live is None or position(server, live.name) == self.as_read
+        holds_only_what_was_read = live is None or (not self.goes_on and live_stands_still)
         changed = self._carry_decisions(name) + self._carry_writes(name)
         written = position(server, name) if holds_only_what_was_read and not changed else None
         if meanwhile is None:

@@ -2,15 +2,16 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 import orjson
 
 from shelfwise.errors import ShelfwiseError
 from shelfwise.product import id_text, plain
-from shelfwise.taxonomy import Path, parse_path
+from shelfwise.taxonomy import Path, written_path
 from shelfwise_indexer.records import Line, lines, opened
 
 MOST_GRADE = 30  # the gain 2^grade - 1 must stay an integer that trec_eval can hold
@@ -108,43 +109,25 @@ def read_judgements(judgements: str, queries: str | None = None) -> Judgements:
     :raises JudgementError: a file is not there, or not one line of it could be used.
     """
     its_lines = [line for line in _lines(judgements) if not line.blank]
-    if its_lines and its_lines[0].content.lstrip().startswith(b"{"):
-        return _from_objects(judgements, its_lines, queries)
-    return _from_qrels(judgements, its_lines, queries)
-
-
-def _from_objects(name: str, its_lines: Sequence[Line], queries: str | None) -> Judgements:
-    """Of JSON lines, in which a query is its text; a file of queries may say what category they are of."""
-    texts, bad_queries = ({}, []) if queries is None else _read_queries(queries)
-    grades, rejected = _graded(name, its_lines, _object_row)
-    category_of = dict(texts.values())
-    judged = (JudgedQuery(text, text, category_of.get(text), given) for text, given in grades.items())
-    not_judged = tuple(text for text in category_of if text not in grades)
-    return Judgements(
-        tuple(judged), len(its_lines), len(its_lines) - len(rejected), rejected, tuple(bad_queries), not_judged
-    )
-
-
-def _from_qrels(name: str, its_lines: Sequence[Line], queries: str | None) -> Judgements:
-    """Of TREC qrels, in which a query is an id that the file of queries has."""
-    if queries is None and its_lines:
+    as_objects = bool(its_lines) and its_lines[0].content.lstrip().startswith(b"{")
+    if queries is None and its_lines and not as_objects:
         raise JudgementError(
-            f"{name}: holds TREC qrels, which name queries by their id: give their texts with --queries FILE "
+            f"{judgements}: holds TREC qrels, which name queries by their id: give their texts with --queries FILE "
             '(JSON lines such as {"id": "q1", "query": "travel mug"})'
         )
     texts, bad_queries = ({}, []) if queries is None else _read_queries(queries)
-
-    def row(line: Line) -> tuple[str, str, int]:
-        query, product, grade = _qrels_row(line)
-        if query not in texts:
-            raise ValueError(f"query {query!r:.60} is not among the queries of {queries}")
-        return query, product, grade
-
-    grades, rejected = _graded(name, its_lines, row)
-    judged = (JudgedQuery(id_, *texts[id_], given) for id_, given in grades.items())
-    not_judged = tuple(id_ for id_ in texts if id_ not in grades)
+    if as_objects:  # a query is its text
+        texts = {text: (text, category) for text, category in texts.values()}
+    grades, rejected = _graded(
+        judgements, its_lines, _object_row if as_objects else partial(_qrels_row, texts, queries)
+    )
     return Judgements(
-        tuple(judged), len(its_lines), len(its_lines) - len(rejected), rejected, tuple(bad_queries), not_judged
+        queries=tuple(JudgedQuery(id_, *texts.get(id_, (id_, None)), given) for id_, given in grades.items()),
+        read=len(its_lines),
+        used=len(its_lines) - len(rejected),
+        rejected=rejected,
+        bad_queries=tuple(bad_queries),
+        unjudged=tuple(id_ for id_ in texts if id_ not in grades),
     )
 
 
@@ -182,7 +165,7 @@ def _read_queries(name: str) -> tuple[dict[str, tuple[str, Path | None]], list[B
         try:
             row = _object(line)
             id_, text = _id(row), _query_text(row)
-            category = parse_path(row["category"]) if row.get("category") else None
+            category = written_path(row["category"]) if row.get("category") else None
             if id_ in texts:
                 raise ValueError(f"query {id_!r:.60}: an earlier line has this id, and the first one is kept")
         except ValueError as error:
@@ -195,7 +178,7 @@ def _read_queries(name: str) -> tuple[dict[str, tuple[str, Path | None]], list[B
     return texts, bad
 
 
-def _qrels_row(line: Line) -> tuple[str, str, int]:
+def _qrels_row(texts: Container[str], queries: str | None, line: Line) -> tuple[str, str, int]:
     fields = _decoded(line).split()
     if len(fields) != 4:
         raise ValueError(f"expected four fields, `query 0 product grade`, got {len(fields)}")
@@ -203,6 +186,8 @@ def _qrels_row(line: Line) -> tuple[str, str, int]:
         grade = int(fields[3])
     except ValueError:
         raise ValueError(f"the grade must be a whole number, got {fields[3]!r:.60}") from None
+    if fields[0] not in texts:
+        raise ValueError(f"query {fields[0]!r:.60} is not among the queries of {queries}")
     return fields[0], fields[2], _grade(grade)
 
 

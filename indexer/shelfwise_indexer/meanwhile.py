@@ -108,7 +108,8 @@ class Meanwhile:
         for hits in self._since(began, self._written):
             absent = {found["_id"] for found in self._held([hit["_id"] for hit in hits], new) if not found["found"]}
             first = {hit["_id"] for hit in hits if tells and hit["_version"] == 1}
-            came += [hit["_id"] for hit in hits if hit["_id"] in before | (absent & first)]
+            wanted = before | (absent & first)
+            came += [hit["_id"] for hit in hits if hit["_id"] in wanted]
         if count := self._bring(came, new):
             with one_line(f"refreshing index {new}"):
                 self._server.indices.refresh(index=new)
@@ -139,8 +140,8 @@ class Meanwhile:
         yield from first_of(differing, len(differing), "products")
         if absent:
             yield (
-                f"{len(absent)} products were written into {self._live} before this run went on, and are not in the "
-                f"catalogue, nor in {new}; write again what is new:"
+                f"{len(absent)} products were written into {self._live} before this run went on, and are not in "
+                f"{new}; write again what is new, but for what was rejected:"
             )
         yield from first_of(absent, len(absent), "products")
 

@@ -165,7 +165,7 @@ class Spool:
         self._append(f"refused-{index}", map(orjson.dumps, refused.items()))
 
     def arrived(self, index: str) -> set[str]:
-        """Ids of products that are written into an index beside those of the run; of the last ones some may lack."""
+        """Ids of products written into an index beside those of the run; some of the last may be missing there."""
         return set(self._appended(f"arrived-{index}"))
 
     def mark_arrived(self, index: str, ids: Iterable[str]) -> None:

@@ -39,6 +39,8 @@ _IDS = ("id", "variant_of")
 _WHOLE_AS_FLOAT = re.compile(r"[0-9]+\.0")
 _MAY_BE_MISSING = {*CONTRACT_FIELDS} - {*NEEDED}
 _MISSING = ("nan", "NaN")  # what pandas makes text of where there was nothing
+# `['A', …]`, `[]`, `[A, B]`, and not `[Sale]` or `[New] A > B`, which shops call categories.
+_A_LIST = re.compile(r"\[\s*(?:['\"\[\]]|[^\]>|]*,[^\]>|]*\]$)")
 # A text as Python writes it, and the comma behind it, which numpy's lists lack.
 _LISTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*,?""", re.DOTALL)
 
@@ -156,7 +158,7 @@ def _check_columns(columns: list[str], name: str) -> None:
 
 
 def _holds(column: str, cell: str) -> bool:
-    return not (cell.isspace() or cell == "" or (cell in _MISSING and column in _MAY_BE_MISSING))
+    return bool(cell.strip()) and not (cell in _MISSING and column in _MAY_BE_MISSING)
 
 
 def _cell(column: str, cell: str) -> object:
@@ -164,7 +166,7 @@ def _cell(column: str, cell: str) -> object:
     if column in _IDS and _WHOLE_AS_FLOAT.fullmatch(cell.strip()):
         whole = cell.strip()[:-2]
         raise ValueError(f"{column} {shown(cell)} looks like a whole number that was made a float: write {whole}")
-    if column in _PATHS and cell.strip().startswith("[") and cell.strip().endswith("]"):
+    if column in _PATHS and _A_LIST.match(cell.strip()):
         return _list(column, cell.strip())
     if column == "categories":
         return [path for path in cell.split("|") if path.strip()]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from shelfwise.bundle import Bundle
-from shelfwise.messages import first_of
+from shelfwise.messages import SAID, first_of
 from shelfwise.source import listed
 from shelfwise.taxonomy import path_text
 from shelfwise_indexer.catalogue import Row
@@ -45,24 +45,26 @@ class UnknownCategories:
 
 
 class UnknownDecisions:
-    """Looks at products; see the module."""
+    """Kept decisions whose category a bundle does not know: how many, and the first SAID."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._known = {path_text(node) for node in bundle.taxonomy.nodes}
-        self._found: list[str] = []
+        self._count, self._first = 0, list[str]()
 
     def look(self, id_: str, enrichment: Mapping[str, Any]) -> None:
         """Remember a product whose category a person decided on and the bundle does not know."""
         if enrichment.get("status") not in BY_A_PERSON:
             return
         if unknown := [text for value in listed(enrichment.get("category")) if (text := str(value)) not in self._known]:
-            self._found.append(f"product {id_}: {', '.join(unknown)}")
+            self._count += 1
+            if len(self._first) < SAID:
+                self._first.append(f"product {id_}: {', '.join(unknown)}")
 
     def messages(self) -> Iterator[str]:
         """How many there are, and the first SAID."""
-        if self._found:
+        if self._count:
             yield (
-                f"{len(self._found)} products keep a category that a person decided on and that the bundle's taxonomy "
+                f"{self._count} products keep a category that a person decided on and that the bundle's taxonomy "
                 "lacks: decide again, or train a bundle that has it:"
             )
-        yield from first_of(self._found, len(self._found), "products")
+        yield from first_of(self._first, self._count, "products")

@@ -36,8 +36,8 @@ def choose(
 
     Each is tried with and without what lies above the leaves, and files a product once a level: under the node of the
     best leaf. The weights of the least held-back cross-entropy are found first (a logistic regression on two numbers or
-    three, so there is one best). They are timid: the logarithm punishes a lone confident error more than a decision is
-    worth. So up to two and a half times of them is tried, and that taken which gets most right; the temperature, set
+    three, so there is one best). They are cautious: the logarithm punishes a lone confident error more than a decision
+    is worth. So up to two and a half times of them is tried, and that taken which gets most right; the temperature, set
     afterwards, is what makes the result's confidence honest.
 
     :param logits: float32 [n, leaves], without a lexical head.

@@ -33,7 +33,7 @@ QUERY_LINE = '{"query": "kettle"}'
 @click.option("-k", "k", default=10, show_default=True, help="Hits.")
 @click.option("--category", help='A path such as "A > B": hits of it and of everything below it.')
 @click.option(
-    "--filter", "filters", multiple=True, metavar="FIELD=VALUE", help="As brand=Sony, price=10..20, color=red."
+    "--filter", "filters", multiple=True, metavar="FIELD=VALUE", help="As brand=Sony, price=10..<20, color=red."
 )
 @click.option("--mode", type=click.Choice(["hybrid", "lexical", "semantic"]), default="hybrid", show_default=True)
 @click.option(

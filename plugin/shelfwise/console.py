@@ -111,10 +111,9 @@ def put(line: str | bytes, end: bool = True) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python tries again when it ends, and says so
-        raise UsageError(f"standard output cannot be written ({error.strerror}): make room") from None
+        # Else Python tries again when it ends, and says so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise UsageError(f"standard output cannot be written ({error.strerror}): send it elsewhere") from None
 
 
 def status_of(lines: "Lines[Any]", failed: int = 0) -> int:

@@ -27,6 +27,7 @@ MOSTLY = 0.5  # of a title's words: a query that holds so many names the product
 _LEAST = 3  # characters of a model number; shorter ones (A5, 4K, C2) are sizes as often
 # Letters, or a number: what a shop writes together or apart as it likes.
 _ATOM = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
+_MOST_PARTS = 5  # words that a model number is written in
 _PREFIX = 4  # letters before a number that may be part of a model number: `WH 1000 XM4`
 _MOST_ATOMS = 4  # of a token; more can be written in too many ways
 _MOST_CODES = 4  # model numbers of a query, whose ids are looked for in other writing
@@ -71,7 +72,7 @@ class Exact:
         return frozenset(held)
 
     def held_by(self, found: Mapping[str, Any]) -> bool:
-        """Whether title and brand hold every model number; without one, all words, a whole brand among them.
+        """Whether title, brand and id hold every model number; without one, all words, a whole brand among them.
 
         A query that names neither a model number nor a brand asks for no product before others, unless it is an id.
 
@@ -95,7 +96,7 @@ class Exact:
             return None  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
         if self.codes:
-            texts = [_words(text) for text in (title, brand, folded(found["_id"]))]
+            texts = [_words(title), _words(brand), ["".join(_words(folded(found["_id"])))]]
             forms = enumerate((*self.apart, self.codes))
             return next((at for at, codes in forms if all(_hold(texts, code) for code in codes)), None)
         known = own | set(_words(title))
@@ -232,23 +233,26 @@ def _written_apart(tokens: Sequence[str]) -> list[list[str]]:
     """Model numbers that may go on in words beside them, put together, the longest first: `WH 1000 XM4`.
 
     What may belong to one are numbers, words with digits that are no measure, and a short word before a number. Where
-    there are several such places each is put together as a whole.
+    there are several such places each is put together as a whole; the query's other model numbers stay as they are.
     """
     runs: list[list[str]] = [[]]
     for token, after in zip_longest(tokens, tokens[1:], fillvalue=""):
         short = len(token) <= _PREFIX and token.isalpha() and after.isdigit()
-        if short or token.isdigit() or (any(map(str.isdigit, token)) and not _counts(token)):
+        number = token.isdigit() and not (after.isalpha() and _counts(token + after))  # `2 pack` says how many
+        if short or number or (any(map(str.isdigit, token)) and not _counts(token)):
             runs[-1].append(token)
         else:
             runs.append([])
-    runs = [run for run in runs if len(run) > 1 and any(map(_code, run)) and all(map(str.isascii, run))]
-    if len(runs) != 1:
-        return [[_together(run) for run in runs]] if runs else []
-    [run] = runs
+    runs = [run for run in runs if any(map(_code, run)) and all(map(str.isascii, run))]
+    apart = [run for run in runs if 1 < len(run) <= _MOST_PARTS]
+    others = [code for run in runs if run not in apart for token in run if (code := _code(token))]
+    if len(apart) != 1:
+        return [[*map(_together, apart), *others]] if apart else []
+    [run] = apart
     numbers = [place for place, token in enumerate(run) if _code(token)]
     spans = ((first, last) for first in range(numbers[0] + 1) for last in range(numbers[-1] + 1, len(run) + 1))
     longer = sorted((first - last, first, last) for first, last in spans if last - first > 1)
-    return [[_together(run[first:last])] for _, first, last in longer]
+    return [[_together(run[first:last]), *others] for _, first, last in longer]
 
 
 def _together(tokens: Iterable[str]) -> str:

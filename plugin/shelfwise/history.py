@@ -119,7 +119,7 @@ def _time(value: object) -> float | None:
             raise TypeError
         if isinstance(value, (int, float)):
             seconds = float(value)
-        elif str(value).isdecimal() and len(str(value)) != BASIC_DATE:  # of seconds since 1970 it would make a moment
+        elif str(value).isdecimal() and len(str(value)) != BASIC_DATE:  # of milliseconds it would make 1611
             raise ValueError
         else:
             moment = datetime.fromisoformat(str(value))
@@ -132,7 +132,7 @@ def _time(value: object) -> float | None:
         ) from None
     if isinstance(value, (int, float)) and seconds.is_integer() and AS_DATE[0] <= seconds <= AS_DATE[1]:
         raise UsageError(
-            f"time is a date? write it as text: of a number seconds since 1970 are expected, got {shown(value)}"
+            f"time looks like a date: write it as text (a number is read as seconds since 1970), got {shown(value)}"
         )
     if seconds >= LATEST:
         raise UsageError(

@@ -184,11 +184,11 @@ class ProductSearch:
         [asked] = self._asked([words_of(query)], mode, ())
         [order] = self._alias.over(partial(self._found, asked=[asked], wanted=wanted))
         relaxed: list[str] = []
-        less = wanted
-        while relax and not order.all() and (less.conditions or less.category):
-            less, dropped = less.less()
+        loosened = wanted
+        while relax and not order.all() and (loosened.conditions or loosened.category):
+            loosened, dropped = loosened.less()
             relaxed.append(f"nothing was left: {dropped} was left out")
-            [order] = self._alias.over(partial(self._found, asked=[asked], wanted=less))
+            [order] = self._alias.over(partial(self._found, asked=[asked], wanted=loosened))
         relaxed = relaxed if order.all() else []  # the filters were not to blame
         end = wanted.offset + wanted.k
         return Page(
