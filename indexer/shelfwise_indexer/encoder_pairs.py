@@ -129,8 +129,7 @@ def bought_together(
     """Two products each that one person bought one after the other, within a day where times are known; no pair twice.
 
     :param known: ids of the products that may be paired.
-    :param most: so many pairs, drawn at random where there are
-        more.
+    :param most: so many pairs, drawn at random where there are more.
     :raises CatalogueError: the log cannot be read, or holds nothing.
     :raises TrainingError: there is no such pair.
     """

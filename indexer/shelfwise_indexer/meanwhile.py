@@ -266,8 +266,8 @@ def _merged(before: Document, now: Document, there: Document, at_swap: Document)
     """What a document becomes: its fields of the shop, and in `shelfwise` what a person decided; None: as it is.
 
     :param before, now: as it was and is in the live index.
-    :param there, at_swap: as it is in the other index, and was
-        when that went live; what differs was written since, and is the latest.
+    :param there, at_swap: as it is in the other index, and was when that went live; what differs was written since, and
+        is the latest.
     """
     own, own_at_swap = bulk.of_shop(there), bulk.of_shop(at_swap)
     merged = three_way(own_at_swap, own, three_way(bulk.of_shop(before), bulk.of_shop(now), own_at_swap))

@@ -21,8 +21,8 @@ def suspected_label_errors(labels: npt.NDArray[np.int64], probabilities: npt.NDA
     2021; its implementation is cleanlab's).
 
     :param labels: int64 [n], leaf numbers.
-    :param probabilities: float32 [n, leaves] of a model that did not train on
-        these rows, or it would have learnt the errors.
+    :param probabilities: float32 [n, leaves] of a model that did not train on these rows, or it would have learnt the
+        errors.
     """
     if len(np.unique(labels)) < 2:
         return []
