@@ -30,10 +30,9 @@ def texts(count):
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 150, 1500])
 @pytest.mark.parametrize("precision", ["f32", "int8"])
 def test_it_gives_what_one_batch_after_the_other_gives(bundle, count, precision):
-    some, told = texts(count), []
+    some = texts(count)
     expected = Encoder(bundle, precision).encode_documents(some)
-    got = BulkEncoder(bundle, precision).encode_documents(some, told.append)
-    assert sum(told) == count
+    got = BulkEncoder(bundle, precision).encode_documents(some)
     np.testing.assert_allclose(got.vectors, expected.vectors, atol=1e-5)
     np.testing.assert_allclose(got.probabilities, expected.probabilities, atol=1e-5)
 
