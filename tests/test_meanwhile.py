@@ -329,7 +329,7 @@ class TestWhileARunIsOn:
         assert client.get(index=alias, id="new")["_source"] == {"id": "new", "title": "steel jug"}
         said = capsys.readouterr().err
         assert "1 products that were written into the live index meanwhile keep that" in said
-        assert f"1 products were written into {before} before this run went on, and are not in the catalogue" in said
+        assert f"1 products were written into {before} before this run went on, and are not in {done.index}" in said
         assert "\ngone\n" in said
         assert not client.exists(index=alias, id="gone")
 
