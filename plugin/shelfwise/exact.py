@@ -53,10 +53,8 @@ class Exact:
     def of(cls, query: str) -> "Exact":
         """Read a query."""
         text = folded(query)
-        tokens = _TOKEN.findall(text)
-        codes = (_code(token) for token in tokens)
-        apart = tuple(map(tuple, _written_apart(tokens)))
-        return cls(frozenset(_words(text)), tuple(code for code in codes if code), apart, text.strip())
+        codes = (_code(token) for token in _TOKEN.findall(text))
+        return cls(frozenset(_words(text)), tuple(code for code in codes if code), _written_apart(text), text.strip())
 
     def among(self, found: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         """The ids that come before others: those that hold it, or the few whose titles are mostly the query's words.
@@ -123,7 +121,7 @@ def ids_in(query: str) -> list[str]:
     """
     words = [word for word in query.split() if _code(folded(word))]
     tokens = [token for token in _TOKEN.findall(query) if _code(folded(token))]
-    longest = [code for form in _written_apart(_TOKEN.findall(folded(query)))[:1] for code in form]
+    longest = [code for form in _written_apart(folded(query))[:1] for code in form]
     numbers = [*longest, *tokens][:_MOST_CODES]
     other = (by.join(parts) for number in numbers for parts in _groupings(number) for by in _JOINTS)
     texts = (query, *words, *tokens, *other)
@@ -145,7 +143,7 @@ def written_otherwise(query: str) -> list[str]:
         model, measure = one.isalpha() and other.isdigit(), one[0].isdigit() and other.isalpha()
         if joined.isascii() and (model or (measure and _MEASURE.fullmatch(joined))):
             phrases[joined] = None
-    apart = (code for form in _written_apart(_TOKEN.findall(text)) for code in form)
+    apart = (code for form in _written_apart(text) for code in form)
     phrases.update({" ".join(words): None for code in apart for words in _groupings(code)})
     return list(islice(phrases, _MOST_WRITTEN))
 
@@ -229,12 +227,14 @@ def _hold(texts: Iterable[Sequence[str]], code: str) -> bool:
     return False
 
 
-def _written_apart(tokens: Sequence[str]) -> list[list[str]]:
-    """Model numbers that may go on in words beside them, put together, the longest first: `WH 1000 XM4`.
+@lru_cache(maxsize=256)  # a search asks three times
+def _written_apart(text: str) -> tuple[tuple[str, ...], ...]:
+    """Model numbers of a folded query that may go on in words beside them (`WH 1000 XM4`), put together, longest first.
 
     What may belong to one are numbers, words with digits that are no measure, and a short word before a number. Where
     there are several such places each is put together as a whole; the query's other model numbers stay as they are.
     """
+    tokens = _TOKEN.findall(text)
     runs: list[list[str]] = [[]]
     for token, after in zip_longest(tokens, tokens[1:], fillvalue=""):
         short = len(token) <= _PREFIX and token.isalpha() and after.isdigit()
@@ -247,12 +247,12 @@ def _written_apart(tokens: Sequence[str]) -> list[list[str]]:
     apart = [run for run in runs if 1 < len(run) <= _MOST_PARTS]
     others = [code for run in runs if run not in apart for token in run if (code := _code(token))]
     if len(apart) != 1:
-        return [[*map(_together, apart), *others]] if apart else []
+        return ((*map(_together, apart), *others),) if apart else ()
     [run] = apart
     numbers = [place for place, token in enumerate(run) if _code(token)]
     spans = ((first, last) for first in range(numbers[0] + 1) for last in range(numbers[-1] + 1, len(run) + 1))
     longer = sorted((first - last, first, last) for first, last in spans if last - first > 1)
-    return [[_together(run[first:last]), *others] for _, first, last in longer]
+    return tuple((_together(run[first:last]), *others) for _, first, last in longer)
 
 
 def _together(tokens: Iterable[str]) -> str:

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Literal, get_args
 
 from shelfwise.errors import UsageError
-from shelfwise.product import BASIC_DATE, id_text, shown
+from shelfwise.product import id_text, iso_moment, shown
 
 EventKind = Literal["view", "cart", "purchase"]
 KIND_WEIGHTS: Mapping[EventKind, float] = {"view": 1.0, "cart": 2.0, "purchase": 4.0}
@@ -119,10 +119,8 @@ def _time(value: object) -> float | None:
             raise TypeError
         if isinstance(value, (int, float)):
             seconds = float(value)
-        elif str(value).isdecimal() and len(str(value)) != BASIC_DATE:  # of milliseconds it would make 1611
-            raise ValueError
         else:
-            moment = datetime.fromisoformat(str(value))
+            moment = iso_moment(str(value))
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         if not math.isfinite(seconds):
             raise ValueError

@@ -4,14 +4,14 @@ Each window is retrieved and ranked by requests that are always the same, so tha
 how many hits were asked for nor on where a page begins. Deeper windows only add what those before did not have.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from shelfwise.facets import Facets
 from shelfwise.hit import group_of
-from shelfwise.ranking import Candidate, Found, one_of_each_group
+from shelfwise.ranking import Candidate, one_of_each_group
 from shelfwise.search_settings import Mode, Sort
 from shelfwise.source import Source, in_stock, popularity_of, price_of
 from shelfwise.spelling import Correction
@@ -57,7 +57,7 @@ class Order:
         gone = {candidate.id for candidate in new if _out_of_stock(candidate)} if self.out_of_stock_last else set[str]()
         if self.sort is not None:
             # Before one variant stands for all: sorted by price the cheapest.
-            new = _sorted(new, self.sort, group_of if self.collapse_variants else _id_of)
+            new = _sorted(new, self.sort, self.collapse_variants)
         there, sold_out = ([one for one in new if (one.id in gone) is out] for out in (False, True))
         if self.collapse_variants:
             there = one_of_each_group(there, self._groups)
@@ -92,11 +92,7 @@ def _out_of_stock(candidate: Candidate) -> bool:
     return in_stock(candidate.found["_source"]) is False
 
 
-def _id_of(found: Found) -> str:
-    return str(found["_id"])
-
-
-def _sorted(candidates: Sequence[Candidate], sort: Sort, product_of: Callable[[Found], str]) -> list[Candidate]:
+def _sorted(candidates: Sequence[Candidate], sort: Sort, collapse_variants: bool) -> list[Candidate]:
     """Those that are to the point in the order asked for, then the next best so, then the others; no field, last.
 
     A search by meaning finds everything, more or less. Sorted as a whole, the cheapest thing of the shop would come
@@ -106,7 +102,8 @@ def _sorted(candidates: Sequence[Candidate], sort: Sort, product_of: Callable[[F
     close = [candidate for candidate in candidates if candidate.exact or candidate.score >= SORTED_SHARE * best]
     known = {candidate.id for candidate in close}
     others = [candidate for candidate in candidates if candidate.id not in known]
-    cut = max(0, SORTED_AT_LEAST - len({product_of(candidate.found) for candidate in close}))
+    products = one_of_each_group(close, set()) if collapse_variants else close
+    cut = max(0, SORTED_AT_LEAST - len(products))
     return [*_by_field(close, sort), *_by_field(others[:cut], sort), *_by_field(others[cut:], sort)]
 
 

@@ -247,11 +247,20 @@ def _moment(record: Mapping[str, Any], name: str) -> str | None:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     try:
-        if str(value).isdecimal() and len(str(value)) != BASIC_DATE:  # of seconds since 1970 it would make a moment
-            raise ValueError
-        return datetime.fromisoformat(str(value)).isoformat()
+        return iso_moment(str(value)).isoformat()
     except ValueError:
         raise InvalidProduct(f"{name} must be a moment as ISO 8601 has it, got {shown(value)}") from None
+
+
+def iso_moment(text: str) -> datetime:
+    """A moment as ISO 8601 has it.
+
+    :raises ValueError: it is none. Digits alone are none but as a date: seconds or milliseconds since 1970, of which
+        `fromisoformat` would make a moment of another century.
+    """
+    if text.isdecimal() and len(text) != BASIC_DATE:
+        raise ValueError
+    return datetime.fromisoformat(text)
 
 
 def _categories(record: Mapping[str, Any]) -> tuple[Path, ...]:
