@@ -1,6 +1,7 @@
 """A bundle after changes of its taxonomy: the same vectors, the same scores of what stayed."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import orjson
@@ -107,12 +108,18 @@ def test_changes_one_after_the_other_come_to_the_same_as_at_once(bundle):
     assert once.version == twice.version
 
 
+def meta_of(bundle):
+    """What an index that it wrote says of it."""
+    return {"bundle": bundle.version, "taxonomy": bundle.taxonomy.hash}
+
+
 def test_the_bundle_says_what_it_came_from(bundle):
     after = migrated(bundle, RENAME)
     assert after.info["migrated_from"] == {
         "bundle": bundle.version,
         "taxonomy": bundle.taxonomy.hash,
         "changes": [{"change": "renamed", "from": ["Home > Cups"], "to": ["Home > Zarfs"]}],
+        "before": None,
     }
     assert after.info["taxonomy"] == after.taxonomy.hash
     assert after.thresholds is None
@@ -120,11 +127,30 @@ def test_the_bundle_says_what_it_came_from(bundle):
 
 def test_its_changes_lead_from_what_it_was_made_of_and_from_no_other(bundle):
     after = migrated(bundle, MOVE, MERGE, SPLIT)
-    [moved, merged, split] = changes_since(bundle.version, after).changes
+    [moved, merged, split] = changes_since(meta_of(bundle), after).changes
     assert (moved.kind, moved.sources, moved.targets) == MOVE
     assert (merged.kind, merged.sources, merged.targets) == MERGE
     assert (split.kind, split.sources, split.targets) == SPLIT
-    assert changes_since("another", after) == changes_since(bundle.version, bundle) == Changes(())
+    trained_again = {**meta_of(bundle), "bundle": "another"}
+    assert changes_since(trained_again, after) == changes_since(meta_of(bundle), after)
+    for one in (bundle, after):
+        assert changes_since(meta_of(one), one) == Changes(())
+    assert changes_since(meta_of(after), bundle) is changes_since({}, after) is None
+
+
+def test_a_split_that_leaves_the_categories_as_they_are_is_a_change_all_the_same(bundle):
+    after = migrated(bundle, ("split", (MUGS,), ((*MUGS, "Tall"), (*MUGS, "Flat"))))
+    assert after.taxonomy == bundle.taxonomy
+    assert len(changes_since(meta_of(bundle), after).changes) == 1
+    assert changes_since(meta_of(after), after) == Changes(())
+
+
+def test_changes_lead_through_several_migrations(bundle):
+    once = migrated(bundle.load(shutil.copytree(bundle.path, bundle.path.with_name("b"))), RENAME)
+    twice = migrated(once, MOVE)
+    [renamed, moved] = changes_since(meta_of(bundle), twice).changes
+    assert (renamed.kind, moved.kind) == ("renamed", "moved")
+    assert changes_since(meta_of(once), twice).changes == (replace(moved, line=1),)
 
 
 def test_the_same_again_leaves_the_bundle_and_another_folder_is_refused(bundle):

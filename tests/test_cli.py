@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from conftest import delete_indices
 from hand_bundle import add_hand_int8, write_hand_bundle
 from shelfwise.bundle import Bundle, content_version
-from shelfwise.cli import main
+from shelfwise.cli import Commands, main
 from shelfwise.doctor import bundle_found
 from shelfwise.live_index import live
 from shelfwise.processor import has_bf16
@@ -993,3 +993,17 @@ class TestIndex:
             assert ran.status == 2
             assert ran.err
             assert SECRET not in ran.out + ran.err
+
+
+def test_a_full_disk_is_said_in_one_line_wherever_it_is_met():
+    group = Commands("shelfwise")
+
+    @group.command()
+    def fill():
+        Path("/dev/full").write_text("a letter")
+
+    done = CliRunner().invoke(group, ["fill"])
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "shelfwise: No space left on device: make room, and call the same again\n",
+    )

@@ -18,6 +18,7 @@ from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.document_encoder import DocumentEncoder
 from shelfwise_indexer.encoding import Source
+from shelfwise_indexer.index_migration import migrate_index
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 
@@ -282,7 +283,9 @@ CORRECTED = {"status": "corrected", "category": ["Home > Mugs"], "ancestors": ["
 COMES_BACK = {
     "for-a-night": lambda client, first, second: None,
     "after-the-index-was-deleted": lambda client, first, second: client.indices.delete(index=first),
-    "after-other-categories": lambda client, first, second: rewrite_meta(client, second, {"taxonomy": "migrated"}),
+    "after-other-categories": lambda client, first, second: rewrite_meta(
+        client, first, {"bundle": "x", "taxonomy": "x"}
+    ),
 }
 
 
@@ -306,10 +309,12 @@ def test_what_a_person_decided_comes_back_with_a_product_whose_line_was_broken_f
 
 
 RENAMED = Changes((Change(1, "renamed", (("Home", "Mugs"),), (("Home", "Cups"),)),))
+TO_JUGS = Changes((Change(1, "renamed", (("Home", "Mugs"),), (("Home", "Jugs"),)),))
+FROM_JUGS = Changes((Change(1, "renamed", (("Home", "Jugs"),), (("Home", "Cups"),)),))
 SPLIT = Changes((Change(1, "split", (("Home", "Mugs"),), (("Home", "Mugs", "Tall"), ("Home", "Mugs", "Flat"))),))
 
 
-@pytest.mark.parametrize("moment", ["before", "meanwhile", "with the product"])
+@pytest.mark.parametrize("moment", ["before", "meanwhile", "with the product", "two migrations ago"])
 def test_what_a_person_decided_follows_the_changes_that_made_the_bundle(
     client, alias, bundle, tmp_path, monkeypatch, capsys, moment
 ):
@@ -328,11 +333,24 @@ def test_what_a_person_decided_follows_the_changes_that_made_the_bundle(
     if moment == "with the product":  # which the live index lacks
         index(write(catalogue, *(one for one in PRODUCTS if one["id"] != "t1")), bundle, alias, client=client)
     after = migrate_bundle(bundle, RENAMED, tmp_path / "after")
+    if moment == "two migrations ago":
+        after = migrate_bundle(migrate_bundle(bundle, TO_JUGS, tmp_path / "between"), FROM_JUGS, tmp_path / "after2")
     index(write(catalogue, *PRODUCTS), after, alias, client=client)
     cups = {"status": "corrected", "category": ["Home > Cups"], "ancestors": ["Home", "Home > Cups"]}
     assert cups.items() <= source(client, alias, "t1")["shelfwise"].items()
     assert moment != "meanwhile" or source(client, alias, "new")["shelfwise"] == cups
     assert "keep a category" not in capsys.readouterr().err
+
+
+def test_what_was_decided_of_a_missing_product_follows_a_migration_in_place(client, alias, bundle, tmp_path):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    first = index(catalogue, bundle, alias, client=client).index
+    client.update(index=first, id="t1", doc={"shelfwise": CORRECTED}, refresh=True)
+    index(write(catalogue, *(one for one in PRODUCTS if one["id"] != "t1")), bundle, alias, client=client)
+    after = migrate_bundle(bundle, RENAMED, tmp_path / "after")
+    migrate_index(client, alias, bundle, after, RENAMED)
+    index(write(catalogue, *PRODUCTS), after, alias, client=client)
+    assert source(client, alias, "t1")["shelfwise"]["category"] == ["Home > Cups"]
 
 
 def test_a_decision_for_a_category_that_was_split_is_open_again(client, alias, bundle, tmp_path):
@@ -369,6 +387,7 @@ def test_decisions_for_categories_that_the_bundle_does_not_know_are_kept_and_nam
 WRITTEN = {
     "dotted": {f"shelfwise.{name}": value for name, value in CORRECTED.items()},
     "plain text": {"shelfwise": CORRECTED | {"category": "Home > Mugs"}},
+    "list in a list": {"shelfwise": CORRECTED | {"category": [["Home > Mugs"], None]}},
 }
 
 

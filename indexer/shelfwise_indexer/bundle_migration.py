@@ -1,7 +1,7 @@
 """Bundle migration: a bundle for a changed taxonomy, with the same weights, vectors and scores of what stayed."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -51,15 +51,39 @@ def migrate_bundle(
     return Bundle.load(out)
 
 
-def changes_since(version: object, bundle: Bundle) -> Changes:
-    """The changes that made a bundle of the one of a version; none where it was not made of that."""
-    made_of = bundle.info.get("migrated_from") or {}
-    if made_of.get("bundle") != version:
-        return Changes(())
+def changes_since(meta: Mapping[str, Any], bundle: Bundle) -> Changes | None:
+    """The changes that lead from an index's categories to a bundle's, in one migration or several.
+
+    From those of the bundle that the index was written with, or, where this one was not made of that, from the same
+    categories: those of a bundle that was only trained again.
+
+    :param meta: of the index.
+    :returns: None: no changes are known to lead there.
+    """
+    steps = _steps(bundle)
+    for name in ("bundle", "taxonomy"):
+        for count, step in enumerate(steps):
+            if step[name] == meta.get(name):
+                return _changes(steps[1 : count + 1])
+    return None
+
+
+def _steps(bundle: Bundle) -> list[Mapping[str, Any]]:
+    """The bundle, and those that it was made of, the last first; each after the first with the changes made of it."""
+    steps: list[Mapping[str, Any]] = [{"bundle": bundle.version, "taxonomy": bundle.taxonomy.hash}]
+    made_of = bundle.info.get("migrated_from")
+    while made_of:
+        steps.append(made_of)
+        made_of = made_of.get("before")
+    return steps
+
+
+def _changes(steps: Sequence[Mapping[str, Any]]) -> Changes:
+    done = [change for step in reversed(steps) for change in step["changes"]]
     return Changes(
         tuple(
             Change(number, one["change"], _paths(one["from"]), _paths(one["to"]))
-            for number, one in enumerate(made_of["changes"], start=1)
+            for number, one in enumerate(done, start=1)
         )
     )
 
@@ -82,6 +106,7 @@ def _migrated(bundle: Bundle, changes: Changes) -> tuple[dict[str, Any], Taxonom
                 {"change": change.kind, "from": _texts(change.sources), "to": _texts(change.targets)}
                 for change in changes.changes
             ],
+            "before": bundle.info.get("migrated_from"),
         },
     }
     if bundle.thresholds is not None or undecided:

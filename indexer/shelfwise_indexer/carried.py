@@ -5,7 +5,7 @@ person decided of it is looked for in the indices that were live before, as long
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.live_index import LiveIndex, meta_of
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
+from shelfwise_indexer.bundle_migration import changes_since
 from shelfwise_indexer.decisions import NOWHERE, Following, decisions_of
 from shelfwise_indexer.kept_vectors import Floats, KeptVectors
 
@@ -29,8 +30,8 @@ class Carried:
     live: LiveIndex | None
     bundle: str
     kept: KeptVectors
-    previous: tuple[str, ...] = ()
-    """Names, the last first."""
+    previous: Mapping[str, Following] = field(default_factory=dict)
+    """By name, the last first."""
     following: Following = NOWHERE
 
     @classmethod
@@ -43,14 +44,14 @@ class Carried:
             with one_line(f"reading index {live.name}"):
                 server.indices.refresh(index=live.name)
         kept, following = KeptVectors.load(folder, bundle.dimension), Following.of(live, bundle)
-        return cls(server, live, bundle.version, kept, _previous(server, live), following)
+        return cls(server, live, bundle.version, kept, _previous(server, live, bundle), following)
 
     def documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The documents of these products, by id, those of the bundle with their vectors; see `bulk.enrichments`.
 
         What a person decided is what became of it in the bundle's taxonomy.
         """
-        return self._followed(self._documents(ids))
+        return _followed(self._documents(ids), self.following)
 
     def _documents(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         if self.live is None:
@@ -70,31 +71,37 @@ class Carried:
     def decisions_before(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What a person decided of these products in the last index that had them: documents of that only, by id."""
         found: dict[str, dict[str, Any]] = {}
-        for name in self.previous:
+        for name, following in self.previous.items():
             if lacking := [id_ for id_ in ids if id_ not in found]:
-                found |= decisions_of(self.server, name, lacking)
-        return self._followed(found)
-
-    def _followed(self, documents: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return {id_: self.following.document(document) for id_, document in documents.items()}
+                found |= _followed(decisions_of(self.server, name, lacking), following)
+        return found
 
     def vectors(self, text_hashes: Sequence[str]) -> Floats:
         """Kept vectors, float32 [n, dimension]; each is there."""
         return self.kept.at(self.kept.find(text_hashes))
 
 
-def _previous(server: Elasticsearch, live: LiveIndex | None) -> tuple[str, ...]:
-    """The indices before the live one, the last first, back to one that is gone or has other categories."""
-    names: list[str] = []
+def _followed(documents: Mapping[str, dict[str, Any]], following: Following) -> dict[str, dict[str, Any]]:
+    return {id_: following.document(document) for id_, document in documents.items()}
+
+
+def _previous(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle) -> dict[str, Following]:
+    """The indices before the live one, the last first, back to one that is gone.
+
+    Or to one of other categories, from which no changes lead to the live one's or to the bundle's.
+    """
+    found: dict[str, Following] = {}
     meta = of_live = live.meta if live else {}
-    while (name := meta.get("previous")) and name not in names:
+    while (name := meta.get("previous")) and name not in found:
         with one_line(f"looking for index {name}"):
-            found = server.indices.get(index=name, features=["mappings"], ignore_unavailable=True).body
-        meta = meta_of(found.get(name, {})) or {}
-        if not meta or meta.get("taxonomy") != of_live.get("taxonomy"):
+            there = server.indices.get(index=name, features=["mappings"], ignore_unavailable=True).body
+        if (meta := meta_of(there.get(name, {}))) is None:
             break
-        names.append(str(name))
-    return tuple(names)
+        changes = changes_since(meta, bundle)
+        if changes is None and meta.get("taxonomy") != of_live.get("taxonomy"):
+            break
+        found[str(name)] = NOWHERE if changes is None else Following(changes)
+    return found
 
 
 def is_same(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:

@@ -27,17 +27,18 @@ DECIDED = {"terms": {"shelfwise.status": list(BY_A_PERSON)}}
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """The changes of the taxonomy that lead from the live index's bundle to that of a run; often none."""
+    """The changes of the taxonomy that lead from an index's categories to those of a run's bundle; often none."""
 
     changes: Changes
 
     @classmethod
     def of(cls, live: LiveIndex | None, bundle: Bundle) -> "Following":
-        """Those of a run with this bundle."""
-        return NOWHERE if live is None else cls(changes_since(live.meta.get("bundle"), bundle))
+        """Those from the live index to a run with this bundle; none where nothing is known to lead there."""
+        changes = None if live is None else changes_since(live.meta, bundle)
+        return NOWHERE if changes is None else cls(changes)
 
     def document(self, before: dict[str, Any]) -> dict[str, Any]:
-        """A document of the live index, what a person decided of it after the changes; open where that was split."""
+        """A document of the index, what a person decided of it after the changes; open where that was split."""
         decision = keep_decision({}, before) if self.changes.changes else {}
         if "category" not in decision:
             return before

@@ -165,7 +165,10 @@ def index(
             unchanged = int(products.carried.sum()) - _carried_among(spool, filled.refused)
             spool.remove()
         if old := superseded(server, alias):
-            say(f"{len(old)} older indices of {alias} can be deleted: {', '.join(old)}")
+            say(
+                f"{len(old)} older indices of {alias} can be deleted, and with them what people decided of products that "
+                f"no newer one has: {', '.join(old)}"
+            )
         sent = len(products) if filled.changes is None else filled.changes.written
         return Indexed(
             read=read_lines,

@@ -3,6 +3,7 @@
 Exit status 0: done; 1: finished, but something was rejected; 2: could not be done as asked; 130: interrupted.
 """
 
+import errno
 import os
 import sys
 from contextlib import closing
@@ -20,6 +21,7 @@ from shelfwise.console import FAILED, INTERRUPTED, emit, url_option
 from shelfwise.errors import ShelfwiseError
 from shelfwise.messages import first_of, tell
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or what a user may have of it
 BAR_SECONDS = "30"  # between two states of a bar in a log, where each is a line
 
 
@@ -56,6 +58,12 @@ class Commands(click.Group):
                 "pip install 'shelfwise[indexer]'",
                 err=True,
             )
+            ctx.exit(FAILED)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"shelfwise: {where}{error.strerror}: make room, and call the same again", err=True)
             ctx.exit(FAILED)
         except (KeyboardInterrupt, click.Abort):
             click.echo("shelfwise: interrupted; `train` and `index` go on from here when called again", err=True)

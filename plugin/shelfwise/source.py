@@ -38,10 +38,10 @@ def confidence_of(enriched: Source) -> float | None:
 
 
 def listed(value: object) -> list[Any]:
-    """A field's values: Elasticsearch gives one value and a list of one alike, as they were written."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
+    """A field's values: to Elasticsearch one value, a list of one and a list within a list are the same."""
+    if isinstance(value, list):
+        return [one for part in value for one in listed(part)]
+    return [] if value is None else [value]
 
 
 def enrichment_of(source: Source) -> dict[str, Any]:
@@ -62,9 +62,7 @@ def brand_of(source: Source) -> str | None:
 
 
 def _first(value: object) -> object:
-    if isinstance(value, list):
-        return next((one for one in value if one is not None), None)
-    return value
+    return next(iter(listed(value)), None)
 
 
 def _number(value: object) -> float | None:
