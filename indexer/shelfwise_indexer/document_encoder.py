@@ -91,8 +91,6 @@ class DocumentEncoder:
 
     def _encoder(self, precision: Precision) -> Encoder:
         if precision not in self._encoders:
-            if precision == "f32" and not self._gpus:
-                return self.bundle.encoder
             self._encoders[precision] = BulkEncoder(self.bundle, precision)
         return self._encoders[precision]
 
@@ -160,9 +158,6 @@ class DocumentEncoder:
         _ = self.bundle.tokenizer  # that all share
         with ThreadPoolExecutor(1) as beside:
             compressed = {kind: beside.submit(self._encoder, kind) for kind in kinds if kind == "int8"}
-            if "f32" not in self._encoders:
-                # Not the bundle's own, which would stay in memory when another is chosen.
-                self._encoders["f32"] = Encoder(self.bundle)
             floats = {kind: self._encoder(kind) for kind in kinds if kind != "int8"}
             return floats | {kind: one.result() for kind, one in compressed.items()}
 

@@ -113,9 +113,7 @@ def bundle_found(path: Path, runs: bool) -> dict[str, Any]:
     }
     if runs:
         try:
-            encoders: dict[Precision, Encoder] = {
-                kind: bundle.encoder if kind == "f32" else BulkEncoder(bundle, kind) for kind in precisions(bundle)
-            }
+            encoders: dict[Precision, Encoder] = {kind: BulkEncoder(bundle, kind) for kind in precisions(bundle)}
         except InvalidBundle as error:
             return found | {"problem": str(error)}
         found["precision"] = measure(encoders, sample(bundle)).to_json()

@@ -21,7 +21,7 @@ from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.profile import LONGEST, Profile, RecommendKind, counting, profile_of
 from shelfwise.query import MAX_HITS, Body, brute_force, by_ids, cosine, one_a_group, parts, semantic
-from shelfwise.recommend import GROWTH
+from shelfwise.recommend import GROWTH, SPARE
 from shelfwise.recommend_query import history_products, like_words, none_of, vector_scores, vectors_of
 from shelfwise.taxonomy import Path, parse_path
 from shelfwise.wanted import check_k
@@ -30,7 +30,6 @@ from shelfwise.wanted import check_k
 # shop of office supplies, in which .1 to .3, .2 to .3 and .5 to .7 did equally well; `category` was not tried.
 WEIGHTS: Mapping[str, float] = {"vector": 0.2, "words": 0.3, "also": 0.6, "category": 0.05}
 DEPTH = 200  # candidates of each signal, at least
-SPARE = 3  # candidates a hit, at least: variants of one product take several places
 HISTORIES_AT_ONCE = 16
 UNKNOWN_SAID = 5
 
