@@ -892,7 +892,7 @@ class TestIndex:
         client.update(index=alias, id="k1", doc={"price": 7})
         ran = shelfwise("rollback", alias, "--url", elasticsearch_url)
         assert (ran.status, ran.lines[0]["written_since"]) == (0, 1)
-        assert f"1 products were written into {done['index']} since it went live" in ran.err
+        assert f"1 products were written into {done['index']} since it went live; " in ran.err
         assert ran.err.endswith("\nk1\n")
 
     def test_rollback_of_a_first_index_has_nowhere_to_go(self, shelfwise, elasticsearch_url, model, alias, tmp_path):

@@ -163,6 +163,16 @@ class TestLiveIndex:
         assert now["shelfwise"]["category"] == now["shelfwise.category"] == ["Camping > Tents"]
         assert now["shelfwise.status"] == "corrected"
 
+    def test_a_decision_on_a_product_that_only_the_shop_has_written_follows(self, client, alias, bundle, after, index):
+        decided = {"status": "corrected", "category": ["Sports > Tents"], "ancestors": ["Sports", "Sports > Tents"]}
+        client.index(index=index, id="new", document={"id": "new", "title": "tent", "shelfwise": decided})
+        client.index(index=index, id="raw", document={"id": "raw", "title": "tent"})
+        assert migrate_index(client, alias, bundle, after, CHANGES).updated == 5
+        now = client.get(index=index, id="new")["_source"]["shelfwise"]
+        assert now == decided | {"category": ["Camping > Tents"], "ancestors": ["Camping", "Camping > Tents"]}
+        assert "shelfwise" not in client.get(index=index, id="raw")["_source"]
+        assert migrate_index(client, alias, bundle, after, CHANGES).updated == 0
+
     def test_it_then_belongs_to_the_new_bundle_only(self, client, alias, bundle, after, index):
         meta = dict(live(client, alias).meta)
         migrate_index(client, alias, bundle, after, CHANGES)

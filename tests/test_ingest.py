@@ -304,7 +304,7 @@ def test_what_a_person_decided_comes_back_with_a_product_whose_line_was_broken_f
     catalogue = mended(night, tmp_path / "m.jsonl") if letters else write(tmp_path / "c.jsonl", *PRODUCTS)
     index(catalogue, bundle, alias, client=client)
     comes_back = CORRECTED.items() <= source(client, alias, "t1")["shelfwise"].items()
-    assert comes_back == (way == "for-a-night")
+    assert comes_back == (way != "after-the-index-was-deleted")
     assert source(client, alias, "u1")["shelfwise"]["status"] == "review"
 
 
@@ -423,6 +423,21 @@ def test_a_decision_counts_however_a_partial_update_writes_it(
     monkeypatch.setattr(ingest, "check", own)
     assert index(catalogue, following, alias, client=client).unchanged == 7
     assert CORRECTED.items() <= source(client, alias, "t1")["shelfwise"].items()
+
+
+def test_what_only_older_indices_know_of_decisions_is_said_before_they_are_deleted(
+    client, alias, bundle, tmp_path, capsys
+):
+    first = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client).index
+    for id_ in ("t1", "m1"):
+        client.update(index=first, id=id_, doc={"shelfwise": CORRECTED}, refresh=True)
+    without = write(tmp_path / "c.jsonl", *(one for one in PRODUCTS if one["id"] != "t1"))
+    index(without, bundle, alias, client=client)
+    assert "can be deleted" not in capsys.readouterr().err
+    index(without, bundle, alias, client=client)
+    said = capsys.readouterr().err
+    assert f"1 older indices of {alias} can be deleted: {first}\n" in said
+    assert "only they know what people decided of 1 products, and give it back when these return:\nt1\n" in said
 
 
 @pytest.mark.parametrize("way", ["two nights", "letters one by one", "taken back"])

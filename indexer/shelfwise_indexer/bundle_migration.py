@@ -51,21 +51,20 @@ def migrate_bundle(
     return Bundle.load(out)
 
 
-def changes_since(meta: Mapping[str, Any], bundle: Bundle) -> Changes | None:
+def changes_since(meta: Mapping[str, Any], bundle: Bundle) -> Changes:
     """The changes that lead from an index's categories to a bundle's, in one migration or several.
 
     From those of the bundle that the index was written with, or, where this one was not made of that, from the same
-    categories: those of a bundle that was only trained again.
+    categories: those of a bundle that was only trained again. None where nothing is known to lead there.
 
     :param meta: of the index.
-    :returns: None: no changes are known to lead there.
     """
     steps = _steps(bundle)
     for name in ("bundle", "taxonomy"):
         for count, step in enumerate(steps):
             if step[name] == meta.get(name):
                 return _changes(steps[1 : count + 1])
-    return None
+    return Changes(())
 
 
 def _steps(bundle: Bundle) -> list[Mapping[str, Any]]:

@@ -15,7 +15,6 @@ from shelfwise.bundle import Bundle
 from shelfwise.live_index import LiveIndex, meta_of
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
-from shelfwise_indexer.bundle_migration import changes_since
 from shelfwise_indexer.decisions import NOWHERE, Following, decisions_of
 from shelfwise_indexer.kept_vectors import Floats, KeptVectors
 
@@ -86,21 +85,16 @@ def _followed(documents: Mapping[str, dict[str, Any]], following: Following) -> 
 
 
 def _previous(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle) -> dict[str, Following]:
-    """The indices before the live one, the last first, back to one that is gone.
-
-    Or to one of other categories, from which no changes lead to the live one's or to the bundle's.
-    """
+    """The indices before the live one, the last first, back to one that is gone."""
     found: dict[str, Following] = {}
-    meta = of_live = live.meta if live else {}
-    while (name := meta.get("previous")) and name not in found:
+    index = live
+    while index and (name := index.meta.get("previous")) and name not in found:
         with one_line(f"looking for index {name}"):
             there = server.indices.get(index=name, features=["mappings"], ignore_unavailable=True).body
-        if (meta := meta_of(there.get(name, {}))) is None:
-            break
-        changes = changes_since(meta, bundle)
-        if changes is None and meta.get("taxonomy") != of_live.get("taxonomy"):
-            break
-        found[str(name)] = NOWHERE if changes is None else Following(changes)
+        meta = meta_of(there.get(name, {}))
+        index = None if meta is None else LiveIndex(name, meta)
+        if index:
+            found[index.name] = Following.of(index, bundle)
     return found
 
 

@@ -32,10 +32,9 @@ class Following:
     changes: Changes
 
     @classmethod
-    def of(cls, live: LiveIndex | None, bundle: Bundle) -> "Following":
-        """Those from the live index to a run with this bundle; none where nothing is known to lead there."""
-        changes = None if live is None else changes_since(live.meta, bundle)
-        return NOWHERE if changes is None else cls(changes)
+    def of(cls, index: LiveIndex | None, bundle: Bundle) -> "Following":
+        """Those from the index to a run with this bundle."""
+        return NOWHERE if index is None else cls(changes_since(index.meta, bundle))
 
     def document(self, before: dict[str, Any]) -> dict[str, Any]:
         """A document of the index, what a person decided of it after the changes; open where that was split."""
@@ -102,6 +101,30 @@ def decisions_of(server: Elasticsearch, index: str, ids: Sequence[str]) -> dict[
             allow_partial_search_results=False,
         )
     return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
+
+
+def known_nowhere_else(server: Elasticsearch, old: Sequence[str], kept: Sequence[str]) -> list[str]:
+    """The products that people decided on in one of the old indices and that none of the kept ones has, in order of id.
+
+    :raises ServerError: the server did not answer, or refused.
+    """
+    lacking: set[str] = set()
+    for index in old:
+        doing = f"reading the decisions of index {index}"
+        ids = (hit["_id"] for hit in bulk.scanned(server, index, doing, {"query": DECIDED, "_source": False}))
+        for page in iter(lambda ids=ids: list(islice(ids, bulk.PAGE)), []):
+            with one_line(f"looking for decided products in {', '.join(kept)}"):
+                there = server.search(
+                    index=list(kept),
+                    ignore_unavailable=True,
+                    size=len(page) * len(kept),
+                    query={"ids": {"values": page}},
+                    source=False,
+                    track_total_hits=False,
+                    allow_partial_search_results=False,
+                )["hits"]["hits"]
+            lacking |= set(page) - {hit["_id"] for hit in there}
+    return sorted(lacking)
 
 
 def _decided(server: Elasticsearch, index: str, following: Following) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -47,7 +47,8 @@ def migrate_index(client: Elasticsearch, alias: str, before: Bundle, after: Bund
     Until all documents have followed, `_meta` names the bundle before, so that its searches go on: a filter by a name
     that changes finds on the way only the documents that still, or already, have it. The shop's own `category` is left
     as it is, and so are vectors, neighbours and everything outside `shelfwise`. What a person confirmed or corrected
-    follows too; only a category that was split makes a product wait for review.
+    follows too, also of a product that the shop put there itself and no run has read; only a category that was split
+    makes a product wait for review.
 
     :raises UsageError: there is no such alias.
     :raises IncompatibleIndex: its index belongs to neither bundle, or is on its way to another.
@@ -63,14 +64,14 @@ def migrate_index(client: Elasticsearch, alias: str, before: Bundle, after: Bund
         for page in _pages(client, index.name, before.version):
             for strange in _strange(page):
                 complaints.add(f"index {index.name}: {strange}: it stays as it is; correct that product")
-            updates = [_update(hit, changes, after) for hit in page]
+            updates = [update for hit in page if (update := _update(hit, changes, after))]
             conflicts = bulk.update(client, index.name, updates)
             left += conflicts
-            updated += len(page) - conflicts
+            updated += len(updates) - conflicts
         again += left
         with one_line(f"refreshing index {index.name}"):
             client.indices.refresh(index=index.name)
-            remaining = client.count(index=index.name, query=_of(before.version))["count"]
+            remaining = max(left, client.count(index=index.name, query=_of(before.version))["count"])
         if not remaining:
             break
     else:
@@ -180,9 +181,15 @@ def _joined(probabilities: Sequence[float], multi_label: bool) -> float:
     return round(1 - none_of, 4)
 
 
-def _update(hit: Mapping[str, Any], changes: Changes, after: Bundle) -> bulk.Update:
+def _update(hit: Mapping[str, Any], changes: Changes, after: Bundle) -> bulk.Update | None:
+    """What makes a document follow; None: it has followed, or has no need to."""
     source = hit["_source"]
-    new = followed(enrichment_of(source), changes, after.multi_label) | {"bundle": after.version}
+    old = enrichment_of(source)
+    new = followed(old, changes, after.multi_label)
+    if "bundle" in old:
+        new["bundle"] = after.version
+    elif all(listed(old.get(name)) == listed(value) for name, value in new.items()):
+        return None
     dotted = {name: value for part, value in new.items() if (name := f"{OWN_DOTTED}{part}") in source}
     return bulk.Update(hit["_id"], hit["_seq_no"], hit["_primary_term"], {OWN: new} | dotted)
 
@@ -191,8 +198,15 @@ def _of(version: str) -> dict[str, Any]:
     return {"term": {"shelfwise.bundle": {"value": version}}}
 
 
+def _filed_by_others() -> dict[str, Any]:
+    """Products with categories that no bundle gave them: put there by the shop, and decided on by a person."""
+    filed = [{"exists": {"field": f"shelfwise.{name}"}} for name in ("category", "ancestors")]
+    return {"bool": {"must_not": {"exists": {"field": "shelfwise.bundle"}}, "should": filed, "minimum_should_match": 1}}
+
+
 def _pages(client: Elasticsearch, index: str, version: str) -> Iterator[list[Mapping[str, Any]]]:
-    """The documents that a bundle wrote, as they were at one moment, without vectors."""
+    """The documents that a bundle wrote, and that no bundle did, as they were at one moment, without vectors."""
+    fields = ("category", "ancestors", "candidates", "status", "bundle")
     with one_line(f"reading index {index}"):
         client.indices.refresh(index=index)
         pit = client.open_point_in_time(index=index, keep_alive=KEEP_ALIVE)["id"]
@@ -202,8 +216,8 @@ def _pages(client: Elasticsearch, index: str, version: str) -> Iterator[list[Map
             with one_line(f"reading index {index}"):
                 answer = client.search(
                     size=PAGE,
-                    query=_of(version),
-                    source_includes=[f"shelfwise.{name}" for name in ("category", "ancestors", "candidates", "status")],
+                    query={"bool": {"should": [_of(version), _filed_by_others()]}},
+                    source_includes=[f"shelfwise.{name}" for name in fields],
                     seq_no_primary_term=True,
                     pit={"id": pit, "keep_alive": KEEP_ALIVE},
                     sort=[{"_shard_doc": "asc"}],

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from shelfwise.clone import NotCloned, clone_index, is_whole_clone
 from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import cache_folder
-from shelfwise.messages import SAID
+from shelfwise.messages import SAID, first_of
 from shelfwise.position import Position, position
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
@@ -31,7 +31,7 @@ from shelfwise_indexer.catalogue import (
     holds_dead_letters,
     read,
 )
-from shelfwise_indexer.decisions import Following, carry_decisions
+from shelfwise_indexer.decisions import Following, carry_decisions, known_nowhere_else
 from shelfwise_indexer.delta import Delta, addition, check_takes, delta
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import encode, say
@@ -164,11 +164,8 @@ def index(
                 keep_lines(kept, spool, filled.refused, written)
             unchanged = int(products.carried.sum()) - _carried_among(spool, filled.refused)
             spool.remove()
-        if old := superseded(server, alias):
-            say(
-                f"{len(old)} older indices of {alias} can be deleted, and with them what people decided of products that "
-                f"no newer one has: {', '.join(old)}"
-            )
+        for message in _older(server, alias):
+            say(message)
         sent = len(products) if filled.changes is None else filled.changes.written
         return Indexed(
             read=read_lines,
@@ -385,3 +382,15 @@ def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str]
             letters.write(row.rejected(f"the server refused it: {reason}"))
             if letters.count <= SAID:
                 say(f"{catalogue}, line {row.line}: product {row.product.id}: the server refused it: {reason}")
+
+
+def _older(server: Elasticsearch, alias: str) -> Iterator[str]:
+    """Which indices can be deleted, and of which products only they know what people decided."""
+    current = find(server, alias)
+    if current is None or not (old := superseded(server, alias)):
+        return
+    yield f"{len(old)} older indices of {alias} can be deleted: {', '.join(old)}"
+    kept = [name for name in (current.name, current.meta.get("previous")) if name and name not in old]
+    if lost := known_nowhere_else(server, old, kept):
+        yield f"only they know what people decided of {len(lost)} products, and give it back when these return:"
+        yield from first_of(lost, len(lost), "products")

@@ -125,9 +125,10 @@ def rollback(alias: str, url: str | None) -> None:
         now = rollback(client, alias)
         count, ids = written_since_live(client, left) or (None, [])
         if count:
+            by_changes = ", some of them by `taxonomy migrate`" if left.meta.get("migrated_at") else ""
             tell(
-                f"{count} products were written into {left.name} since it went live; {now} does not know of that, so "
-                "write it again:"
+                f"{count} products were written into {left.name} since it went live{by_changes}; {now} does not know "
+                "of that, so write it again:"
             )
             for complaint in first_of(ids, count, "products"):
                 tell(complaint)
