@@ -552,6 +552,24 @@ def test_a_slower_run_does_not_replace_what_another_made_live_meanwhile(
     assert int(client.count(index=alias)["count"]) == 5
 
 
+def test_an_index_template_with_the_alias_keeps_nobody_from_searching(client, alias, bundle, tmp_path, monkeypatch):
+    catalogue, own, found = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.send, []
+    index(catalogue, bundle, alias, client=client)
+
+    def searched(*given):
+        found.extend(hit.id for hit in ProductSearch(client, alias, bundle).search("tent", 1))
+        return own(*given)
+
+    monkeypatch.setattr(ingest, "send", searched)
+    given = {"aliases": {alias: {}}}
+    client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=given)
+    try:
+        done = index(write(catalogue, *PRODUCTS[:3], *many(9)), bundle, alias, client=client)
+    finally:
+        client.indices.delete_index_template(name=alias)
+    assert (found, live(client, alias).name) == (["t1"], done.index)
+
+
 def test_an_alias_that_is_a_plain_index_is_refused_and_left_alone(client, alias, bundle, tmp_path):
     client.index(index=alias, id="1", document={"a": 1}, refresh=True)
     with pytest.raises(IncompatibleIndex, match="plain index"):

@@ -13,13 +13,14 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.clone import NotCloned, clone_index, is_whole_clone
-from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
+from shelfwise.index import MERGE_TIMEOUT, create_index, finish, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import cache_folder
 from shelfwise.messages import SAID
 from shelfwise.position import Position, position
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
+from shelfwise.trial import on_trial
 from shelfwise.write_block import release
 from shelfwise_indexer.carried import Carried
 from shelfwise_indexer.catalogue import (

@@ -3,8 +3,7 @@
 An alias has one live index. `<alias>-<time>-<bundle>` is filled while the live one serves; one atomic call swaps them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -17,6 +16,7 @@ from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
 from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of
 from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
 from shelfwise.messages import SAID
+from shelfwise.move import move, take_away
 from shelfwise.position import position, since
 from shelfwise.server import one_line, server_version, takes_flat_threshold
 from shelfwise.write_block import release
@@ -35,13 +35,13 @@ def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_ha
     :raises IncompatibleIndex: the alias is a plain index.
     """
     check_alias(alias)
-    find(client, alias)
-
+    current = find(client, alias)
     flat_threshold = takes_flat_threshold(client)
 
     def create(name: str, meta: Mapping[str, Any]) -> None:
         body = index_body(bundle.dimension, meta, flat_threshold)
         client.indices.create(index=name, settings=body["settings"]["index"] | FILLING, mappings=body["mappings"])
+        take_away(client, name, current.name if current else None, alias)
 
     return named_anew(alias, bundle, catalogue_hash, create)
 
@@ -141,20 +141,7 @@ def swap(client: Elasticsearch, alias: str, new: str, expected: str | None = ANY
     }
     with one_line(f"writing _meta of index {new}"):
         client.indices.put_mapping(index=new, meta={"shelfwise": meta})
-    _move(client, alias, name, new)
-
-
-@contextmanager
-def on_trial(client: Elasticsearch, alias: str, name: str) -> Iterator[str]:
-    """Another alias for an index that is not live yet, so that it is searched as it would be; removed afterwards."""
-    trial = f"{alias[:100]}-trial{name.removeprefix(alias)}"
-    with one_line(f"putting index {name} on trial"):
-        client.indices.put_alias(index=name, name=trial)
-    try:
-        yield trial
-    finally:
-        with one_line(f"ending the trial of index {name}"):
-            client.indices.delete_alias(index=name, name=trial)
+    move(client, alias, name, new)
 
 
 def rollback(client: Elasticsearch, alias: str) -> str:
@@ -171,7 +158,7 @@ def rollback(client: Elasticsearch, alias: str) -> str:
             raise UsageError(f"alias {alias} cannot go back to {before}: that index was deleted")
     going_back_to = described(client, before)
     release(client, going_back_to)
-    _move(client, alias, current.name, going_back_to.name)
+    move(client, alias, current.name, going_back_to.name)
     return str(before)
 
 
@@ -267,15 +254,6 @@ def _indices_of(client: Elasticsearch, alias: str) -> list[LiveIndex]:
 
 def _age(index: LiveIndex) -> tuple[str, str]:
     return str(index.meta.get("created_at")), index.name
-
-
-def _move(client: Elasticsearch, alias: str, old: str | None, new: str) -> None:
-    actions: list[dict[str, Any]] = [{"add": {"index": new, "alias": alias}}]
-    if old is not None:
-        # must_exist: when another run moved the alias since we looked, nothing happens and the server says so.
-        actions.insert(0, {"remove": {"index": old, "alias": alias, "must_exist": True}})
-    with one_line(f"moving alias {alias} to index {new}"):
-        client.indices.update_aliases(actions=actions)
 
 
 def _whole(answer: Mapping[str, Any], name: str) -> None:
