@@ -88,12 +88,12 @@ def test_what_did_not_change_is_not_sent_and_what_only_costs_another_price_not_e
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
     encoded, sent = [], []
-    own_encode, own_send = type(bundle.encoder).encode_documents, bulk._refused
+    own_encode, own_send = type(bundle.encoder).encode_documents, bulk.refusals
     monkeypatch.setattr(
         type(bundle.encoder), "encode_documents", lambda self, texts: encoded.extend(texts) or own_encode(self, texts)
     )
     monkeypatch.setattr(
-        bulk, "_refused", lambda client, doing, actions: own_send(client, doing, (sent.append(a) or a for a in actions))
+        bulk, "refusals", lambda client, doing, actions: own_send(client, doing, (sent.append(a) or a for a in actions))
     )
     index(write(catalogue, changed(products())), bundle, alias, client=client)
     assert encoded == ["mug of steel", "glass mug"]

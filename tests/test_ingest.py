@@ -13,6 +13,7 @@ from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.index import rollback
 from shelfwise.live_index import live, rewrite_meta
+from shelfwise.write_block import blocks
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError
@@ -514,7 +515,7 @@ def test_where_the_server_forbids_writing_the_run_ends_and_the_alias_stays(clien
     blocked = {"settings": {"index.blocks.write": True}}
     client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=blocked)
     try:
-        with pytest.raises(ServerError, match=r"forbids it \(403: .*run the same command again"):
+        with pytest.raises(ServerError, match=r"has the block index.blocks.write: .*run the same command again"):
             index(write(tmp_path / "other.jsonl", *many(4)), bundle, alias, client=client)
     finally:
         client.indices.delete_index_template(name=alias)
@@ -550,6 +551,33 @@ def test_a_slower_run_does_not_replace_what_another_made_live_meanwhile(
     assert int(client.count(index=alias)["count"]) == 3
     assert index(older, bundle, alias, client=client).read == 5
     assert int(client.count(index=alias)["count"]) == 5
+
+
+@pytest.mark.parametrize("setting", ["read_only", "read_only_allow_delete", "metadata"])
+def test_a_live_index_that_cannot_be_replaced_is_said_before_anything_is_read(
+    client, alias, bundle, tmp_path, monkeypatch, setting
+):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    name = index(catalogue, bundle, alias, client=client).index
+    monkeypatch.setattr(ingest, "encode", lambda *_: pytest.fail("it was read"))
+    client.indices.put_settings(index=name, settings={f"index.blocks.{setting}": True})
+    try:
+        with pytest.raises(ServerError, match=f"index {name} has the block index.blocks.{setting}"):
+            index(catalogue, bundle, alias, client=client)
+    finally:
+        client.indices.put_settings(index=name, settings={f"index.blocks.{setting}": None})
+
+
+def test_a_live_index_that_somebody_closed_to_writes_stays_so_and_the_next_one_takes_them(
+    client, alias, bundle, tmp_path, capsys
+):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    name = index(catalogue, bundle, alias, client=client).index
+    client.indices.put_settings(index=name, settings={"index.blocks.write": True})
+    index(catalogue, bundle, alias, client=client)
+    assert f"index {name} has the block index.blocks.write: it keeps it" in capsys.readouterr().err
+    assert blocks(client, name) == ["index.blocks.write"]
+    client.update(index=alias, id="k1", doc={"price": 1})
 
 
 def test_an_index_template_with_the_alias_keeps_nobody_from_searching(client, alias, bundle, tmp_path, monkeypatch):

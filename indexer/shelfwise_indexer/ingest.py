@@ -21,7 +21,7 @@ from shelfwise.position import Position, position
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
 from shelfwise.trial import on_trial
-from shelfwise.write_block import release
+from shelfwise.write_block import prepare
 from shelfwise_indexer.carried import Carried
 from shelfwise_indexer.catalogue import (
     CatalogueError,
@@ -122,7 +122,7 @@ def index(
     with closing(connect(url)) if client is None else nullcontext(client) as server:
         live = find(server, alias)
         if live is not None:
-            release(server, live)
+            prepare(server, live)
         grown = live if live is not None and holds_dead_letters(catalogue) else None
         if grown is not None:
             check_takes(grown, bundle)

@@ -12,14 +12,16 @@ from typing import Any
 from elastic_transport import TransportError
 from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
+from shelfwise.blocks import FLOOD_STAGE, READ_ONLY, WRITE
 from shelfwise.bundle import Bundle
 from shelfwise.errors import ServerError
 from shelfwise.index import FILLING, named_anew
 from shelfwise.live_index import LiveIndex
-from shelfwise.write_block import OPEN, blocked
+from shelfwise.write_block import blocked
 
 CLONE_TIMEOUT = 600.0  # seconds; linking is quick, but a file system without hard links makes the server copy
 CLIENT_WAITS_ON = 30.0  # seconds, so that it is the server that says no
+UNBLOCKED = dict.fromkeys((WRITE, READ_ONLY, FLOOD_STAGE))  # a clone inherits the blocks of its original
 
 
 class NotCloned(ServerError):
@@ -70,7 +72,7 @@ def _start(client: Elasticsearch, original: str, name: str) -> None:
     patient = client.options(request_timeout=CLONE_TIMEOUT + CLIENT_WAITS_ON, max_retries=0)
     settings = {f"index.{key}": value for key, value in FILLING.items()}
     answer = patient.indices.clone(
-        index=original, target=name, settings=settings | OPEN, timeout=f"{CLONE_TIMEOUT * 1000:.0f}ms"
+        index=original, target=name, settings=settings | UNBLOCKED, timeout=f"{CLONE_TIMEOUT * 1000:.0f}ms"
     )
     if not answer["shards_acknowledged"]:
         raise NotCloned(
