@@ -461,6 +461,7 @@ def test_status_says_what_is_live(client, alias):
         "vectors": 2,
         "by_status": {"accepted": 1, "review": 1, "none": 1},
         "previous": first,
+        "blocks": [],
         "others": [first],
         "server": server_version(client),
         "client": ".".join(map(str, elasticsearch.__version__)),

@@ -2,7 +2,8 @@
 
 The server links the files of the live index and copies none, so that it takes a second whatever the size, and
 `rollback` still has the index before. For that second the live index takes no writes: whoever writes then is told so
-(403, `cluster_block_exception`) and can write again; nothing is accepted and lost.
+(403, `cluster_block_exception`) and can write again; nothing is accepted and lost. A clone that the server has nowhere
+to start is given up after CLONE_TIMEOUT, so that a shop is not kept from writing for longer.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from shelfwise.index import FILLING, named_anew
 from shelfwise.live_index import LiveIndex
 from shelfwise.write_block import blocked
 
-CLONE_TIMEOUT = 600.0  # seconds; linking is quick, but a file system without hard links makes the server copy
+CLONE_TIMEOUT = 20.0  # seconds that the live index takes no writes at most; linking takes one
 CLIENT_WAITS_ON = 30.0  # seconds, so that it is the server that says no
 UNBLOCKED = dict.fromkeys((WRITE, READ_ONLY, FLOOD_STAGE))  # a clone inherits the blocks of its original
 
@@ -43,21 +44,26 @@ def clone_index(
     :raises ServerError: the server refused.
     """
     of = {"cloned_from": original.name, "cloned_at": written, "neighbours_at": neighbours_at(original)}
+    begun: set[str] = set()
 
     def clone(name: str, meta: Mapping[str, Any]) -> None:
+        begun.add(name)
         try:
             _start(client, original.name, name)
-            # A clone begins as its original says it is: complete.
-            client.indices.put_mapping(index=name, meta={"shelfwise": dict(meta) | of})
         except BadRequestError:
-            raise  # an index of this name is somebody else's
-        except BaseException:
+            begun.remove(name)  # an index of this name is somebody else's
+            raise
+        # A clone begins as its original says it is: complete.
+        client.indices.put_mapping(index=name, meta={"shelfwise": dict(meta) | of})
+
+    try:
+        with blocked(client, original.name):
+            return named_anew(alias, bundle, catalogue_hash, clone)
+    except BaseException:
+        for name in begun:
             with suppress(ApiError, TransportError):  # what went wrong first is what there is to say
                 client.indices.delete(index=name, ignore_unavailable=True)
-            raise
-
-    with blocked(client, original.name):
-        return named_anew(alias, bundle, catalogue_hash, clone)
+        raise
 
 
 def is_whole_clone(index: LiveIndex, original: str, written: Mapping[str, Any] | None) -> bool:
@@ -76,8 +82,8 @@ def _start(client: Elasticsearch, original: str, name: str) -> None:
     )
     if not answer["shards_acknowledged"]:
         raise NotCloned(
-            f"index {name}, a clone of {original}, did not start within {CLONE_TIMEOUT:g} seconds and was deleted: "
-            "is the server's disk full?"
+            f"index {name}, a clone of {original}, did not start within {CLONE_TIMEOUT:g} seconds and was deleted: is "
+            "the server's disk full, or does it start no shards (cluster.routing.allocation.enable)?"
         )
 
 

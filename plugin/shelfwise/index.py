@@ -19,7 +19,7 @@ from shelfwise.messages import SAID
 from shelfwise.move import move, take_away
 from shelfwise.position import position, since
 from shelfwise.server import one_line, server_version, takes_flat_threshold
-from shelfwise.write_block import release
+from shelfwise.write_block import blocks, release
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
 ANY = "*"  # whichever index is live
@@ -211,6 +211,7 @@ def status(client: Elasticsearch, alias: str) -> dict[str, Any]:
         "vectors": int(counted["aggregations"]["vectors"]["doc_count"]),
         "by_status": by_status,
         "previous": current.meta.get("previous"),
+        "blocks": blocks(client, current.name),
         "others": [index.name for index in _indices_of(client, alias) if index.name != current.name],
         "server": server_version(client),
         "client": version("elasticsearch"),
