@@ -11,7 +11,7 @@ from hand_bundle import write_hand_bundle
 from killed_run import index_and_kill
 from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
-from shelfwise.index import rollback
+from shelfwise.index import rollback, status
 from shelfwise.live_index import live, rewrite_meta
 from shelfwise.write_block import blocks
 from shelfwise_indexer import bulk, ingest
@@ -551,6 +551,57 @@ def test_a_slower_run_does_not_replace_what_another_made_live_meanwhile(
     assert int(client.count(index=alias)["count"]) == 3
     assert index(older, bundle, alias, client=client).read == 5
     assert int(client.count(index=alias)["count"]) == 5
+
+
+@pytest.mark.parametrize("changed", [1, 5], ids=["cloned", "filled"])
+def test_a_run_of_the_same_on_another_host_does_not_write_into_what_this_one_fills_or_made_live(
+    client, alias, bundle, tmp_path, monkeypatch, capsys, changed
+):
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.send
+    index(catalogue, bundle, alias, client=client)
+    write(catalogue, *({**one, "title": f"{one['title']} mug"} for one in PRODUCTS[:changed]), *PRODUCTS[changed:])
+    decided = {"status": "corrected", "category": ["Sports > Tents"], "ancestors": ["Sports", "Sports > Tents"]}
+
+    def overtaken(*given):
+        monkeypatch.setattr(ingest, "send", own)
+        with monkeypatch.context() as there:
+            there.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+            index(catalogue, bundle, alias, client=client, dead_letters=tmp_path / "elsewhere.jsonl")
+        client.update(index=alias, id="k1", doc={"price": 99999, "shelfwise": decided})
+        return own(*given)
+
+    monkeypatch.setattr(ingest, "send", overtaken)
+    with pytest.raises(ServerError, match=f"somebody else moved alias {alias} .*nothing was changed") as refused:
+        index(catalogue, bundle, alias, client=client)
+    k1 = source(client, alias, "k1")
+    assert (k1["price"], k1["shelfwise"]["status"]) == (99999, "corrected")
+    [left] = status(client, alias)["filling"]
+    assert left != live(client, alias).name
+    assert f"index {left} can be deleted" in str(refused.value)
+    assert f"1 indices of {alias} are being filled by other runs, or were left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changed", [1, 5], ids=["cloned", "filled"])
+def test_a_run_that_was_interrupted_when_the_alias_was_to_move_sends_nothing_again(
+    client, alias, bundle, tmp_path, monkeypatch, changed
+):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    before = index(catalogue, bundle, alias, client=client).index
+    write(catalogue, *({**one, "title": f"{one['title']} mug"} for one in PRODUCTS[:changed]), *PRODUCTS[changed:])
+
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.indices, "update_aliases", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            index(catalogue, bundle, alias, client=client)
+    [left] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
+    sent, own = [], bulk.send
+    monkeypatch.setattr(bulk, "send", lambda *given: sent.extend(given[2]) or own(*given))
+    assert index(catalogue, bundle, alias, client=client).index == left
+    assert sent == []
+    assert live(client, alias).meta["previous"] == before
 
 
 @pytest.mark.parametrize("setting", ["read_only", "read_only_allow_delete", "metadata"])

@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.clone import NotCloned, clone_index, is_whole_clone
-from shelfwise.index import MERGE_TIMEOUT, create_index, finish, superseded, swap, unfinished
+from shelfwise.index import MERGE_TIMEOUT, being_filled, create_index, finish, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import cache_folder
 from shelfwise.messages import SAID
@@ -170,6 +170,11 @@ def index(
                 f"{len(old)} older indices of {alias} can be deleted, and with them what people decided of products that "
                 f"no newer one has: {', '.join(old)}"
             )
+        if left := [name for name in being_filled(server, alias) if name not in old]:
+            say(
+                f"{len(left)} indices of {alias} are being filled by other runs, or were left by runs that were "
+                f"interrupted; where no run fills it or will go on, delete it: {', '.join(left)}"
+            )
         sent = len(products) if filled.changes is None else filled.changes.written
         return Indexed(
             read=read_lines,
@@ -239,7 +244,7 @@ class _Run:
             changes: Delta | None = addition(server, self.grown, products)
         else:
             changes = delta(server, self.live, self.bundle, products)
-        name, changes = _target(server, self.alias, self.bundle, self.digest, self.live, changes)
+        name, changes = _target(server, self.alias, self.bundle, self.digest, self.live, changes, spool.token())
         # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
         wanted = None if changes is None else ~products.carried & (self.grown is None)
         similar = SimilarLists.of(spool, products, self.bundle.dimension, wanted)
@@ -326,23 +331,30 @@ class _Run:
 
 
 def _target(
-    server: Elasticsearch, alias: str, bundle: Bundle, digest: str, live: LiveIndex | None, changes: Delta | None
+    server: Elasticsearch,
+    alias: str,
+    bundle: Bundle,
+    digest: str,
+    live: LiveIndex | None,
+    changes: Delta | None,
+    run: str,
 ) -> tuple[str, Delta | None]:
     """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one.
 
     A clone whose original was written into since is not gone on with: what others wrote there would be lost.
 
+    :param run: what no other run has, which may be filling an index of the same kind at this moment.
     :returns: also what there is to change in it; None: all is to be written, as where the server makes no clone.
     :raises ServerError: the live index was migrated meanwhile.
     """
     if live is not None:
         check_not_migrated(server, alias, live)
-    left = unfinished(server, alias, bundle, digest)
+    left = unfinished(server, alias, bundle, digest, run)
     found = described(server, left) if left else None
     if live is None or changes is None:
         if found and "cloned_from" not in found.meta:
             return found.name, None
-        return create_index(server, alias, bundle, digest), None
+        return create_index(server, alias, bundle, digest, run), None
     written = position(server, live.name)
     if found and is_whole_clone(found, live.name, written):
         return found.name, changes
@@ -350,12 +362,12 @@ def _target(
         say(f"index {found.name} of an interrupted run can be deleted: {live.name} was written into since")
     say(f"only what changed: {changes}; the rest is taken from index {live.name}")
     try:
-        return clone_index(server, live, alias, bundle, digest, written), changes
+        return clone_index(server, live, alias, bundle, digest, written, run), changes
     except NotCloned as error:
         if changes.kept is not None:
             raise
         say(f"{error} A new index is filled instead")
-        return _target(server, alias, bundle, digest, live, None)
+        return _target(server, alias, bundle, digest, live, None, run)
 
 
 def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:

@@ -36,10 +36,12 @@ def clone_index(
     bundle: Bundle,
     catalogue_hash: str,
     written: Mapping[str, Any] | None = None,
+    run: str | None = None,
 ) -> str:
     """Clone a live index, and give the clone's name: to be filled further, then finished and swapped as a new one.
 
     :param written: how far the original is written, for `is_whole_clone`.
+    :param run: as of `create_index`.
     :raises NotCloned: it did not start within CLONE_TIMEOUT seconds.
     :raises ServerError: the server refused.
     """
@@ -58,7 +60,7 @@ def clone_index(
 
     try:
         with blocked(client, original.name):
-            return named_anew(alias, bundle, catalogue_hash, clone)
+            return named_anew(alias, bundle, catalogue_hash, clone, run)
     except BaseException:
         for name in begun:
             with suppress(ApiError, TransportError):  # what went wrong first is what there is to say

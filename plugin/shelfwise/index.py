@@ -13,7 +13,7 @@ from elasticsearch import ApiError, BadRequestError, ConnectionTimeout, Elastics
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
-from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of
+from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of, rewrite_meta
 from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
 from shelfwise.messages import SAID
 from shelfwise.move import move, take_away
@@ -27,10 +27,11 @@ FINISH_TIMEOUT = 1800.0  # seconds
 MERGE_TIMEOUT = 3600.0  # seconds that merging is waited for
 
 
-def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str:
+def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str, run: str | None = None) -> str:
     """Create an index to fill, and give its name. It refreshes never and has no replica until `finish`.
 
-    :param catalogue_hash: sha256 of the catalogue file, by which `unfinished` finds the index again.
+    :param catalogue_hash: sha256 of the catalogue file.
+    :param run: what no other run has, by which `unfinished` finds the index again.
     :raises UsageError: the alias is no name that the server takes.
     :raises IncompatibleIndex: the alias is a plain index.
     """
@@ -43,11 +44,15 @@ def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_ha
         client.indices.create(index=name, settings=body["settings"]["index"] | FILLING, mappings=body["mappings"])
         take_away(client, name, current.name if current else None, alias)
 
-    return named_anew(alias, bundle, catalogue_hash, create)
+    return named_anew(alias, bundle, catalogue_hash, create, run)
 
 
 def named_anew(
-    alias: str, bundle: Bundle, catalogue_hash: str, make: Callable[[str, Mapping[str, Any]], object]
+    alias: str,
+    bundle: Bundle,
+    catalogue_hash: str,
+    make: Callable[[str, Mapping[str, Any]], object],
+    run: str | None = None,
 ) -> str:
     """Make an index of an alias under a name that is free, and give that name.
 
@@ -66,6 +71,7 @@ def named_anew(
             "mapping": mapping_hash(),
             "taxonomy": bundle.taxonomy.hash,
             "catalogue": catalogue_hash,
+            "run": run,
             "state": "filling",
             "previous": None,
             "created_at": created_at.isoformat(),
@@ -126,7 +132,8 @@ def swap(client: Elasticsearch, alias: str, new: str, expected: str | None = ANY
     if expected not in (ANY, name):
         raise ServerError(
             f"somebody else moved alias {alias} from {expected or 'no index'} to {name or 'no index'} meanwhile; "
-            "nothing was changed: if what is live now is older than yours, run the same command again"
+            "nothing was changed: if what is live now is older than yours, run the same command again; "
+            f"index {new} can be deleted"
         )
     if name == new:
         raise UsageError(f"alias {alias} already stands for index {new}")
@@ -213,23 +220,55 @@ def status(client: Elasticsearch, alias: str) -> dict[str, Any]:
         "previous": current.meta.get("previous"),
         "blocks": blocks(client, current.name),
         "others": [index.name for index in _indices_of(client, alias) if index.name != current.name],
+        "filling": being_filled(client, alias),
         "server": server_version(client),
         "client": version("elasticsearch"),
     }
 
 
-def unfinished(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str | None:
-    """The newest index that a killed run of the same bundle, catalogue and mapping left, to be filled further."""
+def unfinished(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str, run: str) -> str | None:
+    """The newest index that an interrupted run of the same bundle, catalogue and mapping left, to be filled further.
+
+    It is that run's own: what another one left, that may still be filling. One that was about to go live, or went live
+    and had nothing written into it there, is being filled again from then on.
+
+    :param run: as it was given to `create_index`.
+    """
     check_alias(alias)
     wanted = {
-        "state": "filling",
+        "run": run,
         "bundle": bundle.version,
         "catalogue": catalogue_hash,
         "mapping": mapping_hash(),
         "schema": SCHEMA,
     }
-    left = [index.name for index in _indices_of(client, alias) if wanted.items() <= index.meta.items()]
-    return left[-1] if left else None
+    left = [
+        index
+        for index in _indices_of(client, alias)
+        if wanted.items() <= index.meta.items() and _is_as_filled(client, index)
+    ]
+    if not left:
+        return None
+    if left[-1].meta.get("state") != "filling":
+        rewrite_meta(client, left[-1].name, {"state": "filling", "completed_at": None, "went_live_at": None})
+    return left[-1].name
+
+
+def _is_as_filled(client: Elasticsearch, index: LiveIndex) -> bool:
+    if index.meta.get("state") == "filling":
+        return True
+    about_to_go_live = index.meta.get("went_live_at")
+    return about_to_go_live is not None and about_to_go_live == position(client, index.name)
+
+
+def being_filled(client: Elasticsearch, alias: str) -> list[str]:
+    """Indices of the alias that runs fill at this moment, or that runs left which were interrupted."""
+    return [index.name for index in _indices_of(client, alias) if _is_being_filled(index)]
+
+
+def _is_being_filled(index: LiveIndex) -> bool:
+    """Also of a clone that was not even told that it is one: what it says of itself, it has of its original."""
+    return index.meta.get("state") == "filling" or index.meta.get("cloning") not in (None, True, index.name)
 
 
 def superseded(client: Elasticsearch, alias: str) -> list[str]:
