@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shelfwise.errors import ServerError
 from shelfwise.server import Json, takes_packed_vectors
-from shelfwise_indexer import bulk
+from shelfwise_indexer import bulk, bulk_request
 
 VECTORS = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
@@ -120,8 +120,39 @@ class TestOnAServer:
         client.indices.refresh(index=index)
         assert list(bulk.ids(client, index)) == []
 
-    def test_a_server_that_goes_away_is_one_error(self, client, index, monkeypatch):
-        monkeypatch.setattr(bulk, "RETRIES", 0)
+    @pytest.mark.parametrize("setting", ["write", "read_only_allow_delete"])
+    def test_a_block_is_named_at_once(self, client, index, monkeypatch, setting):
+        monkeypatch.setattr(bulk_request.time, "sleep", lambda _: pytest.fail("waited"))
+        client.indices.put_settings(index=index, settings={f"index.blocks.{setting}": True})
+        message = f"^filling index {index}: index {index} has the block index.blocks.{setting}.*run the same command"
+        with pytest.raises(ServerError, match=message):
+            bulk.send(client, index, [{"id": "1"}])
+
+    def test_what_the_server_is_too_busy_for_is_sent_again(self, client, index, monkeypatch):
+        """Twice it has no room for all but the first of each request."""
+        own, waited, requests = bulk_request.streaming_bulk, [], []
+        full = {"type": "es_rejected_execution_exception", "reason": "the queue is full"}
+
+        def busy(client, actions, **given):
+            sent = list(actions)
+            requests.append([action["_id"] for action in sent])
+            refused = sent[1:] if len(requests) < 3 else []
+            yield from own(client, [action for action in sent if action not in refused], **given)
+            yield from ((False, {"index": {"_id": one["_id"], "status": 429, "error": full}}) for one in refused)
+
+        monkeypatch.setattr(bulk_request, "streaming_bulk", busy)
+        monkeypatch.setattr(bulk_request.time, "sleep", waited.append)
+        actions = [{"_index": index, "_id": id_, "_source": {"id": id_}} for id_ in "abcd"]
+        assert list(bulk.refusals(client, "filling", actions)) == []
+        assert (requests, waited) == ([[*"abcd"], [*"bcd"], [*"cd"]], [1, 2])
+        client.indices.refresh(index=index)
+        assert sorted(bulk.ids(client, index)) == [*"abcd"]
+        monkeypatch.setattr(bulk_request, "WAITS", ())
+        requests.clear()
+        with pytest.raises(ServerError, match=r"filling: the server is too busy .*the queue is full.*run the same"):
+            list(bulk.refusals(client, "filling", actions))
+
+    def test_a_server_that_goes_away_is_one_error(self, client, index):
         with pytest.raises(ServerError, match="filling index"):
             bulk.send(type(client)("http://127.0.0.1:1"), index, [{"id": "1"}, {"id": "2"}])
 

@@ -1,5 +1,10 @@
 """A run after which most stays as it was: the live index is cloned, and only what changed is written."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import orjson
 import pytest
 from elasticsearch import ApiError, ConnectionTimeout
@@ -12,6 +17,7 @@ from shelfwise.errors import ServerError
 from shelfwise.index import rollback, status
 from shelfwise.live_index import live, rewrite_meta
 from shelfwise.mapping import template
+from shelfwise.write_block import blocks
 from shelfwise_indexer import bulk, index_migration, ingest, sending
 from shelfwise_indexer.decisions import carry_decisions
 from shelfwise_indexer.indexed import read_index
@@ -88,12 +94,12 @@ def test_what_did_not_change_is_not_sent_and_what_only_costs_another_price_not_e
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
     encoded, sent = [], []
-    own_encode, own_send = type(bundle.encoder).encode_documents, bulk._refused
+    own_encode, own_send = type(bundle.encoder).encode_documents, bulk.refusals
     monkeypatch.setattr(
         type(bundle.encoder), "encode_documents", lambda self, texts: encoded.extend(texts) or own_encode(self, texts)
     )
     monkeypatch.setattr(
-        bulk, "_refused", lambda client, doing, actions: own_send(client, doing, (sent.append(a) or a for a in actions))
+        bulk, "refusals", lambda client, doing, actions: own_send(client, doing, (sent.append(a) or a for a in actions))
     )
     index(write(catalogue, changed(products())), bundle, alias, client=client)
     assert encoded == ["mug of steel", "glass mug"]
@@ -314,6 +320,34 @@ def test_where_the_server_starts_no_clone_a_new_index_is_filled(client, alias, b
     assert held(client, alias) == held(client, f"{alias}-whole")
 
 
+NOWHERE_TO_START = """
+from shelfwise import clone, start
+clone.FILLING = clone.FILLING | {"routing.allocation.require._name": "nobody"}
+clone.CLONE_TIMEOUT = 60.0
+start.main()
+"""
+
+
+def test_a_scheduler_that_ends_a_run_while_it_clones_leaves_neither_block_nor_clone(
+    client, alias, bundle, tmp_path, elasticsearch_url
+):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    name = index(catalogue, bundle, alias, client=client).index
+    write(catalogue, changed(products()))
+    given = ["index", str(catalogue), "--bundle", str(bundle.path), "--alias", alias, "--url", elasticsearch_url]
+    run = subprocess.Popen([sys.executable, "-c", NOWHERE_TO_START, *given], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while len(client.indices.get(index=f"{alias}-*")) < 2 and time.monotonic() < until and run.poll() is None:
+        time.sleep(0.05)
+    assert blocks(client, name) == ["index.blocks.write"]
+    run.send_signal(signal.SIGTERM)
+    _, said = run.communicate(timeout=60)
+    assert (run.returncode, "shelfwise: interrupted" in said) == (130, True)
+    assert blocks(client, name) == []
+    assert list(client.indices.get(index=f"{alias}-*")) == [name]
+    assert "cloning" not in live(client, alias).meta
+
+
 def test_dead_letters_without_a_clone_to_join_are_refused_and_nothing_is_left(
     client, alias, bundle, tmp_path, monkeypatch
 ):
@@ -335,7 +369,7 @@ def test_the_server_is_told_how_long_a_clone_may_take(client, alias, bundle, tmp
 
     monkeypatch.setattr(type(client.indices), "clone", timed)
     clone_index(client, live(client, alias), alias, bundle, "catalogue")
-    assert set(waits) == {"600000ms"}  # asked again where an index of that second is there
+    assert set(waits) == {"20000ms"}  # asked again where an index of that second is there
 
 
 def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp_path, elasticsearch_url, monkeypatch):

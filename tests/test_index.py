@@ -36,6 +36,7 @@ TAXONOMY = Taxonomy.of([("A",)])
 BUNDLE = SimpleNamespace(path=Path("model"), version="aaaaaaaa1111", dimension=2, taxonomy=TAXONOMY)
 OTHER = SimpleNamespace(path=Path("other"), version="bbbbbbbb2222", dimension=2, taxonomy=TAXONOMY)
 WIDER = SimpleNamespace(path=Path("wider"), version="cccccccc3333", dimension=3, taxonomy=TAXONOMY)
+RUN = "0123456789abcdef"
 
 
 def made_live(client, alias, bundle=BUNDLE, catalogue=CATALOGUE):
@@ -86,7 +87,7 @@ def test_names_that_the_server_takes_are_aliases(alias):
 
 @pytest.mark.es
 def test_a_new_index_has_the_meta_of_the_contract_and_fills_without_refresh(client, alias):
-    name = create_index(client, alias, BUNDLE, CATALOGUE)
+    name = create_index(client, alias, BUNDLE, CATALOGUE, RUN)
     stamp, bundle = name.removeprefix(f"{alias}-").split("-")
     assert (len(stamp), stamp.isdigit(), bundle) == (14, True, "aaaaaaaa")
     made = client.indices.get(index=name)[name]
@@ -101,6 +102,7 @@ def test_a_new_index_has_the_meta_of_the_contract_and_fills_without_refresh(clie
         "similarity": "dot_product",
         "taxonomy": TAXONOMY.hash,
         "catalogue": CATALOGUE,
+        "run": RUN,
         "state": "filling",
         "previous": None,
     }
@@ -399,23 +401,63 @@ def test_another_bundle_is_refused_with_what_to_do(client, alias):
 
 @pytest.mark.es
 def test_a_killed_run_finds_its_index_again_and_only_its_own(client, alias):
-    assert unfinished(client, alias, BUNDLE, CATALOGUE) is None
+    assert unfinished(client, alias, BUNDLE, CATALOGUE, RUN) is None
     made_live(client, alias)
+    create_index(client, alias, BUNDLE, CATALOGUE, RUN)
+    left = create_index(client, alias, BUNDLE, CATALOGUE, RUN)
     create_index(client, alias, BUNDLE, CATALOGUE)
-    left = create_index(client, alias, BUNDLE, CATALOGUE)
-    assert unfinished(client, alias, BUNDLE, CATALOGUE) == left
-    assert unfinished(client, alias, OTHER, CATALOGUE) is None
-    assert unfinished(client, alias, BUNDLE, "d" * 64) is None
-    swap(client, alias, left)
-    assert unfinished(client, alias, BUNDLE, CATALOGUE) != left
+    create_index(client, alias, BUNDLE, CATALOGUE, "fedcba9876543210")
+    assert unfinished(client, alias, BUNDLE, CATALOGUE, RUN) == left
+    assert unfinished(client, alias, OTHER, CATALOGUE, RUN) is None
+    assert unfinished(client, alias, BUNDLE, "d" * 64, RUN) is None
 
 
 @pytest.mark.es
 def test_an_index_that_a_killed_run_left_with_another_mapping_is_not_gone_on_with(client, alias, monkeypatch):
-    left = create_index(client, alias, BUNDLE, CATALOGUE)
-    assert unfinished(client, alias, BUNDLE, CATALOGUE) == left
+    left = create_index(client, alias, BUNDLE, CATALOGUE, RUN)
+    assert unfinished(client, alias, BUNDLE, CATALOGUE, RUN) == left
     monkeypatch.setattr("shelfwise.index.mapping_hash", lambda: "edited")
-    assert unfinished(client, alias, BUNDLE, CATALOGUE) is None
+    assert unfinished(client, alias, BUNDLE, CATALOGUE, RUN) is None
+
+
+def interrupted_before_the_move(client, alias, name, monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.indices, "update_aliases", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            swap(client, alias, name)
+
+
+@pytest.mark.es
+def test_an_index_that_was_about_to_go_live_is_filled_further(client, alias, monkeypatch):
+    left = create_index(client, alias, BUNDLE, CATALOGUE, RUN)
+    client.index(index=left, id="a", document={"id": "a", "title": "kettle"})
+    finish(client, left)
+    for _ in range(2):
+        interrupted_before_the_move(client, alias, left, monkeypatch)
+        assert unfinished(client, alias, BUNDLE, CATALOGUE, RUN) == left
+        assert status_of(client, left) == "filling"
+        client.index(index=left, id="b", document={"id": "b", "title": "mug"})
+        assert unfinished(client, alias, BUNDLE, CATALOGUE, RUN) == left
+    swap(client, alias, left)
+    assert (live(client, alias).name, live(client, alias).meta["state"]) == (left, "complete")
+
+
+def status_of(client, name):
+    return client.indices.get_mapping(index=name)[name]["mappings"]["_meta"]["shelfwise"]["state"]
+
+
+@pytest.mark.es
+def test_an_index_that_was_live_and_written_into_is_not_filled_further(client, alias):
+    made_live(client, alias)
+    second = create_index(client, alias, BUNDLE, CATALOGUE, RUN)
+    finish(client, second)
+    swap(client, alias, second)
+    client.index(index=alias, id="a", document={"id": "a", "title": "kettle"})
+    rollback(client, alias)
+    assert unfinished(client, alias, BUNDLE, CATALOGUE, RUN) is None
 
 
 @pytest.mark.es
@@ -461,10 +503,24 @@ def test_status_says_what_is_live(client, alias):
         "vectors": 2,
         "by_status": {"accepted": 1, "review": 1, "none": 1},
         "previous": first,
+        "blocks": [],
         "others": [first],
+        "filling": [],
         "server": server_version(client),
         "client": ".".join(map(str, elasticsearch.__version__)),
     }
+
+
+@pytest.mark.es
+def test_status_names_blocks_of_what_is_live_and_indices_that_are_being_filled_or_were_left(client, alias):
+    name = made_live(client, alias)
+    rewrite_meta(client, name, {"cloning": name})
+    client.indices.add_block(index=name, block="write")
+    filling, clone = create_index(client, alias, BUNDLE, CATALOGUE), f"{name}-clone"
+    client.indices.clone(index=name, target=clone)  # as it is when a run is killed that has just begun it
+    said = status(client, alias)
+    assert said["blocks"] == ["index.blocks.write"]
+    assert said["filling"] == sorted([filling, clone])
 
 
 @pytest.mark.es

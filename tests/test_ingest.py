@@ -11,8 +11,9 @@ from hand_bundle import write_hand_bundle
 from killed_run import index_and_kill
 from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
-from shelfwise.index import rollback
+from shelfwise.index import rollback, status
 from shelfwise.live_index import live, rewrite_meta
+from shelfwise.write_block import blocks
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError
@@ -529,7 +530,7 @@ def test_where_the_server_forbids_writing_the_run_ends_and_the_alias_stays(clien
     blocked = {"settings": {"index.blocks.write": True}}
     client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=blocked)
     try:
-        with pytest.raises(ServerError, match=r"forbids it \(403: .*run the same command again"):
+        with pytest.raises(ServerError, match=r"has the block index.blocks.write: .*run the same command again"):
             index(write(tmp_path / "other.jsonl", *many(4)), bundle, alias, client=client)
     finally:
         client.indices.delete_index_template(name=alias)
@@ -565,6 +566,102 @@ def test_a_slower_run_does_not_replace_what_another_made_live_meanwhile(
     assert int(client.count(index=alias)["count"]) == 3
     assert index(older, bundle, alias, client=client).read == 5
     assert int(client.count(index=alias)["count"]) == 5
+
+
+@pytest.mark.parametrize("changed", [1, 5], ids=["cloned", "filled"])
+def test_a_run_of_the_same_on_another_host_does_not_write_into_what_this_one_fills_or_made_live(
+    client, alias, bundle, tmp_path, monkeypatch, capsys, changed
+):
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.send
+    index(catalogue, bundle, alias, client=client)
+    write(catalogue, *({**one, "title": f"{one['title']} mug"} for one in PRODUCTS[:changed]), *PRODUCTS[changed:])
+    decided = {"status": "corrected", "category": ["Sports > Tents"], "ancestors": ["Sports", "Sports > Tents"]}
+
+    def overtaken(*given):
+        monkeypatch.setattr(ingest, "send", own)
+        with monkeypatch.context() as there:
+            there.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+            index(catalogue, bundle, alias, client=client, dead_letters=tmp_path / "elsewhere.jsonl")
+        client.update(index=alias, id="k1", doc={"price": 99999, "shelfwise": decided})
+        return own(*given)
+
+    monkeypatch.setattr(ingest, "send", overtaken)
+    with pytest.raises(ServerError, match=f"somebody else moved alias {alias} .*nothing was changed") as refused:
+        index(catalogue, bundle, alias, client=client)
+    k1 = source(client, alias, "k1")
+    assert (k1["price"], k1["shelfwise"]["status"]) == (99999, "corrected")
+    [left] = status(client, alias)["filling"]
+    assert left != live(client, alias).name
+    assert f"index {left} can be deleted" in str(refused.value)
+    assert f"1 indices of {alias} are being filled by other runs, or were left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changed", [1, 5], ids=["cloned", "filled"])
+def test_a_run_that_was_interrupted_when_the_alias_was_to_move_sends_nothing_again(
+    client, alias, bundle, tmp_path, monkeypatch, changed
+):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    before = index(catalogue, bundle, alias, client=client).index
+    write(catalogue, *({**one, "title": f"{one['title']} mug"} for one in PRODUCTS[:changed]), *PRODUCTS[changed:])
+
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.indices, "update_aliases", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            index(catalogue, bundle, alias, client=client)
+    [left] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
+    sent, own = [], bulk.send
+    monkeypatch.setattr(bulk, "send", lambda *given: sent.extend(given[2]) or own(*given))
+    assert index(catalogue, bundle, alias, client=client).index == left
+    assert sent == []
+    assert live(client, alias).meta["previous"] == before
+
+
+@pytest.mark.parametrize("setting", ["read_only", "read_only_allow_delete", "metadata"])
+def test_a_live_index_that_cannot_be_replaced_is_said_before_anything_is_read(
+    client, alias, bundle, tmp_path, monkeypatch, setting
+):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    name = index(catalogue, bundle, alias, client=client).index
+    monkeypatch.setattr(ingest, "encode", lambda *_: pytest.fail("it was read"))
+    client.indices.put_settings(index=name, settings={f"index.blocks.{setting}": True})
+    try:
+        with pytest.raises(ServerError, match=f"index {name} has the block index.blocks.{setting}"):
+            index(catalogue, bundle, alias, client=client)
+    finally:
+        client.indices.put_settings(index=name, settings={f"index.blocks.{setting}": None})
+
+
+def test_a_live_index_that_somebody_closed_to_writes_stays_so_and_the_next_one_takes_them(
+    client, alias, bundle, tmp_path, capsys
+):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    name = index(catalogue, bundle, alias, client=client).index
+    client.indices.put_settings(index=name, settings={"index.blocks.write": True})
+    index(catalogue, bundle, alias, client=client)
+    assert f"index {name} has the block index.blocks.write: it keeps it" in capsys.readouterr().err
+    assert blocks(client, name) == ["index.blocks.write"]
+    client.update(index=alias, id="k1", doc={"price": 1})
+
+
+def test_an_index_template_with_the_alias_keeps_nobody_from_searching(client, alias, bundle, tmp_path, monkeypatch):
+    catalogue, own, found = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.send, []
+    index(catalogue, bundle, alias, client=client)
+
+    def searched(*given):
+        found.extend(hit.id for hit in ProductSearch(client, alias, bundle).search("tent", 1))
+        return own(*given)
+
+    monkeypatch.setattr(ingest, "send", searched)
+    given = {"aliases": {alias: {}}}
+    client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=given)
+    try:
+        done = index(write(catalogue, *PRODUCTS[:3], *many(9)), bundle, alias, client=client)
+    finally:
+        client.indices.delete_index_template(name=alias)
+    assert (found, live(client, alias).name) == (["t1"], done.index)
 
 
 def test_an_alias_that_is_a_plain_index_is_refused_and_left_alone(client, alias, bundle, tmp_path):

@@ -51,6 +51,25 @@ def test_ctrl_c_interrupts_after_models_were_let_go_of(loaded, tmp_path):
     assert (run.returncode, run.stdout) == (0, "interrupted\n"), run.stderr
 
 
+def test_a_scheduler_that_ends_a_command_interrupts_it():
+    program = """
+        import os, signal, sys, time
+        from shelfwise import cli, start
+        @cli.main.command()
+        def wait():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(10)
+            finally:
+                print("the end")
+        sys.argv = ["shelfwise", "wait"]
+        start.main()
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (130, "the end\n")
+    assert ran.stderr.startswith("shelfwise: interrupted; ")
+
+
 def test_an_interruption_while_the_command_line_loads_is_one_line():
     program = """
         import sys

@@ -15,6 +15,7 @@ from shelfwise.cli import main
 from shelfwise.errors import ShelfwiseError, UnknownProduct, UsageError
 from shelfwise.event_model import EventModel, create, publish
 from shelfwise.history import Event, product_weights
+from shelfwise.live_index import live
 from shelfwise.profile import LONGEST
 from shelfwise.query import VECTOR
 from shelfwise.recommend_query import none_of
@@ -169,6 +170,18 @@ def test_complements_are_found_behind_more_than_are_looked_at_that_are_out_of_st
     add(client, index, [{"id": "k1", "users": 1, "together": together}])
     publish(client, alias, index)
     assert shop.ids(["k1"], kind="complements") == ["c1"]
+
+
+def test_an_event_model_that_a_template_gives_the_alias_of_the_products_gives_it_back(client, alias, shop, bundle):
+    shop.fill(at(0, bundle, "k1"))
+    products = live(client, alias).name
+    given = {"aliases": {alias: {}}}
+    client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=given)
+    try:
+        create(client, alias, "hash")
+    finally:
+        client.indices.delete_index_template(name=alias)
+    assert live(client, alias).name == products
 
 
 def test_more_products_and_groups_than_the_server_takes_in_one_clause_are_kept_out(client, alias, shop, bundle):

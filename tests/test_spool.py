@@ -133,6 +133,17 @@ def test_what_stays_as_it_stands_in_the_live_index_is_passed_over(spool):
     assert spool.everything(0) == (12, list(enumerate(written)))
 
 
+def test_a_run_that_goes_on_has_its_token_and_no_other_has_it(tmp_path):
+    with Spool(tmp_path / "a", *RUN) as one, Spool(tmp_path / "b", *RUN) as elsewhere:
+        token = one.token()
+        assert (len(token), one.token(), elsewhere.token() == token) == (16, token, False)
+    with Spool(tmp_path / "a", *RUN) as again:
+        assert again.token() == token
+        again.remove()
+    with Spool(tmp_path / "a", *RUN) as anew:
+        assert anew.token() != token
+
+
 def test_sent_marks_come_back_for_their_index_only(spool, tmp_path):
     assert spool.sent("products-1") == set()
     spool.mark_sent("products-1", [0])

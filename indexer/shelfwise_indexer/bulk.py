@@ -1,7 +1,7 @@
 """Bulk: how many documents reach the server, and how what is there comes back."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,26 +9,19 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from elasticsearch import Elasticsearch
-from elasticsearch.helpers import ScanError, scan, streaming_bulk
+from elasticsearch.helpers import ScanError, scan
 
 from shelfwise.errors import ServerError
 from shelfwise.query import VECTOR, brute_force, semantic
 from shelfwise.server import one_line, reason_of
 from shelfwise.source import OWN, OWN_DOTTED
+from shelfwise_indexer.bulk_request import refusals
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 IN_FLIGHT = 4  # requests: on two cores with the server a sixth faster than two
-CHUNK_DOCUMENTS = 512  # a segment's quarter
-CHUNK_BYTES = 8 << 20
-RETRIES = 6  # of a document that the server was too busy for (429); waits 1, 2, 4 … seconds
-NOT_THERE, CONFLICT, TOO_BIG, BUSY = 404, 409, 413, 429
-FORBIDDEN = (401, 403)  # says nothing of the document: the login lacks a privilege, or the index takes no writes
-TOO_BIG_ALONE = (
-    "it is too big for a request (413): shorten it, or raise the limit of the server or of the proxy before it "
-    "(nginx: client_max_body_size)"
-)
+NOT_THERE, CONFLICT = 404, 409
 PAGE = 1000
 IDS_PAGE = 10_000
 TIE = 1e-3  # of a score: what two vectors whose squared lengths the server takes for 1 (within 1e-3) can differ by
@@ -50,7 +43,7 @@ def send(client: Elasticsearch, index: str, documents: Sequence[Mapping[str, Any
 
     def send_part(part: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         actions = ({"_index": index, "_id": document["id"], "_source": document} for document in part)
-        return {answer["_id"]: reason_of(answer) for answer in _refused(client, f"filling index {index}", actions)}
+        return {answer["_id"]: reason_of(answer) for answer in refusals(client, f"filling index {index}", actions)}
 
     return {id_: reason for part in _in_parts(send_part, documents) for id_, reason in part.items()}
 
@@ -98,56 +91,11 @@ def update(client: Elasticsearch, index: str, updates: Sequence[Update]) -> int:
         for one in updates
     )
     conflicts = 0
-    for answer in _refused(client, f"updating index {index}", actions):
+    for answer in refusals(client, f"updating index {index}", actions):
         if answer["status"] not in (CONFLICT, NOT_THERE):
             raise ServerError(f"updating index {index}: product {answer['_id']}: {reason_of(answer)}")
         conflicts += answer["status"] == CONFLICT
     return conflicts
-
-
-def _refused(client: Elasticsearch, doing: str, actions: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Send actions; the server's answer to each that it refused for good.
-
-    What was too big a request, for the server or a proxy before it, is sent again in halves.
-    """
-    actions = list(actions)
-    too_big = set()
-    with one_line(f"{doing} (run the same command again to go on)"):
-        for accepted, item in streaming_bulk(
-            client.options(request_timeout=120),
-            actions,
-            chunk_size=CHUNK_DOCUMENTS,
-            max_chunk_bytes=CHUNK_BYTES,
-            max_retries=RETRIES,
-            initial_backoff=1,
-            max_backoff=30,
-            # Without it 429 is not retried; see the docstring of streaming_bulk.
-            raise_on_error=False,
-            ignore_status=TOO_BIG,
-        ):
-            if accepted:
-                continue
-            [answer] = item.values()
-            if answer["status"] == TOO_BIG:
-                too_big.add(answer["_id"])
-                continue
-            if answer["status"] == BUSY or answer["status"] >= 500:
-                raise ServerError(
-                    f"{doing}: the server is too busy ({reason_of(answer)}): run the same command again to go on"
-                )
-            if answer["status"] in FORBIDDEN:
-                raise ServerError(
-                    f"{doing}: the server forbids it ({answer['status']}: {reason_of(answer)}): see to the login's "
-                    "privileges and the index's blocks, then run the same command again to go on"
-                )
-            yield answer
-    again = [action for action in actions if action["_id"] in too_big]
-    if len(actions) == 1 and again:
-        yield {"_id": again[0]["_id"], "status": TOO_BIG, "error": TOO_BIG_ALONE}
-        return
-    for half in (again[: len(again) // 2], again[len(again) // 2 :]):
-        if half:
-            yield from _refused(client, doing, half)
 
 
 def rewrite(
@@ -184,7 +132,7 @@ def rewrite(
             }
             for document in part
         )
-        return list(_refused(client, f"updating index {index}", actions))
+        return list(refusals(client, f"updating index {index}", actions))
 
     answers = [
         answer
@@ -207,7 +155,7 @@ def delete(client: Elasticsearch, index: str, ids: Sequence[str]) -> None:
     :raises ServerError: as `send`.
     """
     actions = ({"_op_type": "delete", "_index": index, "_id": id_} for id_ in ids)
-    for answer in _refused(client, f"deleting from index {index}", actions):
+    for answer in refusals(client, f"deleting from index {index}", actions):
         if answer["status"] != NOT_THERE:
             raise ServerError(f"deleting from index {index}: product {answer['_id']}: {reason_of(answer)}")
 

@@ -13,14 +13,15 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
 from shelfwise.clone import NotCloned, clone_index, is_whole_clone
-from shelfwise.index import MERGE_TIMEOUT, create_index, finish, on_trial, superseded, swap, unfinished
+from shelfwise.index import MERGE_TIMEOUT, being_filled, create_index, finish, superseded, swap, unfinished
 from shelfwise.live_index import LiveIndex, check_alias, check_not_migrated, described, find
 from shelfwise.machine import cache_folder
 from shelfwise.messages import SAID, first_of
 from shelfwise.position import Position, position
 from shelfwise.search import ProductSearch
 from shelfwise.server import connect
-from shelfwise.write_block import release
+from shelfwise.trial import on_trial
+from shelfwise.write_block import prepare
 from shelfwise_indexer.carried import Carried
 from shelfwise_indexer.catalogue import (
     CatalogueError,
@@ -121,7 +122,7 @@ def index(
     with closing(connect(url)) if client is None else nullcontext(client) as server:
         live = find(server, alias)
         if live is not None:
-            release(server, live)
+            prepare(server, live)
         grown = live if live is not None and holds_dead_letters(catalogue) else None
         if grown is not None:
             check_takes(grown, bundle)
@@ -164,7 +165,7 @@ def index(
                 keep_lines(kept, spool, filled.refused, written)
             unchanged = int(products.carried.sum()) - _carried_among(spool, filled.refused)
             spool.remove()
-        for message in _older(server, alias):
+        for message in _others(server, alias):
             say(message)
         sent = len(products) if filled.changes is None else filled.changes.written
         return Indexed(
@@ -235,7 +236,7 @@ class _Run:
             changes: Delta | None = addition(server, self.grown, products)
         else:
             changes = delta(server, self.live, self.bundle, products)
-        name, changes = _target(server, self.alias, self.bundle, self.digest, self.live, changes)
+        name, changes = _target(server, self.alias, self.bundle, self.digest, self.live, changes, spool.token())
         # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
         wanted = None if changes is None else ~products.carried & (self.grown is None)
         similar = SimilarLists.of(spool, products, self.bundle.dimension, wanted)
@@ -322,23 +323,30 @@ class _Run:
 
 
 def _target(
-    server: Elasticsearch, alias: str, bundle: Bundle, digest: str, live: LiveIndex | None, changes: Delta | None
+    server: Elasticsearch,
+    alias: str,
+    bundle: Bundle,
+    digest: str,
+    live: LiveIndex | None,
+    changes: Delta | None,
+    run: str,
 ) -> tuple[str, Delta | None]:
     """The index to write into: what a killed run left of the same kind, else a clone of the live one, or a new one.
 
     A clone whose original was written into since is not gone on with: what others wrote there would be lost.
 
+    :param run: what no other run has, which may be filling an index of the same kind at this moment.
     :returns: also what there is to change in it; None: all is to be written, as where the server makes no clone.
     :raises ServerError: the live index was migrated meanwhile.
     """
     if live is not None:
         check_not_migrated(server, alias, live)
-    left = unfinished(server, alias, bundle, digest)
+    left = unfinished(server, alias, bundle, digest, run)
     found = described(server, left) if left else None
     if live is None or changes is None:
         if found and "cloned_from" not in found.meta:
             return found.name, None
-        return create_index(server, alias, bundle, digest), None
+        return create_index(server, alias, bundle, digest, run), None
     written = position(server, live.name)
     if found and is_whole_clone(found, live.name, written):
         return found.name, changes
@@ -346,12 +354,12 @@ def _target(
         say(f"index {found.name} of an interrupted run can be deleted: {live.name} was written into since")
     say(f"only what changed: {changes}; the rest is taken from index {live.name}")
     try:
-        return clone_index(server, live, alias, bundle, digest, written), changes
+        return clone_index(server, live, alias, bundle, digest, written, run), changes
     except NotCloned as error:
         if changes.kept is not None:
             raise
         say(f"{error} A new index is filled instead")
-        return _target(server, alias, bundle, digest, live, None)
+        return _target(server, alias, bundle, digest, live, None, run)
 
 
 def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:
@@ -384,13 +392,17 @@ def _write_refused(catalogue: str | os.PathLike[str], refused: Mapping[str, str]
                 say(f"{catalogue}, line {row.line}: product {row.product.id}: the server refused it: {reason}")
 
 
-def _older(server: Elasticsearch, alias: str) -> Iterator[str]:
-    """Which indices can be deleted, and of which products only they know what people decided."""
-    current = find(server, alias)
-    if current is None or not (old := superseded(server, alias)):
-        return
-    yield f"{len(old)} older indices of {alias} can be deleted: {', '.join(old)}"
-    kept = [name for name in (current.name, current.meta.get("previous")) if name and name not in old]
-    if lost := known_nowhere_else(server, old, kept):
-        yield f"only they know what people decided of {len(lost)} products, and give it back when these return:"
-        yield from first_of(lost, len(lost), "products")
+def _others(server: Elasticsearch, alias: str) -> Iterator[str]:
+    """Which indices can be deleted, of which products only they know what people decided, and which are being filled."""
+    current, old = find(server, alias), superseded(server, alias)
+    if current and old:
+        yield f"{len(old)} older indices of {alias} can be deleted: {', '.join(old)}"
+        kept = [name for name in (current.name, current.meta.get("previous")) if name and name not in old]
+        if lost := known_nowhere_else(server, old, kept):
+            yield f"only they know what people decided of {len(lost)} products, and give it back when these return:"
+            yield from first_of(lost, len(lost), "products")
+    if left := [name for name in being_filled(server, alias) if name not in old]:
+        yield (
+            f"{len(left)} indices of {alias} are being filled by other runs, or were left by runs that were "
+            f"interrupted; where no run fills it or will go on, delete it: {', '.join(left)}"
+        )

@@ -6,6 +6,7 @@ each written whole or not at all.
 
 import fcntl
 import hashlib
+import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -85,6 +86,14 @@ class Spool:
         with self.writing():
             self._whole(path, orjson.dumps(written))
         return written
+
+    def token(self) -> str:
+        """What no other run has, by which it knows the index that it fills; drawn the first time."""
+        path = self.folder / "token"
+        if not path.exists():
+            with self.writing():
+                self._whole(path, secrets.token_hex(8).encode())
+        return path.read_text()
 
     def segments(self) -> int:
         """How many segments are there, without a gap."""

@@ -1,6 +1,7 @@
 """What every command shares: options, JSON lines on stdout, exit statuses.
 
-Exit status 0: done; 1: finished, but something was rejected; 2: could not be done as asked; 130: interrupted.
+Exit status 0: done; 1: finished, but something was rejected; 2: could not be done as asked; 130: interrupted,
+by Ctrl-C or SIGTERM.
 """
 
 import os

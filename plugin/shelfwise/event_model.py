@@ -13,6 +13,7 @@ from elasticsearch import Elasticsearch, NotFoundError
 from shelfwise.errors import IncompatibleIndex
 from shelfwise.live_index import check_alias
 from shelfwise.mapping import template
+from shelfwise.move import take_away
 from shelfwise.query import Body
 from shelfwise.server import one_line, whole
 from shelfwise.source import listed
@@ -140,6 +141,7 @@ def create(client: Elasticsearch, alias: str, events_hash: str) -> str:
     _live(client, name)
     with one_line(f"creating index {index}"):
         client.indices.create(index=index, settings=body["settings"]["index"], mappings=body["mappings"])
+    take_away(client, index, None, alias)
     return index
 
 

@@ -3,8 +3,7 @@
 An alias has one live index. `<alias>-<time>-<bundle>` is filled while the live one serves; one atomic call swaps them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -14,12 +13,13 @@ from elasticsearch import ApiError, BadRequestError, ConnectionTimeout, Elastics
 
 from shelfwise.bundle import Bundle
 from shelfwise.errors import IncompatibleIndex, ServerError, UsageError
-from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of
+from shelfwise.live_index import LiveIndex, check_alias, described, find, live, meta_of, rewrite_meta
 from shelfwise.mapping import SCHEMA, SIMILARITY, index_body, index_settings, mapping_hash
 from shelfwise.messages import SAID
+from shelfwise.move import move, take_away
 from shelfwise.position import position, since
 from shelfwise.server import one_line, server_version, takes_flat_threshold
-from shelfwise.write_block import release
+from shelfwise.write_block import blocks, release
 
 FILLING: dict[str, Any] = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": 0}
 ANY = "*"  # whichever index is live
@@ -27,27 +27,32 @@ FINISH_TIMEOUT = 1800.0  # seconds
 MERGE_TIMEOUT = 3600.0  # seconds that merging is waited for
 
 
-def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str:
+def create_index(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str, run: str | None = None) -> str:
     """Create an index to fill, and give its name. It refreshes never and has no replica until `finish`.
 
-    :param catalogue_hash: sha256 of the catalogue file, by which `unfinished` finds the index again.
+    :param catalogue_hash: sha256 of the catalogue file.
+    :param run: what no other run has, by which `unfinished` finds the index again.
     :raises UsageError: the alias is no name that the server takes.
     :raises IncompatibleIndex: the alias is a plain index.
     """
     check_alias(alias)
-    find(client, alias)
-
+    current = find(client, alias)
     flat_threshold = takes_flat_threshold(client)
 
     def create(name: str, meta: Mapping[str, Any]) -> None:
         body = index_body(bundle.dimension, meta, flat_threshold)
         client.indices.create(index=name, settings=body["settings"]["index"] | FILLING, mappings=body["mappings"])
+        take_away(client, name, current.name if current else None, alias)
 
-    return named_anew(alias, bundle, catalogue_hash, create)
+    return named_anew(alias, bundle, catalogue_hash, create, run)
 
 
 def named_anew(
-    alias: str, bundle: Bundle, catalogue_hash: str, make: Callable[[str, Mapping[str, Any]], object]
+    alias: str,
+    bundle: Bundle,
+    catalogue_hash: str,
+    make: Callable[[str, Mapping[str, Any]], object],
+    run: str | None = None,
 ) -> str:
     """Make an index of an alias under a name that is free, and give that name.
 
@@ -66,6 +71,7 @@ def named_anew(
             "mapping": mapping_hash(),
             "taxonomy": bundle.taxonomy.hash,
             "catalogue": catalogue_hash,
+            "run": run,
             "state": "filling",
             "previous": None,
             "created_at": created_at.isoformat(),
@@ -126,7 +132,8 @@ def swap(client: Elasticsearch, alias: str, new: str, expected: str | None = ANY
     if expected not in (ANY, name):
         raise ServerError(
             f"somebody else moved alias {alias} from {expected or 'no index'} to {name or 'no index'} meanwhile; "
-            "nothing was changed: if what is live now is older than yours, run the same command again"
+            "nothing was changed: if what is live now is older than yours, run the same command again; "
+            f"index {new} can be deleted"
         )
     if name == new:
         raise UsageError(f"alias {alias} already stands for index {new}")
@@ -141,20 +148,7 @@ def swap(client: Elasticsearch, alias: str, new: str, expected: str | None = ANY
     }
     with one_line(f"writing _meta of index {new}"):
         client.indices.put_mapping(index=new, meta={"shelfwise": meta})
-    _move(client, alias, name, new)
-
-
-@contextmanager
-def on_trial(client: Elasticsearch, alias: str, name: str) -> Iterator[str]:
-    """Another alias for an index that is not live yet, so that it is searched as it would be; removed afterwards."""
-    trial = f"{alias[:100]}-trial{name.removeprefix(alias)}"
-    with one_line(f"putting index {name} on trial"):
-        client.indices.put_alias(index=name, name=trial)
-    try:
-        yield trial
-    finally:
-        with one_line(f"ending the trial of index {name}"):
-            client.indices.delete_alias(index=name, name=trial)
+    move(client, alias, name, new)
 
 
 def rollback(client: Elasticsearch, alias: str) -> str:
@@ -171,7 +165,7 @@ def rollback(client: Elasticsearch, alias: str) -> str:
             raise UsageError(f"alias {alias} cannot go back to {before}: that index was deleted")
     going_back_to = described(client, before)
     release(client, going_back_to)
-    _move(client, alias, current.name, going_back_to.name)
+    move(client, alias, current.name, going_back_to.name)
     return str(before)
 
 
@@ -224,24 +218,57 @@ def status(client: Elasticsearch, alias: str) -> dict[str, Any]:
         "vectors": int(counted["aggregations"]["vectors"]["doc_count"]),
         "by_status": by_status,
         "previous": current.meta.get("previous"),
+        "blocks": blocks(client, current.name),
         "others": [index.name for index in _indices_of(client, alias) if index.name != current.name],
+        "filling": being_filled(client, alias),
         "server": server_version(client),
         "client": version("elasticsearch"),
     }
 
 
-def unfinished(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str) -> str | None:
-    """The newest index that a killed run of the same bundle, catalogue and mapping left, to be filled further."""
+def unfinished(client: Elasticsearch, alias: str, bundle: Bundle, catalogue_hash: str, run: str) -> str | None:
+    """The newest index that an interrupted run of the same bundle, catalogue and mapping left, to be filled further.
+
+    It is that run's own: what another one left, that may still be filling. One that was about to go live, or went live
+    and had nothing written into it there, is being filled again from then on.
+
+    :param run: as it was given to `create_index`.
+    """
     check_alias(alias)
     wanted = {
-        "state": "filling",
+        "run": run,
         "bundle": bundle.version,
         "catalogue": catalogue_hash,
         "mapping": mapping_hash(),
         "schema": SCHEMA,
     }
-    left = [index.name for index in _indices_of(client, alias) if wanted.items() <= index.meta.items()]
-    return left[-1] if left else None
+    left = [
+        index
+        for index in _indices_of(client, alias)
+        if wanted.items() <= index.meta.items() and _is_as_filled(client, index)
+    ]
+    if not left:
+        return None
+    if left[-1].meta.get("state") != "filling":
+        rewrite_meta(client, left[-1].name, {"state": "filling", "completed_at": None, "went_live_at": None})
+    return left[-1].name
+
+
+def _is_as_filled(client: Elasticsearch, index: LiveIndex) -> bool:
+    if index.meta.get("state") == "filling":
+        return True
+    about_to_go_live = index.meta.get("went_live_at")
+    return about_to_go_live is not None and about_to_go_live == position(client, index.name)
+
+
+def being_filled(client: Elasticsearch, alias: str) -> list[str]:
+    """Indices of the alias that runs fill at this moment, or that runs left which were interrupted."""
+    return [index.name for index in _indices_of(client, alias) if _is_being_filled(index)]
+
+
+def _is_being_filled(index: LiveIndex) -> bool:
+    """Also of a clone that was not even told that it is one: what it says of itself, it has of its original."""
+    return index.meta.get("state") == "filling" or index.meta.get("cloning") not in (None, True, index.name)
 
 
 def superseded(client: Elasticsearch, alias: str) -> list[str]:
@@ -267,15 +294,6 @@ def _indices_of(client: Elasticsearch, alias: str) -> list[LiveIndex]:
 
 def _age(index: LiveIndex) -> tuple[str, str]:
     return str(index.meta.get("created_at")), index.name
-
-
-def _move(client: Elasticsearch, alias: str, old: str | None, new: str) -> None:
-    actions: list[dict[str, Any]] = [{"add": {"index": new, "alias": alias}}]
-    if old is not None:
-        # must_exist: when another run moved the alias since we looked, nothing happens and the server says so.
-        actions.insert(0, {"remove": {"index": old, "alias": alias, "must_exist": True}})
-    with one_line(f"moving alias {alias} to index {new}"):
-        client.indices.update_aliases(actions=actions)
 
 
 def _whole(answer: Mapping[str, Any], name: str) -> None:

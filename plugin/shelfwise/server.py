@@ -12,6 +12,7 @@ from elastic_transport import ConnectionTimeout, SerializationError, TransportEr
 from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 from elasticsearch.serializer import JsonSerializer, NdjsonSerializer, OrjsonSerializer
 
+from shelfwise.blocks import explained
 from shelfwise.errors import ServerError, UsageError
 
 DEFAULT_URL = "http://localhost:9200"
@@ -131,9 +132,11 @@ def one_line(doing: str) -> Iterator[None]:
 
 
 def refusal(error: ApiError) -> str:
-    """Why the server refused, in one line: its status, and the innermost reason it gives."""
+    """Why the server refused, in one line: its status, and the innermost reason it gives; of a block, what to do."""
     if error.meta.status == 401:
         return f"the server wants a login, or another one (401): {LOGIN_HINT}"
+    if blocked := explained(reason_of(error.body)):
+        return blocked
     reason = _first_line(reason_of(error.body))
     if error.meta.status == 403:
         return f"the server forbids it (403): {reason}; this login lacks the privilege"
@@ -147,7 +150,9 @@ def whole(response: Mapping[str, Any], doing: str) -> Mapping[str, Any]:
     :raises ServerError: the search failed, in whole or in a shard, or ran out of time.
     """
     if "error" in response:
-        raise ServerError(f"{doing}: the server answered {response.get('status')}: {reason_of(response)}")
+        reason = reason_of(response)
+        said = explained(reason) or f"the server answered {response.get('status')}: {reason}"
+        raise ServerError(f"{doing}: {said}")
     shards = response["_shards"]
     if shards["failed"]:
         reason = reason_of({"failed_shards": shards.get("failures")})
