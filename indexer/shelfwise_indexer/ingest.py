@@ -36,6 +36,7 @@ from shelfwise_indexer.delta import Delta, addition, check_takes, delta
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import encode, say
 from shelfwise_indexer.enrich import text_hash
+from shelfwise_indexer.file_state import FileState
 from shelfwise_indexer.gate import Gate, GateFailed
 from shelfwise_indexer.indexed import count_present
 from shelfwise_indexer.kept_lines import KeptLines, keep_lines
@@ -122,6 +123,7 @@ def index(
         live = find(server, alias)
         if live is not None:
             release(server, live)
+        state = FileState.of(catalogue)
         grown = live if live is not None and holds_dead_letters(catalogue) else None
         if grown is not None:
             check_takes(grown, bundle)
@@ -140,6 +142,7 @@ def index(
                 alias=alias,
                 bundle=bundle,
                 catalogue=catalogue,
+                state=state,
                 digest=digest,
                 live=live,
                 grown=grown,
@@ -166,8 +169,8 @@ def index(
             spool.remove()
         if old := superseded(server, alias):
             say(
-                f"{len(old)} older indices of {alias} can be deleted, and with them what people decided of products that "
-                f"no newer one has: {', '.join(old)}"
+                f"{len(old)} older indices of {alias} can be deleted, and with them what people decided of products "
+                f"that no newer one has: {', '.join(old)}"
             )
         sent = len(products) if filled.changes is None else filled.changes.written
         return Indexed(
@@ -201,6 +204,8 @@ class _Run:
     alias: str
     bundle: Bundle
     catalogue: str | os.PathLike[str]
+    state: FileState
+    """Of the catalogue, before anything of it was read."""
     digest: str
     """Of the catalogue."""
     live: LiveIndex | None
@@ -225,6 +230,11 @@ class _Run:
         read_lines = encode(self.catalogue, encoder, carried, lines, self.spool, self.letters, SEGMENT)
         lines.close()
         encoder.release()
+        try:
+            self.state.check()
+        except CatalogueError:
+            self.spool.remove()  # else a file that is as it was in the end would go on with what was read in between
+            raise
         self._check_some_left(read_lines)
         return read_lines
 
@@ -244,6 +254,8 @@ class _Run:
         similar = SimilarLists.of(spool, products, self.bundle.dimension, wanted)
         refused = send(server, name, spool, similar, changes)
         _write_refused(self.catalogue, refused, self.letters)
+        if refused:
+            self.state.check()
         self._check_some_left(read_lines)
         _finish(server, name, merge)
         expected = read_lines - self.letters.count + _beside(server, self.live, changes, refused)
