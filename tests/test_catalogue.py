@@ -648,6 +648,13 @@ class TestDeadLetters:
                 letters.write(Rejected(1, "no title", "{}"))
         assert [one.name for one in tmp_path.iterdir()] == ["letters.jsonl"]
 
+    def test_they_know_the_products_that_they_are_about(self, tmp_path):
+        with DeadLetters(tmp_path / "letters.jsonl", source="shop.jsonl") as letters:
+            for id_ in ("a", None, "b"):
+                letters.write(Rejected(1, "no title", "{}", id_))
+            assert letters.about(["b", "c", "a"]) == {"a", "b"}
+            assert letters.nameless == 1
+
     def test_a_run_that_fails_leaves_those_of_the_last_one_that_did_not_where_they_are(self, tmp_path, capsys):
         path = tmp_path / "letters.jsonl"
         path.write_text("mended")

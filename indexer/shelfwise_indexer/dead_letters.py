@@ -3,14 +3,17 @@
 import filecmp
 import itertools
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path as FilePath
 from types import TracebackType
 from typing import BinaryIO, cast
 
+import numpy as np
 import orjson
 
 from shelfwise.messages import tell
+from shelfwise_indexer.id_hashes import BYTES, IdHashes, digest
 from shelfwise_indexer.records import CatalogueError, Rejected, writable
 
 
@@ -29,6 +32,7 @@ class DeadLetters:
         self.partial = _beside(self.path, ".partial")
         self.source = os.fspath(source)
         self.count = 0
+        self._ids = bytearray()
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> "DeadLetters":
@@ -66,6 +70,17 @@ class DeadLetters:
                 f"{self.partial}: dead letters cannot be written ({error.strerror}): make room or name another folder"
             ) from error
         self.count += 1
+        if rejected.id is not None:
+            self._ids += digest(rejected.id, BYTES)
+
+    @property
+    def nameless(self) -> int:
+        """How many letters are of lines that do not tell the id of their product."""
+        return self.count - len(self._ids) // BYTES
+
+    def about(self, ids: Sequence[str]) -> set[str]:
+        """Those of these products that a letter is about."""
+        return set(ids).difference(IdHashes(np.frombuffer(self._ids, dtype=np.uint64)).lacks(ids))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

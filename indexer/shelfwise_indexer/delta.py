@@ -6,7 +6,7 @@ live what they do not know of yet, and once STALE of the products were encoded s
 fills a new index with new lists.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elasticsearch import Elasticsearch
 
@@ -18,6 +18,7 @@ from shelfwise.mapping import mapping_hash
 from shelfwise.query import VECTOR, enriched_after
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
+from shelfwise_indexer.gone import Gone
 from shelfwise_indexer.spooled import Spooled
 
 MOST_CHANGED = 0.25  # of the products; beyond it filling a new index takes hardly longer and leaves it tidier
@@ -44,33 +45,36 @@ class Delta:
         return f"{self.encoded} encoded, {self.rewritten} rewritten without encoding, {len(self.gone)} gone"
 
 
-def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, products: Spooled) -> Delta | None:
+def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, products: Spooled, gone: Gone) -> Delta | None:
     """What a run whose products are all spooled has to change; None: it has to fill a new index.
 
     That is so without a live index of the same bundle and mapping in which every product has a vector, and where too
     much has changed, in this run or since the neighbours were computed for all.
+
+    :param gone: what the live index has and the run has not.
     """
     if live is None or live.meta.get("bundle") != bundle.version or live.meta.get("mapping") != mapping_hash():
         return None
     held, vectors, stale = _counts(server, live)
     if vectors < held:
         return None
-    encoded = int((~products.carried).sum())
-    rewritten = int((products.carried & ~products.same).sum())
-    if encoded + rewritten > MOST_CHANGED * len(products) or stale + encoded > STALE * len(products):
+    changes, count = _changes(products, gone.ids), len(products)
+    if changes.written > MOST_CHANGED * count or stale + changes.encoded > STALE * count:
         return None
-    gone = sorted(products.lacks(bulk.ids(server, live.name)))
-    if len(gone) > MOST_CHANGED * held:
+    if len(gone.ids) > MOST_CHANGED * held:
         return None
-    return Delta(encoded, rewritten, tuple(gone))
+    return changes
 
 
 def addition(server: Elasticsearch, live: LiveIndex, products: Spooled) -> Delta:
     """What a run changes that adds to the live index and deletes nothing; see `check_takes`."""
-    encoded = int((~products.carried).sum())
-    rewritten = int((products.carried & ~products.same).sum())
     kept = sum(1 for _ in products.lacks(bulk.ids(server, live.name)))
-    return Delta(encoded, rewritten, (), kept=kept)
+    return replace(_changes(products, ()), kept=kept)
+
+
+def _changes(products: Spooled, gone: tuple[str, ...]) -> Delta:
+    encoded, rewritten = ~products.carried, products.carried & ~products.same
+    return Delta(int(encoded.sum()), int(rewritten.sum()), gone)
 
 
 def check_takes(live: LiveIndex, bundle: Bundle) -> None:
