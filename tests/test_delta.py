@@ -37,6 +37,14 @@ def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
     return [*after, {"id": "new", "title": "glass mug"}]
 
 
+def too_deep() -> dict[str, object]:
+    """Attributes that the server refuses."""
+    deep: dict[str, object] = {"a": 1}
+    for _ in range(30):
+        deep = {"a": deep}
+    return deep
+
+
 def test_a_delta_leaves_the_index_that_filling_a_new_one_would(client, alias, bundle, tmp_path):
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
@@ -200,11 +208,8 @@ def test_a_change_that_the_server_refuses_is_a_dead_letter_and_the_product_is_no
 ):
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
-    deep: dict[str, object] = {}
-    for _ in range(30):
-        deep = {"a": deep} if deep else {"a": 1}
     records = products()
-    records[5]["attributes"] = deep
+    records[5]["attributes"] = too_deep()
     done = index(write(catalogue, records), bundle, alias, client=client)
     assert (done.read, done.indexed, done.unchanged, done.rejected) == (40, 0, 39, 1)
     assert "p005" not in held(client, alias)
@@ -248,6 +253,36 @@ def test_a_product_that_was_read_as_unchanged_and_then_deleted_is_written_whole(
     for document in (*left.values(), *right.values()):
         document["shelfwise"].pop("similar", None)
     assert left == right
+
+
+@pytest.mark.parametrize("kind", ["catalogue", "dead letters", "dead letters that are refused"])
+def test_a_product_that_comes_just_before_the_clone_is_made_goes_live_with_it(
+    client, alias, bundle, tmp_path, monkeypatch, kind
+):
+    catalogue = write(tmp_path / "c.jsonl", [*products(), {"id": "x", "title": "mug", "price": "abc"}])
+    letters = index(catalogue, bundle, alias, client=client).dead_letters
+
+    def late(client, original, *rest):
+        for id_ in ("came", "new"):
+            client.index(index=original.name, id=id_, document={"id": id_, "title": "steel jug"})
+        return clone_index(client, original, *rest)
+
+    monkeypatch.setattr(ingest, "clone_index", late)
+    if kind == "catalogue":
+        done = index(write(catalogue, changed(products())), bundle, alias, client=client)
+        assert (done.read, done.indexed, done.rejected, done.gone) == (40, 2, 0, 1)
+        expected = {product["id"] for product in changed(products())} | {"came"}
+    else:
+        mended = orjson.loads(letters.read_bytes())
+        mended["record"]["price"] = 3
+        refused = {**mended, "record": {"id": "new", "title": "mug", "attributes": too_deep()}}
+        write(letters, [mended, refused] if kind.endswith("refused") else [mended])
+        done = index(letters, bundle, alias, client=client)
+        assert (done.indexed, done.rejected, done.gone) == (1, int(kind.endswith("refused")), 0)
+        expected = {product["id"] for product in products()} | {"x", "came", "new"}
+    client.indices.refresh(index=alias)
+    assert set(bulk.ids(client, live(client, alias).name)) == expected
+    assert client.get(index=alias, id="came")["_source"] == {"id": "came", "title": "steel jug"}
 
 
 def test_the_live_index_takes_writes_again_after_a_clone_and_after_a_clone_that_was_killed(

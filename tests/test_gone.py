@@ -122,6 +122,26 @@ class TestOfTheLiveIndex:
         done = index(catalogue, bundle, alias, client=client, allow_shrink=True)
         assert (done.rejected, done.gone, len(held(client, alias))) == (25, 25, 15)
 
+    def test_what_the_shop_wrote_while_the_run_was_on_is_not_gone(
+        self, client, alias, bundle, tmp_path, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(gone, "LARGE", 40)
+        catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.encode
+        before = index(catalogue, bundle, alias, client=client).index
+        client.index(index=before, id="earlier", document={"id": "earlier", "title": "steel jug"})
+
+        def late(*given):
+            for n in range(60):
+                client.index(index=before, id=f"new{n}", document={"id": f"new{n}", "title": "steel jug"})
+            client.update(index=before, id="p000", doc={"price": 5})
+            return own(*given)
+
+        monkeypatch.setattr(ingest, "encode", late)
+        done = index(write(catalogue, products()[1:]), bundle, alias, client=client)
+        assert done.gone == 2
+        assert "because the catalogue lacks them:\nearlier\np000\n" in capsys.readouterr().err
+        assert len(held_ids(client, alias)) == 39 + 60
+
 
 def held_ids(client, alias) -> set[str]:
     client.indices.refresh(index=alias)

@@ -27,14 +27,14 @@ STALE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What differs between a catalogue and the live index."""
+    """What differs between a catalogue and the live index, or a clone of it."""
 
     encoded: int
     rewritten: int
     gone: tuple[str, ...]
     """Ids that the index has and the catalogue has not, sorted."""
     kept: int | None = None
-    """Where nothing is deleted, of a run that only adds: how many such there are."""
+    """Where nothing is deleted, of a run that only adds: how many such the clone has; 0 until there is one."""
 
     @property
     def written(self) -> int:
@@ -66,10 +66,15 @@ def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, product
     return changes
 
 
-def addition(server: Elasticsearch, live: LiveIndex, products: Spooled) -> Delta:
+def addition(products: Spooled) -> Delta:
     """What a run changes that adds to the live index and deletes nothing; see `check_takes`."""
-    kept = sum(1 for _ in products.lacks(bulk.ids(server, live.name)))
-    return replace(_changes(products, ()), kept=kept)
+    return replace(_changes(products, ()), kept=0)
+
+
+def in_clone(server: Elasticsearch, clone: str, changes: Delta, products: Spooled) -> Delta:
+    """What there is to change once the clone is made, which has what came into the live index until that moment."""
+    beside = tuple(sorted(products.lacks(bulk.ids(server, clone))))
+    return replace(changes, gone=beside) if changes.kept is None else replace(changes, kept=len(beside))
 
 
 def _changes(products: Spooled, gone: tuple[str, ...]) -> Delta:

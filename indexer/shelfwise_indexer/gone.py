@@ -16,6 +16,7 @@ from shelfwise.server import one_line
 from shelfwise_indexer import bulk
 from shelfwise_indexer.dead_letters import DeadLetters
 from shelfwise_indexer.indexed import present
+from shelfwise_indexer.meanwhile import Meanwhile
 from shelfwise_indexer.spooled import Spooled
 
 LARGE = 1_000  # products of a live index; of a smaller one more than half may well go
@@ -38,15 +39,18 @@ class Gone:
     """Those that go, sorted."""
 
     @classmethod
-    def of(cls, server: Elasticsearch, live: LiveIndex, products: Spooled) -> "Gone":
+    def of(cls, server: Elasticsearch, live: LiveIndex, products: Spooled, meanwhile: Meanwhile | None) -> "Gone":
         """What a live index has and a run whose products are all spooled has not.
 
+        :param meanwhile: what came into the live index since that was made does not go.
         :raises ServerError: the server did not answer.
         """
         with one_line(f"counting index {live.name}"):
             server.indices.refresh(index=live.name)
             held = int(server.count(index=live.name)["count"])
-        return cls(live.name, held, tuple(sorted(products.lacks(bulk.ids(server, live.name)))))
+        lacking = sorted(products.lacks(bulk.ids(server, live.name)))
+        came = meanwhile.came(lacking) if meanwhile else set()
+        return cls(live.name, held - len(came), tuple(id_ for id_ in lacking if id_ not in came))
 
     def with_refused(self, server: Elasticsearch, refused: Collection[str]) -> "Gone":
         """Beside these, what the server did not take into the next index."""

@@ -32,7 +32,7 @@ from shelfwise_indexer.catalogue import (
     read,
 )
 from shelfwise_indexer.decisions import Following, carry_decisions
-from shelfwise_indexer.delta import Delta, addition, check_takes, delta
+from shelfwise_indexer.delta import Delta, addition, check_takes, delta, in_clone
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import encode, say
 from shelfwise_indexer.enrich import text_hash
@@ -261,6 +261,8 @@ class _Run:
         server, spool = self.server, self.spool
         gone, changes = self._compare(products)
         name, changes = _target(server, self.alias, self.bundle, self.digest, self.live, changes)
+        if changes is not None and not (self.grown is None and self._live_stands_still()):
+            changes = in_clone(server, name, changes, products)
         # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
         wanted = None if changes is None else ~products.carried & (self.grown is None)
         similar = SimilarLists.of(spool, products, self.bundle.dimension, wanted)
@@ -272,7 +274,7 @@ class _Run:
         gone = gone.with_refused(server, refused)
         self._check_shrink(gone)
         _finish(server, name, merge)
-        expected = read_lines - self.letters.count + _beside(server, self.live, changes, refused)
+        expected = read_lines - self.letters.count + _beside(server, name, changes, refused)
         # What came meanwhile, into an index that a run which was killed just before the swap left.
         expected += count_present(server, name, spool.arrived(name))
         if changes is not None:
@@ -288,14 +290,20 @@ class _Run:
         if self.live is None:
             return Gone(), None
         if self.grown is not None:
-            return Gone(), addition(self.server, self.grown, products)
-        gone = Gone.of(self.server, self.live, products)
+            return Gone(), addition(products)
+        gone = Gone.of(self.server, self.live, products, self.meanwhile)
         self._check_shrink(gone)
         return gone, delta(self.server, self.live, self.bundle, products, gone)
 
     def _check_shrink(self, gone: Gone) -> None:
         if not self.allow_shrink:
             gone.check(self.catalogue, self.alias)
+
+    def _live_stands_still(self) -> bool:
+        """Whether nobody is known to have written into the live index since the run read it."""
+        if self.live is None or self.as_read is None:
+            return False
+        return position(self.server, self.live.name) == self.as_read
 
     def check_gate(self, gate: Gate, name: str, before: ProductSearch | None) -> None:
         """:raises GateFailed: the new index is significantly worse than `before`."""
@@ -400,11 +408,11 @@ def _target(
         return _target(server, alias, bundle, digest, live, None)
 
 
-def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:
+def _beside(server: Elasticsearch, name: str, changes: Delta | None, refused: Mapping[str, str]) -> int:
     """How many products an index has that was added to, beside those that were; of the refused what was there stays."""
-    if live is None or changes is None or changes.kept is None:
+    if changes is None or changes.kept is None:
         return 0
-    return changes.kept + count_present(server, live.name, refused)
+    return changes.kept + count_present(server, name, refused)
 
 
 def _finish(server: Elasticsearch, name: str, merge: int | None) -> None:
