@@ -164,6 +164,60 @@ def test_where_much_has_changed_a_new_index_is_filled(client, alias, bundle, tmp
     assert "cloned_from" not in live(client, alias).meta
 
 
+def test_a_product_without_a_vector_that_the_shop_wrote_itself_does_not_have_all_written_anew(
+    client, alias, bundle, tmp_path
+):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    before = index(catalogue, bundle, alias, client=client).index
+    for id_ in ("gone", "new", "p001"):
+        client.index(index=before, id=id_, document={"id": id_, "title": "steel jug"})
+    records = [*products(), {"id": "new", "title": "steel mug"}]
+    done = index(write(catalogue, records), bundle, alias, client=client)
+    assert (done.indexed, done.unchanged, done.written) == (2, 39, 2)
+    assert live(client, alias).meta["cloned_from"] == before
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    left, right = held(client, alias), held(client, f"{alias}-whole")
+    for document in (*left.values(), *right.values()):
+        document["shelfwise"].pop("similar", None)
+    assert left == right
+
+
+def lose_a_vector(client, alias):
+    document = client.get(index=alias, id="p001", source_excludes=["shelfwise.vector"])["_source"]
+    client.index(index=alias, id="p001", document=document, refresh=True)
+
+
+def another_mapping(client, alias):
+    rewrite_meta(client, live(client, alias).name, {"mapping": "x"})
+
+
+WHY_ANEW = {
+    "another mapping": (another_mapping, products(), "it has the mapping of another version of shelfwise"),
+    "a vector is lost": (lose_a_vector, products(), "1 of its products have lost their vectors"),
+    "dearer": (None, [product | {"price": 1000} for product in products()], "40 of 40 products changed, more than 25%"),
+    "less": (None, products()[:20], "20 of its 40 products are gone, more than 25%"),
+    "other texts": (
+        None,
+        [product | ({"title": "mug of steel"} if n < 9 else {}) for n, product in enumerate(products())],
+        "9 of 40 products were encoded since the neighbours of all were computed, more than 20%",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", WHY_ANEW)
+def test_why_all_is_written_anew_is_said(client, alias, bundle, tmp_path, capsys, why):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    before = index(catalogue, bundle, alias, client=client).index
+    assert "a new index is filled" not in capsys.readouterr().err
+    harm, records, reason = WHY_ANEW[why]
+    if harm:
+        harm(client, alias)
+    done = index(write(catalogue, records), bundle, alias, client=client)
+    assert f"a new index is filled, instead of a clone of {before}: {reason}\n" in capsys.readouterr().err
+    assert done.written == len(records)
+    assert all("vector" in document["shelfwise"] for document in held(client, alias).values())
+
+
 def test_once_a_fifth_was_encoded_since_all_neighbours_were_computed_they_are_computed_again(
     client, alias, bundle, tmp_path
 ):

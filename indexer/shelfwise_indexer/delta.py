@@ -19,6 +19,7 @@ from shelfwise.query import VECTOR, enriched_after
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
 from shelfwise_indexer.gone import Gone
+from shelfwise_indexer.id_hashes import IdHashes
 from shelfwise_indexer.spooled import Spooled
 
 MOST_CHANGED = 0.25  # of the products; beyond it filling a new index takes hardly longer and leaves it tidier
@@ -45,24 +46,33 @@ class Delta:
         return f"{self.encoded} encoded, {self.rewritten} rewritten without encoding, {len(self.gone)} gone"
 
 
-def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, products: Spooled, gone: Gone) -> Delta | None:
-    """What a run whose products are all spooled has to change; None: it has to fill a new index.
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """A run has to fill a new index, and why."""
 
-    That is so without a live index of the same bundle and mapping in which every product has a vector, and where too
-    much has changed, in this run or since the neighbours were computed for all.
+    reason: str
+
+
+def delta(server: Elasticsearch, live: LiveIndex, bundle: Bundle, products: Spooled, gone: Gone) -> Delta | Anew:
+    """What a run whose products are all spooled has to change in a clone of the live index.
 
     :param gone: what the live index has and the run has not.
     """
-    if live is None or live.meta.get("bundle") != bundle.version or live.meta.get("mapping") != mapping_hash():
-        return None
+    if live.meta.get("bundle") != bundle.version:
+        return Anew("it was written with another bundle")
+    if live.meta.get("mapping") != mapping_hash():
+        return Anew("it has the mapping of another version of shelfwise")
     held, vectors, stale = _counts(server, live)
-    if vectors < held:
-        return None
+    if vectors < held and (without := _carried_without_vector(server, live, products)):
+        return Anew(f"{without} of its products have lost their vectors")
     changes, count = _changes(products, gone.ids), len(products)
-    if changes.written > MOST_CHANGED * count or stale + changes.encoded > STALE * count:
-        return None
+    if changes.written > MOST_CHANGED * count:
+        return Anew(f"{changes.written} of {count} products changed, more than {MOST_CHANGED:.0%}")
+    if stale + changes.encoded > STALE * count:
+        encoded = f"{stale + changes.encoded} of {count} products were encoded"
+        return Anew(f"{encoded} since the neighbours of all were computed, more than {STALE:.0%}")
     if len(gone.ids) > MOST_CHANGED * held:
-        return None
+        return Anew(f"{len(gone.ids)} of its {held} products are gone, more than {MOST_CHANGED:.0%}")
     return changes
 
 
@@ -90,6 +100,12 @@ def check_takes(live: LiveIndex, bundle: Bundle) -> None:
             f"index {live.name} has the mapping of another version of shelfwise: index the whole catalogue with this "
             "one, then add to it"
         )
+
+
+def _carried_without_vector(server: Elasticsearch, live: LiveIndex, products: Spooled) -> int:
+    """How many products would have no vector in a clone: what is encoded gets one, what is gone needs none."""
+    without = list(bulk.ids(server, live.name, {"bool": {"must_not": {"exists": {"field": VECTOR}}}}))
+    return len(without) - sum(1 for _ in IdHashes(products.id_hashes[products.carried]).lacks(without))
 
 
 def _counts(server: Elasticsearch, live: LiveIndex) -> tuple[int, int, int]:

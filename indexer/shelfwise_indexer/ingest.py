@@ -32,7 +32,7 @@ from shelfwise_indexer.catalogue import (
     read,
 )
 from shelfwise_indexer.decisions import Following, carry_decisions
-from shelfwise_indexer.delta import Delta, addition, check_takes, delta, in_clone
+from shelfwise_indexer.delta import Anew, Delta, addition, check_takes, delta, in_clone
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import encode, say
 from shelfwise_indexer.enrich import text_hash
@@ -293,7 +293,11 @@ class _Run:
             return Gone(), addition(products)
         gone = Gone.of(self.server, self.live, products, self.meanwhile)
         self._check_shrink(gone)
-        return gone, delta(self.server, self.live, self.bundle, products, gone)
+        changes = delta(self.server, self.live, self.bundle, products, gone)
+        if isinstance(changes, Anew):
+            say(f"a new index is filled, instead of a clone of {self.live.name}: {changes.reason}")
+            return gone, None
+        return gone, changes
 
     def _check_shrink(self, gone: Gone) -> None:
         if not self.allow_shrink:
