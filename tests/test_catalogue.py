@@ -132,8 +132,11 @@ def test_a_rejected_product_does_not_take_its_id(tmp_path):
 def test_a_line_over_the_limit_is_rejected_without_being_held_and_the_next_is_read(tmp_path):
     path = lines_file(tmp_path / "shop.jsonl", {"id": "x", "title": "y" * 3_000_000}, KETTLE)
     long, kettle = read(path, max_line_bytes=10_000)
-    assert long.reason == "line is longer than 10,000 bytes"
-    assert len(long.record_text) <= 1_000
+    assert long.reason == (
+        "line is longer than 10,000 bytes: only its first 1,000 are here; shorten line 1 of the file itself, which "
+        "has the whole"
+    )
+    assert len(long.record_text) == 1_000
     assert (kettle.line, kettle.product.id) == (2, "k1")
 
 
@@ -616,17 +619,46 @@ class TestDeadLetters:
             pass
         assert list(tmp_path.iterdir()) == []
 
-    def test_the_file_of_an_earlier_run_is_put_aside(self, tmp_path):
-        (tmp_path / "letters.jsonl").write_text("earlier")
-        with DeadLetters(tmp_path / "letters.jsonl", source="shop.jsonl"):
+    def test_the_file_of_an_earlier_run_is_put_aside_and_where_is_said(self, tmp_path, capsys):
+        path = tmp_path / "letters.jsonl"
+        path.write_text("earlier")
+        with DeadLetters(path, source="shop.jsonl"):
             pass
-        assert not (tmp_path / "letters.jsonl").exists()
-        assert (tmp_path / "letters.jsonl~").read_text() == "earlier"
+        assert not path.exists()
+        assert (tmp_path / "letters.jsonl~1").read_text() == "earlier"
+        assert f"{path}: the dead letters of an earlier run are in {path}~1 now" in capsys.readouterr().err
+
+    def test_what_was_put_aside_is_never_overwritten(self, tmp_path):
+        path = tmp_path / "letters.jsonl"
+        path.write_text("mended")
+        (tmp_path / "letters.jsonl~").write_text("of an older version")
+        (tmp_path / "letters.jsonl~2").symlink_to(tmp_path / "elsewhere")
+        for reason in ("first", "second"):
+            with DeadLetters(path, source="shop.jsonl") as letters:
+                letters.write(Rejected(1, reason, "{}"))
+        kept = {one.name: one.read_text() for one in tmp_path.iterdir() if one.exists()}
+        assert json.loads(kept.pop("letters.jsonl"))["reason"] == "second"
+        assert json.loads(kept.pop("letters.jsonl~3"))["reason"] == "first"
+        assert kept == {"letters.jsonl~": "of an older version", "letters.jsonl~1": "mended"}
+        assert (tmp_path / "letters.jsonl~2").is_symlink()
+
+    def test_letters_that_are_the_very_same_every_night_are_there_once(self, tmp_path):
+        for _ in range(3):
+            with DeadLetters(tmp_path / "letters.jsonl", source="shop.jsonl") as letters:
+                letters.write(Rejected(1, "no title", "{}"))
+        assert [one.name for one in tmp_path.iterdir()] == ["letters.jsonl"]
+
+    def test_they_know_the_products_that_they_are_about(self, tmp_path):
+        with DeadLetters(tmp_path / "letters.jsonl", source="shop.jsonl") as letters:
+            for id_ in ("a", None, "b"):
+                letters.write(Rejected(1, "no title", "{}", id_))
+            assert letters.about(["b", "c", "a"]) == {"a", "b"}
+            assert letters.nameless == 1
 
     def test_a_run_that_fails_leaves_those_of_the_last_one_that_did_not_where_they_are(self, tmp_path, capsys):
         path = tmp_path / "letters.jsonl"
         path.write_text("mended")
-        (tmp_path / "letters.jsonl~").write_text("earlier")
+        (tmp_path / "letters.jsonl~1").write_text("earlier")
 
         def fail(reason):
             with pytest.raises(KeyboardInterrupt), DeadLetters(path, source="shop.jsonl") as letters:
@@ -637,13 +669,13 @@ class TestDeadLetters:
         fail("second")
         assert f"{path}.partial" in capsys.readouterr().err
         files = {one.name: one.read_text() for one in tmp_path.iterdir()}
-        assert (files.pop("letters.jsonl"), files.pop("letters.jsonl~")) == ("mended", "earlier")
+        assert (files.pop("letters.jsonl"), files.pop("letters.jsonl~1")) == ("mended", "earlier")
         reasons = {name: json.loads(text)["reason"] for name, text in files.items()}
-        assert reasons == {"letters.jsonl.partial": "second", "letters.jsonl.partial~": "first"}
+        assert reasons == {"letters.jsonl.partial": "second", "letters.jsonl.partial~1": "first"}
         with DeadLetters(path, source="shop.jsonl") as letters:
             letters.write(Rejected(1, "third", "{}"))
         assert json.loads(path.read_text())["reason"] == "third"
-        assert (tmp_path / "letters.jsonl~").read_text() == "mended"
+        assert (tmp_path / "letters.jsonl~2").read_text() == "mended"
         assert not (tmp_path / "letters.jsonl.partial").exists()
 
     def test_the_catalogue_is_not_overwritten_by_its_own_dead_letters(self, tmp_path):

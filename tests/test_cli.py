@@ -856,7 +856,7 @@ class TestIndex:
         first = indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
         assert first.status == 0, first.err
         [done] = first.lines
-        assert tuple(done) == (*self.KEYS, "written", "dead_letters")
+        assert tuple(done) == (*self.KEYS, "written", "gone", "dead_letters")
         assert {name: done[name] for name in self.KEYS[:4]} == {
             "read": 7,
             "indexed": 7,
@@ -915,6 +915,20 @@ class TestIndex:
         assert [(letter["line"], letter["id"]) for letter in letters] == [(3, None), (4, "x")]
         assert all(letter["reason"] for letter in letters)
         assert client.count(index=alias)["count"] == 2
+
+    def test_most_of_a_thousand_live_products_go_only_where_that_is_allowed(
+        self, shelfwise, elasticsearch_url, model, alias, tmp_path
+    ):
+        records = [{"id": f"k{n:04}", "title": "Steel kettle"} for n in range(1_000)]
+        [first] = indexed(shelfwise, elasticsearch_url, model, alias, records, folder=tmp_path).lines
+        ran = indexed(shelfwise, elasticsearch_url, model, alias, records[:499], folder=tmp_path)
+        assert (ran.status, ran.out) == (2, "")
+        assert "501 of the 1,000 products of index" in ran.err
+        assert shelfwise("status", alias, "--url", elasticsearch_url).lines[0]["index"] == first["index"]
+        given = ["catalogue.jsonl", "--bundle", model, "--alias", alias, "--url", elasticsearch_url]
+        ran = shelfwise("index", *given, "--allow-shrink")
+        assert (ran.status, ran.lines[0]["gone"]) == (0, 501)
+        assert "and 481 more products" in ran.err
 
     def test_a_category_that_the_bundle_does_not_know_is_said_and_kept(
         self, shelfwise, elasticsearch_url, model, alias, tmp_path

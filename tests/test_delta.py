@@ -43,6 +43,14 @@ def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
     return [*after, {"id": "new", "title": "glass mug"}]
 
 
+def too_deep() -> dict[str, object]:
+    """Attributes that the server refuses."""
+    deep: dict[str, object] = {"a": 1}
+    for _ in range(30):
+        deep = {"a": deep}
+    return deep
+
+
 def test_a_delta_leaves_the_index_that_filling_a_new_one_would(client, alias, bundle, tmp_path):
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
@@ -162,6 +170,60 @@ def test_where_much_has_changed_a_new_index_is_filled(client, alias, bundle, tmp
     assert "cloned_from" not in live(client, alias).meta
 
 
+def test_a_product_without_a_vector_that_the_shop_wrote_itself_does_not_have_all_written_anew(
+    client, alias, bundle, tmp_path
+):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    before = index(catalogue, bundle, alias, client=client).index
+    for id_ in ("gone", "new", "p001"):
+        client.index(index=before, id=id_, document={"id": id_, "title": "steel jug"})
+    records = [*products(), {"id": "new", "title": "steel mug"}]
+    done = index(write(catalogue, records), bundle, alias, client=client)
+    assert (done.indexed, done.unchanged, done.written) == (2, 39, 2)
+    assert live(client, alias).meta["cloned_from"] == before
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    left, right = held(client, alias), held(client, f"{alias}-whole")
+    for document in (*left.values(), *right.values()):
+        document["shelfwise"].pop("similar", None)
+    assert left == right
+
+
+def lose_a_vector(client, alias):
+    document = client.get(index=alias, id="p001", source_excludes=["shelfwise.vector"])["_source"]
+    client.index(index=alias, id="p001", document=document, refresh=True)
+
+
+def another_mapping(client, alias):
+    rewrite_meta(client, live(client, alias).name, {"mapping": "x"})
+
+
+WHY_ANEW = {
+    "another mapping": (another_mapping, products(), "it has the mapping of another version of shelfwise"),
+    "a vector is lost": (lose_a_vector, products(), "1 of its products have lost their vectors"),
+    "dearer": (None, [product | {"price": 1000} for product in products()], "40 of 40 products changed, more than 25%"),
+    "less": (None, products()[:20], "20 of its 40 products are gone, more than 25%"),
+    "other texts": (
+        None,
+        [product | ({"title": "mug of steel"} if n < 9 else {}) for n, product in enumerate(products())],
+        "9 of 40 products were encoded since the neighbours of all were computed, more than 20%",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", WHY_ANEW)
+def test_why_all_is_written_anew_is_said(client, alias, bundle, tmp_path, capsys, why):
+    catalogue = write(tmp_path / "c.jsonl", products())
+    before = index(catalogue, bundle, alias, client=client).index
+    assert "a new index is filled" not in capsys.readouterr().err
+    harm, records, reason = WHY_ANEW[why]
+    if harm:
+        harm(client, alias)
+    done = index(write(catalogue, records), bundle, alias, client=client)
+    assert f"a new index is filled, instead of a clone of {before}: {reason}\n" in capsys.readouterr().err
+    assert done.written == len(records)
+    assert all("vector" in document["shelfwise"] for document in held(client, alias).values())
+
+
 def test_once_a_fifth_was_encoded_since_all_neighbours_were_computed_they_are_computed_again(
     client, alias, bundle, tmp_path
 ):
@@ -206,11 +268,8 @@ def test_a_change_that_the_server_refuses_is_a_dead_letter_and_the_product_is_no
 ):
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
-    deep: dict[str, object] = {}
-    for _ in range(30):
-        deep = {"a": deep} if deep else {"a": 1}
     records = products()
-    records[5]["attributes"] = deep
+    records[5]["attributes"] = too_deep()
     done = index(write(catalogue, records), bundle, alias, client=client)
     assert (done.read, done.indexed, done.unchanged, done.rejected) == (40, 0, 39, 1)
     assert "p005" not in held(client, alias)
@@ -254,6 +313,36 @@ def test_a_product_that_was_read_as_unchanged_and_then_deleted_is_written_whole(
     for document in (*left.values(), *right.values()):
         document["shelfwise"].pop("similar", None)
     assert left == right
+
+
+@pytest.mark.parametrize("kind", ["catalogue", "dead letters", "dead letters that are refused"])
+def test_a_product_that_comes_just_before_the_clone_is_made_goes_live_with_it(
+    client, alias, bundle, tmp_path, monkeypatch, kind
+):
+    catalogue = write(tmp_path / "c.jsonl", [*products(), {"id": "x", "title": "mug", "price": "abc"}])
+    letters = index(catalogue, bundle, alias, client=client).dead_letters
+
+    def late(client, original, *rest):
+        for id_ in ("came", "new"):
+            client.index(index=original.name, id=id_, document={"id": id_, "title": "steel jug"})
+        return clone_index(client, original, *rest)
+
+    monkeypatch.setattr(ingest, "clone_index", late)
+    if kind == "catalogue":
+        done = index(write(catalogue, changed(products())), bundle, alias, client=client)
+        assert (done.read, done.indexed, done.rejected, done.gone) == (40, 2, 0, 1)
+        expected = {product["id"] for product in changed(products())} | {"came"}
+    else:
+        mended = orjson.loads(letters.read_bytes())
+        mended["record"]["price"] = 3
+        refused = {**mended, "record": {"id": "new", "title": "mug", "attributes": too_deep()}}
+        write(letters, [mended, refused] if kind.endswith("refused") else [mended])
+        done = index(letters, bundle, alias, client=client)
+        assert (done.indexed, done.rejected, done.gone) == (1, int(kind.endswith("refused")), 0)
+        expected = {product["id"] for product in products()} | {"x", "came", "new"}
+    client.indices.refresh(index=alias)
+    assert set(bulk.ids(client, live(client, alias).name)) == expected
+    assert client.get(index=alias, id="came")["_source"] == {"id": "came", "title": "steel jug"}
 
 
 def test_the_live_index_takes_writes_again_after_a_clone_and_after_a_clone_that_was_killed(

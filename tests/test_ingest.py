@@ -16,7 +16,7 @@ from shelfwise.live_index import live, rewrite_meta
 from shelfwise.write_block import blocks
 from shelfwise_indexer import bulk, ingest
 from shelfwise_indexer.bundle_migration import migrate_bundle
-from shelfwise_indexer.catalogue import CatalogueError
+from shelfwise_indexer.catalogue import CatalogueError, file_hash
 from shelfwise_indexer.document_encoder import DocumentEncoder
 from shelfwise_indexer.encoding import Source
 from shelfwise_indexer.index_migration import migrate_index
@@ -522,6 +522,46 @@ def test_of_a_file_that_is_cut_off_nothing_goes_live(client, alias, bundle, tmp_
         index(half, bundle, alias, client=client)
     assert live(client, alias).name == name
     assert len(client.indices.get(index=f"{alias}-*")) == 1
+
+
+@pytest.mark.parametrize("after", [PRODUCTS[:4], PRODUCTS], ids=["another file", "the same file in the end"])
+def test_of_a_file_that_is_written_anew_while_it_is_read_nothing_goes_live(
+    client, alias, bundle, tmp_path, monkeypatch, after
+):
+    before = index(write(tmp_path / "c.jsonl", *PRODUCTS[1:]), bundle, alias, client=client).index
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+
+    def half_written_then(path):
+        digest = file_hash(path)
+        write(catalogue, *PRODUCTS[:2])
+        return digest
+
+    monkeypatch.setattr(ingest, "file_hash", half_written_then)
+    with pytest.raises(CatalogueError, match=r"c\.jsonl: was written while it was read .*nothing went live"):
+        index(catalogue, bundle, alias, client=client)
+    assert live(client, alias).name == before
+    assert list(client.indices.get(index=f"{alias}-*")) == [before]
+    monkeypatch.setattr(ingest, "file_hash", file_hash)
+    done = index(write(catalogue, *after), bundle, alias, client=client)
+    assert (done.read, done.rejected, int(client.count(index=alias)["count"])) == (len(after), 0, len(after))
+    assert live(client, alias).meta["catalogue"] == file_hash(catalogue)
+
+
+def test_of_a_file_that_is_written_anew_before_its_refused_lines_are_looked_up_nothing_goes_live(
+    client, alias, bundle, tmp_path, monkeypatch
+):
+    before = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client).index
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS, BAD[-1]), ingest.send
+
+    def late(*given):
+        refused = own(*given)
+        write(catalogue, *PRODUCTS)
+        return refused
+
+    monkeypatch.setattr(ingest, "send", late)
+    with pytest.raises(CatalogueError, match="was written while it was read"):
+        index(catalogue, bundle, alias, client=client)
+    assert live(client, alias).name == before
 
 
 def test_where_the_server_forbids_writing_the_run_ends_and_the_alias_stays(client, alias, bundle, tmp_path):

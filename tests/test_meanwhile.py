@@ -141,6 +141,22 @@ class TestWhileARunIsOn:
             assert "shelfwise" not in came
             assert found["hits"]["total"]["value"] == 40
 
+    def test_a_product_that_comes_before_there_is_a_view_to_compare_with_stays(
+        self, client, alias, bundle, tmp_path, monkeypatch, following
+    ):
+        catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.watched
+        before = index(catalogue, bundle, alias, client=client).index
+
+        def late(*given):
+            client.index(index=before, id="new", document={"id": "new", "title": "steel jug"}, refresh=True)
+            return own(*given)
+
+        monkeypatch.setattr(ingest, "watched", late)
+        following_bundle, records = following
+        done = index(write(catalogue, records), following_bundle, alias, client=client)
+        assert client.get(index=alias, id="new")["_source"] == {"id": "new", "title": "steel jug"}
+        assert (done.gone, client.count(index=alias)["count"]) == (0, 41)
+
     def test_what_the_catalogue_lacks_does_not_come_back(self, client, alias, bundle, tmp_path, monkeypatch):
         catalogue = write(tmp_path / "c.jsonl", products())
         before = index(catalogue, bundle, alias, client=client).index

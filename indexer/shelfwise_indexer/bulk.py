@@ -160,10 +160,10 @@ def delete(client: Elasticsearch, index: str, ids: Sequence[str]) -> None:
             raise ServerError(f"deleting from index {index}: product {answer['_id']}: {reason_of(answer)}")
 
 
-def ids(client: Elasticsearch, index: str) -> Iterator[str]:
-    """The ids of all products of an index."""
-    query = {"query": {"match_all": {}}, "_source": False}
-    for hit in scanned(client, index, f"reading the ids of index {index}", query, IDS_PAGE):
+def ids(client: Elasticsearch, index: str, query: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """The ids of all products of an index, or of those that a query finds."""
+    body = {"query": query or {"match_all": {}}, "_source": False}
+    for hit in scanned(client, index, f"reading the ids of index {index}", body, IDS_PAGE):
         yield hit["_id"]
 
 

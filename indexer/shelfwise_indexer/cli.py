@@ -170,6 +170,7 @@ def duplicates(catalogue: str, bundle: Path | None, cosine: float) -> None:
 @click.option("--gate", metavar="FILE", help="Judgements, or figures.json of `evaluate search`: must not get worse.")
 @click.option("--gate-queries", metavar="FILE", help="The queries of --gate, where it holds TREC qrels.")
 @click.option("--live-bundle", type=click.Path(path_type=Path), help="For --gate: the live index's, if it is another.")
+@click.option("--allow-shrink", is_flag=True, help="Go live although more than half of what is live would be gone.")
 def index(
     catalogue: str,
     bundle: Path,
@@ -182,12 +183,14 @@ def index(
     gate: str | None,
     gate_queries: str | None,
     live_bundle: Path | None,
+    allow_shrink: bool,
 ) -> None:
     """Enrich CATALOGUE, fill a new index, check it, and move ALIAS to it.
 
-    CATALOGUE replaces what is live. Rejected lines go to a dead-letter file: mend `record` there and index that file,
-    and its products join those that are live. With --gate, ALIAS is not moved when searches of the judged queries got
-    significantly worse; status 1 then, and the index is kept.
+    CATALOGUE replaces what is live; what it lacks is gone, which is said, and of 1,000 products or more not more than
+    half unless --allow-shrink is given. Rejected lines go to a dead-letter file: mend `record` there and index that
+    file, and its products join those that are live. With --gate, ALIAS is not moved when searches of the judged queries
+    got significantly worse; status 1 then, and the index is kept.
 
     \b
     shelfwise index catalogue.jsonl --bundle bundle --alias products
@@ -216,6 +219,7 @@ def index(
             precision=precision,
             merge=merge,
             device=device,
+            allow_shrink=allow_shrink,
         )
     except GateFailed as failed:
         emit(failed.to_json())

@@ -6,7 +6,7 @@ live what they do not know of yet, and once STALE of the products were encoded s
 fills a new index with new lists.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elasticsearch import Elasticsearch
 
@@ -18,6 +18,8 @@ from shelfwise.mapping import mapping_hash
 from shelfwise.query import VECTOR, enriched_after
 from shelfwise.server import one_line
 from shelfwise_indexer import bulk
+from shelfwise_indexer.gone import Gone
+from shelfwise_indexer.id_hashes import IdHashes
 from shelfwise_indexer.spooled import Spooled
 
 MOST_CHANGED = 0.25  # of the products; beyond it filling a new index takes hardly longer and leaves it tidier
@@ -26,14 +28,14 @@ STALE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What differs between a catalogue and the live index."""
+    """What differs between a catalogue and the live index, or a clone of it."""
 
     encoded: int
     rewritten: int
     gone: tuple[str, ...]
     """Ids that the index has and the catalogue has not, sorted."""
     kept: int | None = None
-    """Where nothing is deleted, of a run that only adds: how many such there are."""
+    """Where nothing is deleted, of a run that only adds: how many such the clone has; 0 until there is one."""
 
     @property
     def written(self) -> int:
@@ -44,33 +46,50 @@ class Delta:
         return f"{self.encoded} encoded, {self.rewritten} rewritten without encoding, {len(self.gone)} gone"
 
 
-def delta(server: Elasticsearch, live: LiveIndex | None, bundle: Bundle, products: Spooled) -> Delta | None:
-    """What a run whose products are all spooled has to change; None: it has to fill a new index.
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """A run has to fill a new index, and why."""
 
-    That is so without a live index of the same bundle and mapping in which every product has a vector, and where too
-    much has changed, in this run or since the neighbours were computed for all.
+    reason: str
+
+
+def delta(server: Elasticsearch, live: LiveIndex, bundle: Bundle, products: Spooled, gone: Gone) -> Delta | Anew:
+    """What a run whose products are all spooled has to change in a clone of the live index.
+
+    :param gone: what the live index has and the run has not.
     """
-    if live is None or live.meta.get("bundle") != bundle.version or live.meta.get("mapping") != mapping_hash():
-        return None
+    if live.meta.get("bundle") != bundle.version:
+        return Anew("it was written with another bundle")
+    if live.meta.get("mapping") != mapping_hash():
+        return Anew("it has the mapping of another version of shelfwise")
     held, vectors, stale = _counts(server, live)
-    if vectors < held:
-        return None
-    encoded = int((~products.carried).sum())
-    rewritten = int((products.carried & ~products.same).sum())
-    if encoded + rewritten > MOST_CHANGED * len(products) or stale + encoded > STALE * len(products):
-        return None
-    gone = sorted(products.lacks(bulk.ids(server, live.name)))
-    if len(gone) > MOST_CHANGED * held:
-        return None
-    return Delta(encoded, rewritten, tuple(gone))
+    if vectors < held and (without := _carried_without_vector(server, live, products)):
+        return Anew(f"{without} of its products have lost their vectors")
+    changes, count = _changes(products, gone.ids), len(products)
+    if changes.written > MOST_CHANGED * count:
+        return Anew(f"{changes.written} of {count} products changed, more than {MOST_CHANGED:.0%}")
+    if stale + changes.encoded > STALE * count:
+        encoded = f"{stale + changes.encoded} of {count} products were encoded"
+        return Anew(f"{encoded} since the neighbours of all were computed, more than {STALE:.0%}")
+    if len(gone.ids) > MOST_CHANGED * held:
+        return Anew(f"{len(gone.ids)} of its {held} products are gone, more than {MOST_CHANGED:.0%}")
+    return changes
 
 
-def addition(server: Elasticsearch, live: LiveIndex, products: Spooled) -> Delta:
+def addition(products: Spooled) -> Delta:
     """What a run changes that adds to the live index and deletes nothing; see `check_takes`."""
-    encoded = int((~products.carried).sum())
-    rewritten = int((products.carried & ~products.same).sum())
-    kept = sum(1 for _ in products.lacks(bulk.ids(server, live.name)))
-    return Delta(encoded, rewritten, (), kept=kept)
+    return replace(_changes(products, ()), kept=0)
+
+
+def in_clone(server: Elasticsearch, clone: str, changes: Delta, products: Spooled) -> Delta:
+    """What there is to change once the clone is made, which has what came into the live index until that moment."""
+    beside = tuple(sorted(products.lacks(bulk.ids(server, clone))))
+    return replace(changes, gone=beside) if changes.kept is None else replace(changes, kept=len(beside))
+
+
+def _changes(products: Spooled, gone: tuple[str, ...]) -> Delta:
+    encoded, rewritten = ~products.carried, products.carried & ~products.same
+    return Delta(int(encoded.sum()), int(rewritten.sum()), gone)
 
 
 def check_takes(live: LiveIndex, bundle: Bundle) -> None:
@@ -81,6 +100,12 @@ def check_takes(live: LiveIndex, bundle: Bundle) -> None:
             f"index {live.name} has the mapping of another version of shelfwise: index the whole catalogue with this "
             "one, then add to it"
         )
+
+
+def _carried_without_vector(server: Elasticsearch, live: LiveIndex, products: Spooled) -> int:
+    """How many products would have no vector in a clone: what is encoded gets one, what is gone needs none."""
+    without = list(bulk.ids(server, live.name, {"bool": {"must_not": {"exists": {"field": VECTOR}}}}))
+    return len(without) - sum(1 for _ in IdHashes(products.id_hashes[products.carried]).lacks(without))
 
 
 def _counts(server: Elasticsearch, live: LiveIndex) -> tuple[int, int, int]:

@@ -54,11 +54,27 @@ def count_present(client: Elasticsearch, index: str, ids: Collection[str]) -> in
 
     :raises ServerError: the server did not answer.
     """
-    known, wanted = 0, sorted(set(ids))
-    with one_line(f"counting products of index {index}"):
+    return len(present(client, index, ids))
+
+
+def present(client: Elasticsearch, index: str, ids: Collection[str]) -> set[str]:
+    """Those of these ids that an index has.
+
+    :raises ServerError: the server did not answer.
+    """
+    found, wanted = set[str](), sorted(set(ids))
+    with one_line(f"looking for products in index {index}"):
         for start in range(0, len(wanted), PAGE):
-            known += client.count(index=index, query={"ids": {"values": wanted[start : start + PAGE]}})["count"]
-    return known
+            answer = client.search(
+                index=index,
+                size=PAGE,
+                query={"ids": {"values": wanted[start : start + PAGE]}},
+                source=False,
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+            found |= {hit["_id"] for hit in answer["hits"]["hits"]}
+    return found
 
 
 def _found(client: Elasticsearch, index: str) -> Iterator[dict[str, Any]]:

@@ -33,11 +33,13 @@ from shelfwise_indexer.catalogue import (
     read,
 )
 from shelfwise_indexer.decisions import Following, carry_decisions, known_nowhere_else
-from shelfwise_indexer.delta import Delta, addition, check_takes, delta
+from shelfwise_indexer.delta import Anew, Delta, addition, check_takes, delta, in_clone
 from shelfwise_indexer.document_encoder import DeviceChoice, DocumentEncoder, PrecisionChoice
 from shelfwise_indexer.encoding import encode, say
 from shelfwise_indexer.enrich import text_hash
+from shelfwise_indexer.file_state import FileState
 from shelfwise_indexer.gate import Gate, GateFailed
+from shelfwise_indexer.gone import Gone
 from shelfwise_indexer.indexed import count_present
 from shelfwise_indexer.kept_lines import KeptLines, keep_lines
 from shelfwise_indexer.kept_vectors import keep
@@ -58,6 +60,7 @@ class Indexed:
 
     Unchanged is what was not encoded, because its text, categories and bundle are those of the live index; `written`
     counts the documents that were sent to the server, whole or with new fields of the shop's (a price, the stock).
+    Gone is what the index before had and this one has not, be it that the catalogue lacks it or that it was rejected.
     """
 
     read: int
@@ -65,6 +68,7 @@ class Indexed:
     unchanged: int
     rejected: int
     written: int
+    gone: int
     index: str
     seconds: float
     dead_letters: Path | None
@@ -80,6 +84,7 @@ class Indexed:
             "seconds": round(self.seconds, 1),
             "docs_per_second": round((self.indexed + self.unchanged) / max(self.seconds, 1e-9), 1),
             "written": self.written,
+            "gone": self.gone,
             "dead_letters": str(self.dead_letters) if self.dead_letters else None,
         }
 
@@ -95,6 +100,7 @@ def index(
     precision: PrecisionChoice = "auto",
     merge: int | None = None,
     device: DeviceChoice = "auto",
+    allow_shrink: bool = False,
 ) -> Indexed:
     """Fill a new index from a catalogue, check it, and let the alias stand for it.
 
@@ -104,13 +110,15 @@ def index(
     the shop writes there until then, a price or a new product, is in the new one too.
 
     What the live index has and the catalogue lacks is gone afterwards, unless the catalogue is a file of dead letters:
-    what was mended there is added to the live index.
+    what was mended there is added to the live index. How much that is, is said.
 
     :param dead_letters: file for rejected lines; default `<catalogue stem>.<alias>.dead-letters.jsonl`, here.
     :param precision: arithmetic of the model; `auto`: the fastest here that finds the same (see `DocumentEncoder`).
     :param device: where the model runs; `auto`: the GPUs that torch can use, else the processor.
     :param merge: segments that each shard is merged down to before it is live; default: the server merges as it likes.
     :param gate: what the new index has to pass before the alias stands for it; the same run without it goes on there.
+    :param allow_shrink: whether more than half of a live index of 1,000 products or more may be gone.
+    :raises CatalogueShrank: it would be; the same run that allows it goes on there.
     :raises GateFailed: it did not pass; the alias is as it was, and the new index was kept.
     :raises UsageError: the bundle has no model of that precision, or the machine no such device.
     :raises CatalogueError, InvalidBundle, ServerError, IncompatibleIndex: the alias is as it was.
@@ -123,6 +131,7 @@ def index(
         live = find(server, alias)
         if live is not None:
             prepare(server, live)
+        state = FileState.of(catalogue)
         grown = live if live is not None and holds_dead_letters(catalogue) else None
         if grown is not None:
             check_takes(grown, bundle)
@@ -141,6 +150,7 @@ def index(
                 alias=alias,
                 bundle=bundle,
                 catalogue=catalogue,
+                state=state,
                 digest=digest,
                 live=live,
                 grown=grown,
@@ -151,6 +161,7 @@ def index(
                 as_read=as_read,
                 began=spool.began(as_read),
                 goes_on=spool.segments() > 0,
+                allow_shrink=allow_shrink,
             )
             read_lines = run.encode(encoder)
             products = Spooled.of(spool, bundle)
@@ -160,6 +171,9 @@ def index(
             if gate is not None:
                 run.check_gate(gate, filled.index, before)
             written = run.go_live(filled)
+            gone = filled.gone.without(spool.arrived(filled.index))
+            for message in gone.messages(filled.index, letters):
+                say(message)
             if grown is None:
                 keep(kept, products.text_hashes, spool.vectors_path)
                 keep_lines(kept, spool, filled.refused, written)
@@ -174,6 +188,7 @@ def index(
             unchanged=unchanged,
             rejected=letters.count,
             written=sent - len(filled.refused),
+            gone=len(gone.ids),
             index=filled.index,
             seconds=time.monotonic() - started,
             dead_letters=letters.path if letters.count else None,
@@ -189,6 +204,8 @@ class _Filled:
     """From the index that it was cloned from; None: it was filled from nothing."""
     refused: Mapping[str, str]
     """Products that the server refused, to its reasons."""
+    gone: Gone
+    """What of the live index is not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +216,8 @@ class _Run:
     alias: str
     bundle: Bundle
     catalogue: str | os.PathLike[str]
+    state: FileState
+    """Of the catalogue, before anything of it was read."""
     digest: str
     """Of the catalogue."""
     live: LiveIndex | None
@@ -215,6 +234,7 @@ class _Run:
     """The same when the run began, which may have been interrupted since."""
     goes_on: bool
     """Whether it was."""
+    allow_shrink: bool
 
     def encode(self, encoder: DocumentEncoder) -> int:
         """Read the catalogue, encode what is new, keep all of it in the spool; how many lines were read."""
@@ -223,6 +243,11 @@ class _Run:
         read_lines = encode(self.catalogue, encoder, carried, lines, self.spool, self.letters, SEGMENT)
         lines.close()
         encoder.release()
+        try:
+            self.state.check()
+        except CatalogueError:
+            self.spool.remove()  # else a file that is as it was in the end would go on with what was read in between
+            raise
         self._check_some_left(read_lines)
         return read_lines
 
@@ -232,25 +257,55 @@ class _Run:
         :raises ServerError: it does not.
         """
         server, spool = self.server, self.spool
-        if self.grown is not None:
-            changes: Delta | None = addition(server, self.grown, products)
-        else:
-            changes = delta(server, self.live, self.bundle, products)
+        gone, changes = self._compare(products)
         name, changes = _target(server, self.alias, self.bundle, self.digest, self.live, changes, spool.token())
+        if changes is not None and not (self.grown is None and self._live_stands_still()):
+            changes = in_clone(server, name, changes, products)
         # A file of dead letters is no catalogue to find neighbours in: `similar` finds those of what it adds live.
         wanted = None if changes is None else ~products.carried & (self.grown is None)
         similar = SimilarLists.of(spool, products, self.bundle.dimension, wanted)
         refused = send(server, name, spool, similar, changes)
         _write_refused(self.catalogue, refused, self.letters)
+        if refused:
+            self.state.check()
         self._check_some_left(read_lines)
+        gone = gone.with_refused(server, refused)
+        self._check_shrink(gone)
         _finish(server, name, merge)
-        expected = read_lines - self.letters.count + _beside(server, self.live, changes, refused)
+        expected = read_lines - self.letters.count + _beside(server, name, changes, refused)
         # What came meanwhile, into an index that a run which was killed just before the swap left.
         expected += count_present(server, name, spool.arrived(name))
         if changes is not None:
             complete(server, name, spool, similar, expected, refused)
         check(server, name, spool, expected, refused)
-        return _Filled(name, changes, refused)
+        return _Filled(name, changes, refused, gone)
+
+    def _compare(self, products: Spooled) -> tuple[Gone, Delta | None]:
+        """What of the live index is gone, and what there is to change in a clone of it; None: a new one is filled.
+
+        :raises CatalogueShrank: too much is gone.
+        """
+        if self.live is None:
+            return Gone(), None
+        if self.grown is not None:
+            return Gone(), addition(products)
+        gone = Gone.of(self.server, self.live, products, self.meanwhile)
+        self._check_shrink(gone)
+        changes = delta(self.server, self.live, self.bundle, products, gone)
+        if isinstance(changes, Anew):
+            say(f"a new index is filled, instead of a clone of {self.live.name}: {changes.reason}")
+            return gone, None
+        return gone, changes
+
+    def _check_shrink(self, gone: Gone) -> None:
+        if not self.allow_shrink:
+            gone.check(self.catalogue, self.alias)
+
+    def _live_stands_still(self) -> bool:
+        """Whether nobody is known to have written into the live index since the run read it."""
+        if self.live is None or self.as_read is None:
+            return False
+        return position(self.server, self.live.name) == self.as_read
 
     def check_gate(self, gate: Gate, name: str, before: ProductSearch | None) -> None:
         """:raises GateFailed: the new index is significantly worse than `before`."""
@@ -362,11 +417,11 @@ def _target(
         return _target(server, alias, bundle, digest, live, None, run)
 
 
-def _beside(server: Elasticsearch, live: LiveIndex | None, changes: Delta | None, refused: Mapping[str, str]) -> int:
+def _beside(server: Elasticsearch, name: str, changes: Delta | None, refused: Mapping[str, str]) -> int:
     """How many products an index has that was added to, beside those that were; of the refused what was there stays."""
-    if live is None or changes is None or changes.kept is None:
+    if changes is None or changes.kept is None:
         return 0
-    return changes.kept + count_present(server, live.name, refused)
+    return changes.kept + count_present(server, name, refused)
 
 
 def _finish(server: Elasticsearch, name: str, merge: int | None) -> None:

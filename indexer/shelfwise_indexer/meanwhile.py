@@ -7,7 +7,7 @@ fields of that product are the catalogue's. Sequence numbers tell which products
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Any
@@ -47,6 +47,21 @@ class Meanwhile:
         self._enriched_alike = live.meta.get("bundle") == bundle.version
         self._view = View(server, live.name)
 
+    def came(self, ids: Collection[str]) -> set[str]:
+        """Those of these products of the live index that were not there at the start, or when `carry` was last called.
+
+        :raises ServerError: as `carry`.
+        """
+        now = position(self._server, self._live)
+        if not ids or now == self._written:
+            return set()
+        wanted, came, tells = set(ids), set[str](), _versions_tell(self._written, now)
+        for hits in self._since(self._written, now):
+            written = {hit["_id"]: hit["_version"] for hit in hits if hit["_id"] in wanted}
+            older = [id_ for id_, number in written.items() if not (tells and number == 1)]
+            came |= written.keys() - (self._view.documents(older).keys() if older else set())
+        return came
+
     def carry(self, new: str, went_live: View | None = None) -> int:
         """Write into another index what was written since the start, or since this was last called.
 
@@ -62,11 +77,12 @@ class Meanwhile:
             return 0
         with one_line(f"refreshing index {self._live}"):
             self._server.indices.refresh(index=self._live)
-        count, last = 0, self._written
+        count, last, tells = 0, self._written, _versions_tell(self._written, written)
         with closing(self._view) as before, tqdm(desc="written meanwhile", unit=" products", delay=2) as bar:
             self._view, self._written = View(self._server, self._live), written or self._written
             for hits in self._since(last, written):
-                count += self._carry(hits, before, new, went_live)
+                came = {hit["_id"] for hit in hits if tells and hit["_version"] == 1}
+                count += self._carry(hits, before, came, new, went_live)
                 bar.update(len(hits))
         if count:
             with one_line(f"refreshing index {new}"):
@@ -104,7 +120,7 @@ class Meanwhile:
         """
         if began == self._start:
             return 0
-        tells, before, came = same_history(began, self._start), self._spool.arrived(new), list[str]()
+        tells, before, came = _versions_tell(began, self._start), self._spool.arrived(new), list[str]()
         for hits in self._since(began, self._written):
             absent = {found["_id"] for found in self._held([hit["_id"] for hit in hits], new) if not found["found"]}
             first = {hit["_id"] for hit in hits if tells and hit["_version"] == 1}
@@ -166,9 +182,15 @@ class Meanwhile:
         with one_line(f"reading {len(ids)} products of index {index}"):
             return list(self._server.mget(index=index, ids=list(ids), source_excludes=BULKY)["docs"])
 
-    def _carry(self, hits: Sequence[Mapping[str, Any]], before: View, new: str, went_live: View | None) -> int:
+    def _carry(
+        self, hits: Sequence[Mapping[str, Any]], before: View, came: set[str], new: str, went_live: View | None
+    ) -> int:
+        """
+        :param came: those that were not there at the start, even if they came before there was a view.
+        """
         now = {hit["_id"]: self._following.document(hit["_source"]) for hit in hits}
-        was = {id_: self._following.document(document) for id_, document in before.documents(list(now)).items()}
+        there_before = before.documents([id_ for id_ in now if id_ not in came])
+        was = {id_: self._following.document(document) for id_, document in there_before.items()}
         at_swap = went_live.documents(list(now)) if went_live else None
         changed, as_read, arrived = [], {}, []
         for found in self._held(list(now), new):
@@ -244,6 +266,11 @@ def watched(
         over.set()
         renewing.join()
         meanwhile.close()
+
+
+def _versions_tell(last: Position, now: Position | None) -> bool:
+    """Whether a product that was written since a position, and is of the first version, was not there before."""
+    return now is not None and same_history(last, now)
 
 
 def three_way(before: Document, now: Document, other: Document) -> dict[str, Any]:

@@ -20,7 +20,7 @@ TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: flatten it (the server takes
 PRODUCT_EXPECTED = "expected an object with at least id and title"
 
 _BOM = b"\xef\xbb\xbf"
-_SHOWN_OF_A_LONG_LINE = 1_000
+_SHOWN_OF_A_LONG_LINE = 1_000  # bytes
 
 Record = tuple[int, dict[str, Any]]  # the number of the line on which it begins, and what it holds
 
@@ -120,7 +120,11 @@ def lines(stream: BinaryIO, max_line_bytes: int) -> Iterator[Line]:
         if number == 1:
             content = content.removeprefix(_BOM)
         if cut:
-            yield Line(number, content[:_SHOWN_OF_A_LONG_LINE], f"line is longer than {max_line_bytes:,} bytes")
+            reason = (
+                f"line is longer than {max_line_bytes:,} bytes: only its first {_SHOWN_OF_A_LONG_LINE:,} are here; "
+                f"shorten line {number} of the file itself, which has the whole"
+            )
+            yield Line(number, content[:_SHOWN_OF_A_LONG_LINE], reason)
         else:
             yield Line(number, content)
 
