@@ -205,6 +205,23 @@ def test_a_misspelt_brand_that_no_title_repeats_is_mended_and_a_title_word_near_
     assert [hit.id for hit in page.hits] == ["n"]
 
 
+def test_a_word_begun_with_its_second_letter_is_mended_and_a_short_word_by_no_two_edits(client, bundle, alias, sent):
+    titles = {"h": "Hole punch", "p": "Phone pouch"}
+    more = [{"id": id_, "title": title, "brand": "Sony", "category": CASES} for id_, title in titles.items()]
+    fill(client, alias, bundle, [document(bundle, record) for record in (*PRODUCTS, *more)])
+    shop = ProductSearch(client, alias, bundle, SETTINGS, recheck=600)
+    sent.clear()
+    for typed, meant in [("hpone", "phone"), ("ekttle", "kettle"), ("osny", "sony")]:
+        shop.search(f"{typed} pouch")
+        assert len(sent) == 2  # as for other misspelt words that are met for the first time
+        said = f"no product has {typed!r}: {meant!r} was looked for as well"
+        assert shop.page(f"{typed} pouch", mode="lexical").relaxed == (said,)
+        sent.clear()
+    assert shop.page("hxle pxne pouch", mode="lexical").relaxed == (
+        "no product has 'hxle': 'hole' was looked for as well",
+    )
+
+
 def test_words_of_both_kinds_in_one_query(shop, client, bundle, shop_alias):
     shop.search("tarnholt")
     mixed = shop.page("tarnholt kettel")

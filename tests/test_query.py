@@ -118,11 +118,14 @@ def test_a_title_may_write_letters_and_digits_apart_or_together():
 
 def test_spelling_and_highlights_are_asked_for_beside_the_same_search():
     plain = lexical("ketel", 3)
+    begun = {"suggest_mode": "missing", "prefix_length": 0, "size": 10, "max_edits": 1}
     assert with_corrections(plain, "ketel") == plain | {
         "suggest": {
             "text": "ketel",
             "spelling": {"term": {"field": "title", "suggest_mode": "missing", "prefix_length": 1, "size": 1}},
             "brands": {"term": {"field": "brand.cjk", "suggest_mode": "missing", "prefix_length": 1, "size": 1}},
+            "swapped": {"term": {"field": "title", **begun}},
+            "swapped_brands": {"term": {"field": "brand.cjk", **begun}},
         }
     }
     highlight = with_highlights(plain)["highlight"]
