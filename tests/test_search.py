@@ -246,6 +246,12 @@ def test_an_attribute_that_no_product_has_is_answered_with_those_there_are(shop)
         shop.search("kettle", filters=["color=red", "colour=red"])
 
 
+def test_a_filter_made_of_field_and_value_is_checked_as_its_text_is(shop):
+    assert ids(shop.search("kettle", filters=[Filter("color", "red")])) == ["c1"]
+    with pytest.raises(UsageError, match="no product has an attribute 'colour': attributes are color"):
+        shop.search("kettle", filters=[Filter("colour", "red")])
+
+
 def test_an_attribute_of_a_shop_without_any(client, alias, bundle):
     fill(client, alias, bundle, [document(bundle, {"id": "a", "title": "kettle"})])
     with pytest.raises(UsageError, match="attribute 'color': no product has any; other fields are"):
