@@ -501,6 +501,21 @@ class TestCommands:
         assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("history", ["k1", 5, {"product": "k1"}, Event("k1")])
+def test_one_product_where_a_history_is_expected_is_refused(shop, bundle, history):
+    shop.fill(*six(bundle))
+    with pytest.raises(UsageError, match="history must be a list of product ids or events, oldest first, got "):
+        shop.ids(history)
+
+
+def test_one_history_where_several_are_expected_is_refused(shop, bundle, client, alias):
+    shop.fill(*six(bundle))
+    with pytest.raises(UsageError, match="history must be a list of product ids or events, oldest first, got 'k1'"):
+        Recommender(client, alias).recommend_many(["k1", "k2"])
+    with pytest.raises(UsageError, match="histories must be a list of lists of product ids, got 'k1'"):
+        Recommender(client, alias).recommend_many("k1")
+
+
 def test_the_light_half_recommends_without_the_heavy_one():
     import subprocess
 

@@ -341,6 +341,12 @@ def test_the_deeper_the_page_the_fewer_queries_are_searched_together(shop, monke
     assert together == [at_once] * (20 // at_once)
 
 
+@pytest.mark.parametrize("queries", ["case", 5, None])
+def test_one_query_where_several_are_expected_is_refused(shop, queries):
+    with pytest.raises(UsageError, match=f"queries: expected a list of texts .* got {queries!r}"):
+        shop.search_many(queries)
+
+
 def test_no_queries_no_hits(shop):
     assert shop.search_many([]) == []
 

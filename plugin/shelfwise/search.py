@@ -1,6 +1,5 @@
 """The search: a shopper's words in, products out, by words and by meaning, within what the caller filters."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,7 +21,6 @@ from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.order import Order, windows_of
 from shelfwise.page import Page
-from shelfwise.product import plain
 from shelfwise.query import MAX_HITS, categories_of, parts, shortest
 from shelfwise.ranking import rank, with_categories
 from shelfwise.rerank import rerank
@@ -30,9 +28,8 @@ from shelfwise.retrieval import Asked, Request, count_all, retrieve
 from shelfwise.search_settings import Mode, SearchSettings, Sort
 from shelfwise.spelling import said
 from shelfwise.taxonomy import Path
-from shelfwise.wanted import Wanted
+from shelfwise.wanted import Wanted, queries_of, words_of
 
-MAX_QUERY_CHARACTERS = 10_000  # of these the words read query.MAX_WORDS_LENGTH, the model its max_tokens
 QUERIES_AT_ONCE = 1000  # at most
 HITS_AT_ONCE = 100_000  # of each retriever, in all windows of queries that are searched together: some 300 MB
 
@@ -127,7 +124,7 @@ class ProductSearch:
 
         :param category_probabilities: of each query, in their order.
         """
-        words = [words_of(query, place, len(queries)) for place, query in enumerate(queries, start=1)]
+        words = queries_of(queries)
         if category_probabilities is not None and len(category_probabilities) != len(words):
             raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
         wanted = Wanted.of(
@@ -308,17 +305,3 @@ class ProductSearch:
 
 def _as_it_is(words: str) -> list[str]:
     return [words]
-
-
-def words_of(query: str, place: int = 1, of: int = 1) -> str:
-    """A query as it is searched for, the first MAX_QUERY_CHARACTERS of it.
-
-    :param place: among `of` queries, to name it.
-    :raises UsageError: there is no word in it.
-    """
-    # What a terminal could not decode arrives as half surrogates, which no request can carry.
-    words = plain(query[:MAX_QUERY_CHARACTERS].encode("utf-8", "replace").decode()) if isinstance(query, str) else ""
-    if not any(unicodedata.category(letter)[0] in "LNPS" for letter in words):  # nothing that is seen
-        which = "the query" if of == 1 else f"query {place} of {of}"
-        raise UsageError(f"{which} is empty: expected at least one word, got {str(query)[:60]!r}")
-    return words
