@@ -438,6 +438,11 @@ class TestCommands:
         assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == ["k2", "k3"]
         assert "1 products of the history are not in the index and were left out: nowhere" in ran.stderr
 
+    def test_an_id_of_a_history_may_hold_a_comma(self, shop, bundle):
+        ran = shop.fill(*six(bundle)).run("recommend", "--history", r"no\,where, k1,\,", "-k", 1)
+        assert "2 products of the history are not in the index and were left out: no,where, ," in ran.stderr
+        assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == ["k2"]
+
     def test_a_product_that_nothing_goes_with_is_said_and_is_no_error(self, shop, bundle):
         shop.fill(*six(bundle)).learn(*histories(["k1"]))
         ran = shop.run("recommend", "--history", "k1", "--kind", "complements")
