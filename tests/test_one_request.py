@@ -122,6 +122,18 @@ def test_a_filter_that_leaves_less_than_a_window_is_one_request_and_finds_all_it
     assert len(sent) > 2
 
 
+def test_only_where_a_filter_leaves_what_no_run_has_enriched_another_request_asks_for_it(client, bundle, alias, sent):
+    index = fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    add(client, index, [{"id": "raw", "title": "Gift", "brand": "Rawbrand", "price": 3}])
+    shop = ProductSearch(client, alias, bundle, SETTINGS, recheck=600)
+    sent.clear()
+    assert len(shop.search("boiler", filters=["brand=tarnholt"])) == 1
+    assert len(shop.search("kettle", k=3, filters=["price=..50"])) == 3
+    assert len(sent) == 2
+    assert [hit.id for hit in shop.search("boiler", filters=["brand=rawbrand"])] == ["raw"]
+    assert len(sent) == 4
+
+
 def test_a_misspelt_word_costs_a_second_request_the_first_time_only(shop, sent):
     first = shop.search("kettel 7")
     assert len(sent) == 2

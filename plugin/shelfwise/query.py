@@ -208,6 +208,16 @@ def how_many(filters: Sequence[Body], most: int) -> Body:
     return {"size": 0, "track_total_hits": most, "query": condition}
 
 
+def not_enriched(filters: Sequence[Body] = ()) -> Body:
+    """Products without a vector that pass the filters: the shop wrote them, and no run has enriched them yet."""
+    return {"bool": {"filter": list(filters), "must_not": [{"exists": {"field": VECTOR}}]}}
+
+
+def by_own_ids(condition: Body, k: int) -> Body:
+    """The first k products that fulfil a condition, in the order of their ids."""
+    return {"size": k, "_source": SHOWN, "track_total_hits": False, "query": condition, "sort": [{"id": "asc"}]}
+
+
 def attributes_of_some() -> Body:
     """The attributes of some products, to name them in an error: the server keeps no list of their names."""
     return {

@@ -22,9 +22,9 @@ from shelfwise.live_index import LiveIndex
 from shelfwise.order import Order, windows_of
 from shelfwise.page import Page
 from shelfwise.query import MAX_HITS, categories_of, parts, shortest
-from shelfwise.ranking import rank, with_categories
+from shelfwise.ranking import rank, unranked, with_categories
 from shelfwise.rerank import rerank
-from shelfwise.retrieval import Asked, Request, count_all, retrieve
+from shelfwise.retrieval import Asked, Request, count_all, retrieve, retrieve_not_enriched
 from shelfwise.search_settings import Mode, SearchSettings, Sort
 from shelfwise.spelling import said
 from shelfwise.taxonomy import Path
@@ -73,6 +73,9 @@ class ProductSearch:
         explain: bool = False,
     ) -> list[Hit]:
         """The k best products, best first; k whenever the filters leave k (in mode `lexical`: k that hold a word).
+
+        Products that the shop wrote into the index and no run has enriched yet are found by their words; those of them
+        that are not come last, by their ids.
 
         The order is that of the list: `score` is the retrievers' and boosts', and knows neither stock, exact words nor
         what a reranker made of it.
@@ -248,9 +251,10 @@ class ProductSearch:
         collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
         orders = [Order(self._settings.out_of_stock_last, collapse, wanted.sort) for _ in asked]
         windows = windows_of(wanted.mode, wanted.sort)
+        count = wanted.offset + wanted.k + 1  # one more than is shown: whether another page follows
+        lacking = False
         for depth in windows:
-            # One more than is shown: whether another page follows.
-            open_ = [place for place, order in enumerate(orders) if not order.has(wanted.offset + wanted.k + 1)]
+            open_ = [place for place, order in enumerate(orders) if not order.has(count)]
             if not open_:
                 break
             found = retrieve(self._alias, index, [asked[place] for place in open_], depth, request)
@@ -263,12 +267,29 @@ class ProductSearch:
                     orders[place].corrections = retrieved.corrections
                     self._rerank(orders[place], query.words, wanted)
                     self._count(index, orders[place], retrieved.counted, request)
+            lacking = any(retrieved.not_enriched for retrieved in found)
             request = replace(request, count=False)
+        if lacking:
+            self._add_not_enriched(index, orders, count, windows, request)
         for order in orders:
             order.show(wanted.offset, wanted.k)
         if request.columns:
             self._name_categories(index, orders)
         return orders
+
+    def _add_not_enriched(
+        self, index: LiveIndex, orders: Sequence[Order], count: int, windows: Sequence[int], request: Request
+    ) -> None:
+        """Where fewer than `count` were found, put behind them what passes the filters and has no vector."""
+        for depth in windows:
+            short = [order for order in orders if len(order.first(count)) < count]
+            if not short:
+                break
+            found = retrieve_not_enriched(self._alias, index, depth, request)
+            for order in short:
+                order.extend(map(unranked, found), exhausted=len(found) < depth)
+            if len(found) < depth:
+                break
 
     def _name_categories(self, index: LiveIndex, orders: Sequence[Order]) -> None:
         """Read which category comes first, of products to be shown that are in several."""
