@@ -7,7 +7,7 @@ import pytest
 
 from conftest import delete_indices
 from hand_bundle import write_hand_bundle
-from hand_index import document, fill
+from hand_index import add, document, fill
 from shelfwise import AsyncProductSearch, ProductSearch, ShelfwiseError
 from shelfwise.alias import LiveAlias
 from shelfwise.errors import UsageError
@@ -25,8 +25,12 @@ pytestmark = pytest.mark.es
 
 
 @pytest.fixture(scope="module")
-def shop(client, tmp_path_factory):
-    bundle = write_hand_bundle(tmp_path_factory.mktemp("bundle"), WORDS, [CASES, KETTLES])
+def bundle(tmp_path_factory):
+    return write_hand_bundle(tmp_path_factory.mktemp("bundle"), WORDS, [CASES, KETTLES])
+
+
+@pytest.fixture(scope="module")
+def shop(client, bundle):
     name = f"test-async-{uuid.uuid4().hex[:12]}"
     fill(client, name, bundle, [document(bundle, record) for record in PRODUCTS])
     yield ProductSearch(client, name, bundle)
@@ -66,6 +70,18 @@ def test_eight_searches_at_once_find_what_they_find_one_by_one(shop):
     found, many, page = asyncio.run(together())
     assert found == many == [shop.search(query, k=3) for query in QUERIES]
     assert page == shop.page("kettle", facets=True)
+
+
+def test_what_no_run_has_enriched_is_found_behind_the_others(client, shop, alias, bundle):
+    add(client, fill(client, alias, bundle, [document(bundle, PRODUCTS[0])]), [{"id": "raw", "title": "Box"}])
+
+    async def found():
+        async with AsyncProductSearch(ProductSearch(client, alias, bundle)) as searcher:
+            return await searcher.page("gift", filters=["id=raw"], relax=True), await searcher.search("gift")
+
+    page, hits = asyncio.run(found())
+    assert ([hit.id for hit in page.hits], page.relaxed) == (["raw"], ())
+    assert [hit.id for hit in hits] == ["k1", "raw"]
 
 
 def test_the_event_loop_is_free_meanwhile_and_so_many_run_at_once(shop, slow):

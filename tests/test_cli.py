@@ -753,6 +753,10 @@ class TestSearch:
         assert "Steel kettle" in out
         assert "30.00" in out
         assert "{" not in out
+        more = shop("search", "steel kettle", "--table", "-k", "2", "--explain", "--highlight").out.splitlines()
+        assert [line[:5].strip() for line in more] == ["1", "", "", "2", "", ""]
+        assert more[1].startswith("     title: <em>Steel</em> <em>kettle</em>")
+        assert "lexical: rank 1, score " in more[2]
         many = shop("search", "--queries", "-", "--table", "-k", "7", given='{"query": "壶"}\n').out
         assert "壶\n" in many
         assert "(out of stock)" in many
@@ -836,7 +840,9 @@ class TestSimilar:
         assert not {"c1", "c2"} & set(shop("similar", "c2").ids)
 
     def test_a_table_is_for_people(self, shop):
-        assert "Silicone case" in shop("similar", "c1", "-k", "1", "--table").out
+        row, reason = shop("similar", "c1", "-k", "1", "--table").out.splitlines()
+        assert "Silicone case" in row
+        assert reason.startswith("     same category")
 
     def test_an_unknown_id_is_named(self, shop):
         assert refused_in_one_line(shop("similar", "nope"), "'nope'")

@@ -21,7 +21,7 @@ def test_without_diversity_the_order_is_that_of_relevance():
     assert maximal_marginal_relevance(RELEVANCE, VECTORS, 2, 0.0) == [0, 1]
 
 
-@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan"), "x", None, True])
 def test_a_diversity_that_cannot_be_is_refused(diversity):
     with pytest.raises(UsageError, match="diversity must be from 0"):
         maximal_marginal_relevance(RELEVANCE, VECTORS, 2, diversity)

@@ -83,6 +83,53 @@ def test_a_filter_that_cannot_be_says_what_is_expected(text, message):
         Filter.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("direct", "text"),
+    [
+        (("color", "red"), "color=red"),
+        (("attributes.color", "red"), "color=red"),
+        (("brand", "Sony"), "brand=Sony"),
+        (("brand.folded", "Sony"), "brand=Sony"),
+        (("status", "review"), "status=review"),
+        (("shelfwise.status", "review"), "status=review"),
+        (("in_stock", True), "in_stock=true"),
+        (("in_stock", "no"), "in_stock=no"),
+        (("price", "10..20"), "price=10..20"),
+        (("price", (10.0, 20.0)), "price=10..20"),
+    ],
+)
+def test_a_filter_of_a_field_and_a_value_is_what_its_text_is(direct, text):
+    assert Filter(*direct) == Filter.parse(text)
+    assert Filter(*direct).body() == Filter.parse(text).body()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("title", "kettle", "title cannot be filtered by: there are id, brand"),
+        ("category", "Home", "pass it as --category"),
+        ("price", "cheap", "expected a number or a range such as 10..20"),
+        ("in_stock", "maybe", "expected true or false"),
+        ("status", "new", "expected one of accepted, review"),
+        ("shelfwise.status", 5, "expected one of accepted, review"),
+        ("brand", ["Sony", "LG"], r"filter on 'brand': expected one value, .* got \['Sony', 'LG'\]"),
+        ("size", (1, 2), "filter on 'size': expected one value, or the two ends of a range of price or popularity"),
+        ("price", (1, 2, 3), "filter on 'price': expected one value"),
+        ("price", None, "filter on 'price': expected one value"),
+        (5, "red", "the field of a filter must be a name such as brand, got 5"),
+    ],
+)
+def test_a_filter_of_a_field_and_a_value_that_cannot_be_says_what_is_expected(field, value, message):
+    with pytest.raises(UsageError, match=message):
+        Filter(field, value)
+
+
+@pytest.mark.parametrize("given", [5, None, b"brand=Sony", ["brand=Sony"]])
+def test_a_filter_that_is_no_text_is_refused(given):
+    with pytest.raises(UsageError, match="expected its text, such as brand=Sony"):
+        Filter.parse(given)
+
+
 @given(st.text())
 def test_no_text_does_more_than_be_refused(text):
     try:

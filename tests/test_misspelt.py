@@ -10,6 +10,8 @@ def test_a_remembered_word_is_mended_where_it_stands_whatever_its_capitals():
     assert words.guess("Red KETEL, glas") == "Red kettle, glass"
     assert words.guess("red kettle") is None
     assert words.guess("Ketel glas", right={"ketel"}) == "Ketel glass"
+    words.learn({"kétel": "kettle"})
+    assert words.guess("Kétel glas", right={"ketel"}) == "Kétel glass"
 
 
 def test_a_word_that_another_field_has_stays_and_is_remembered_too():

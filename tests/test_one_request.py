@@ -122,6 +122,18 @@ def test_a_filter_that_leaves_less_than_a_window_is_one_request_and_finds_all_it
     assert len(sent) > 2
 
 
+def test_only_where_a_filter_leaves_what_no_run_has_enriched_another_request_asks_for_it(client, bundle, alias, sent):
+    index = fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    add(client, index, [{"id": "raw", "title": "Gift", "brand": "Rawbrand", "price": 3}])
+    shop = ProductSearch(client, alias, bundle, SETTINGS, recheck=600)
+    sent.clear()
+    assert len(shop.search("boiler", filters=["brand=tarnholt"])) == 1
+    assert len(shop.search("kettle", k=3, filters=["price=..50"])) == 3
+    assert len(sent) == 2
+    assert [hit.id for hit in shop.search("boiler", filters=["brand=rawbrand"])] == ["raw"]
+    assert len(sent) == 4
+
+
 def test_a_misspelt_word_costs_a_second_request_the_first_time_only(shop, sent):
     first = shop.search("kettel 7")
     assert len(sent) == 2
@@ -203,6 +215,23 @@ def test_a_misspelt_brand_that_no_title_repeats_is_mended_and_a_title_word_near_
     page = shop.page("nivia", mode="lexical")
     assert page.relaxed == ("no product has 'nivia': 'nivea' was looked for as well",)
     assert [hit.id for hit in page.hits] == ["n"]
+
+
+def test_a_word_begun_with_its_second_letter_is_mended_and_a_short_word_by_no_two_edits(client, bundle, alias, sent):
+    titles = {"h": "Hole punch", "p": "Phone pouch"}
+    more = [{"id": id_, "title": title, "brand": "Sony", "category": CASES} for id_, title in titles.items()]
+    fill(client, alias, bundle, [document(bundle, record) for record in (*PRODUCTS, *more)])
+    shop = ProductSearch(client, alias, bundle, SETTINGS, recheck=600)
+    sent.clear()
+    for typed, meant in [("hpone", "phone"), ("ekttle", "kettle"), ("osny", "sony")]:
+        shop.search(f"{typed} pouch")
+        assert len(sent) == 2  # as for other misspelt words that are met for the first time
+        said = f"no product has {typed!r}: {meant!r} was looked for as well"
+        assert shop.page(f"{typed} pouch", mode="lexical").relaxed == (said,)
+        sent.clear()
+    assert shop.page("hxle pxne pouch", mode="lexical").relaxed == (
+        "no product has 'hxle': 'hole' was looked for as well",
+    )
 
 
 def test_words_of_both_kinds_in_one_query(shop, client, bundle, shop_alias):

@@ -10,6 +10,7 @@ from shelfwise.query import (
     attributes_of_some,
     brute_force,
     by_ids,
+    by_own_ids,
     cosine,
     counted,
     enriched_after,
@@ -18,6 +19,7 @@ from shelfwise.query import (
     in_any_of,
     lexical,
     nodes,
+    not_enriched,
     one_a_group,
     product_with_vector,
     recommendable,
@@ -118,11 +120,14 @@ def test_a_title_may_write_letters_and_digits_apart_or_together():
 
 def test_spelling_and_highlights_are_asked_for_beside_the_same_search():
     plain = lexical("ketel", 3)
+    begun = {"suggest_mode": "missing", "prefix_length": 0, "size": 10, "max_edits": 1}
     assert with_corrections(plain, "ketel") == plain | {
         "suggest": {
             "text": "ketel",
             "spelling": {"term": {"field": "title", "suggest_mode": "missing", "prefix_length": 1, "size": 1}},
             "brands": {"term": {"field": "brand.cjk", "suggest_mode": "missing", "prefix_length": 1, "size": 1}},
+            "swapped": {"term": {"field": "title", **begun}},
+            "swapped_brands": {"term": {"field": "brand.cjk", **begun}},
         }
     }
     highlight = with_highlights(plain)["highlight"]
@@ -249,6 +254,17 @@ def test_a_vector_travels_in_few_digits_and_arrives_as_it_was(vectors):
 def test_few_digits_are_half_of_them():
     vectors = np.random.default_rng(1).normal(size=(1, 384)).astype(np.float32) / 20
     assert len(orjson.dumps(shortest(vectors))) < 0.6 * len(orjson.dumps(vectors.tolist()))
+
+
+def test_what_has_no_vector_is_given_by_its_id():
+    lacking = {"bool": {"filter": [STOCKED], "must_not": [{"exists": {"field": "shelfwise.vector"}}]}}
+    assert by_own_ids(not_enriched([STOCKED]), 7) == {
+        "size": 7,
+        "_source": SHOWN_FIELDS,
+        "track_total_hits": False,
+        "query": lacking,
+        "sort": [{"id": "asc"}],
+    }
 
 
 def test_products_are_counted_as_far_as_a_window():

@@ -186,6 +186,13 @@ def test_a_product_alone_has_none(recommend, bundle):
     assert recommend(at(0, bundle, "a")) == []
 
 
+@pytest.mark.parametrize("diversity", ["x", None])
+def test_a_diversity_that_is_no_number_is_refused(client, alias, bundle, diversity):
+    fill(client, alias, bundle, [at(0, bundle, "a")])
+    with pytest.raises(UsageError, match=f"diversity must be from 0 .* got {diversity!r}"):
+        SimilarProducts(client, alias).similar("a", diversity=diversity)
+
+
 def test_zero_neighbours_cannot_be_asked_for(client, alias, bundle):
     fill(client, alias, bundle, [at(0, bundle, "a")])
     with pytest.raises(UsageError, match="k must be a whole number"):
@@ -265,8 +272,9 @@ def test_a_price_band_keeps_to_the_products_price(client, alias, bundle):
         similar.similar("unknown", price_band=0.5)
     with pytest.raises(UsageError, match="'free' has the price 0"):
         similar.similar("free", price_band=0.5)
-    with pytest.raises(UsageError, match="price band must be above 0"):
-        similar.similar("a", price_band=0)
+    for band in (0, "x", float("nan")):
+        with pytest.raises(UsageError, match=f"price band must be above 0, .* got {band!r}"):
+            similar.similar("a", price_band=band)
 
 
 def test_a_shops_own_update_may_send_a_price_as_text_and_several_brands(client, alias, bundle):

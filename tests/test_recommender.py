@@ -451,6 +451,11 @@ class TestCommands:
         assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == ["k2", "k3"]
         assert "1 products of the history are not in the index and were left out: nowhere" in ran.stderr
 
+    def test_an_id_of_a_history_may_hold_a_comma(self, shop, bundle):
+        ran = shop.fill(*six(bundle)).run("recommend", "--history", r"no\,where, k1,\,", "-k", 1)
+        assert "2 products of the history are not in the index and were left out: no,where, ," in ran.stderr
+        assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == ["k2"]
+
     def test_a_product_that_nothing_goes_with_is_said_and_is_no_error(self, shop, bundle):
         shop.fill(*six(bundle)).learn(*histories(["k1"]))
         ran = shop.run("recommend", "--history", "k1", "--kind", "complements")
@@ -512,6 +517,21 @@ class TestCommands:
         assert (ran.exit_code, ran.stdout) == (2, "")
         assert part in ran.stderr
         assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("history", ["k1", 5, {"product": "k1"}, Event("k1")])
+def test_one_product_where_a_history_is_expected_is_refused(shop, bundle, history):
+    shop.fill(*six(bundle))
+    with pytest.raises(UsageError, match="history must be a list of product ids or events, oldest first, got "):
+        shop.ids(history)
+
+
+def test_one_history_where_several_are_expected_is_refused(shop, bundle, client, alias):
+    shop.fill(*six(bundle))
+    with pytest.raises(UsageError, match="history must be a list of product ids or events, oldest first, got 'k1'"):
+        Recommender(client, alias).recommend_many(["k1", "k2"])
+    with pytest.raises(UsageError, match="histories must be a list of lists of product ids, got 'k1'"):
+        Recommender(client, alias).recommend_many("k1")
 
 
 def test_the_light_half_recommends_without_the_heavy_one():

@@ -1,5 +1,6 @@
 import uuid
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -204,6 +205,76 @@ def test_of_words_that_the_model_does_not_know_their_products_come_first(client,
     assert shop.search("quince kettle", k=2)[1].shares["semantic"] > 0
 
 
+@pytest.fixture
+def half_enriched(client, alias, bundle):
+    """The six products, and four that the shop wrote into the live index and no run has enriched."""
+    index = fill(client, alias, bundle, [document(bundle, record) for record in PRODUCTS])
+    raw = [
+        {"id": "r2", "title": "Gift box", "brand": "Rawbrand", "price": 3},
+        {"id": "r1", "title": "Gift card", "brand": "Rawbrand", "price": 7},
+        {"id": "r3", "title": "Paper", "brand": "Rawbrand", "price": 5, "in_stock": False},
+        {"id": "r4", "title": "Kettle", "brand": "Rawbrand", "price": 9},
+    ]
+    add(client, index, raw)
+    return partial(ProductSearch, client, alias, bundle)
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "semantic"])
+def test_what_no_run_has_enriched_comes_last_by_its_id(half_enriched, mode):
+    shop = half_enriched(EVERYTHING)
+    assert ids(shop.search("boiler", filters=["brand=rawbrand"], mode=mode)) == ["r1", "r2", "r3", "r4"]
+    assert ids(shop.search("boiler", filters=["brand=rawbrand"], mode=mode, k=2, offset=1)) == ["r2", "r3"]
+    every = ids(shop.search("boiler", k=50, mode=mode))
+    assert (len(every), every[-4:]) == (10, ["r1", "r2", "r3", "r4"])
+    assert shop.search("boiler", k=50, filters=["brand=rawbrand"], mode="lexical") == []
+    many = shop.search_many(["boiler", "phone case"], k=50, mode=mode)
+    assert [ids(hits)[-4:] for hits in many] == [["r1", "r2", "r3", "r4"]] * 2
+
+
+def test_what_no_run_has_enriched_is_found_by_its_words_before(half_enriched):
+    assert ids(half_enriched(EVERYTHING).search("kettle", filters=["brand=rawbrand"])) == ["r4", "r1", "r2", "r3"]
+
+
+def test_what_is_out_of_stock_comes_behind_what_no_run_has_enriched(half_enriched):
+    found = ids(half_enriched().search("boiler", k=50))
+    assert found[-5:] == ["r1", "r2", "r4", "k3", "r3"]
+
+
+def test_no_filter_is_left_out_while_it_leaves_what_no_run_has_enriched(half_enriched):
+    shop = half_enriched()
+    page = shop.page("boiler", filters=["brand=rawbrand", "price=..3"], relax=True)
+    assert (ids(page.hits), page.total, page.relaxed, page.next) == (["r2"], 1, (), None)
+    page = shop.page("boiler", filters=["brand=rawbrand", "price=..1"], relax=True)
+    assert page.relaxed == ("nothing was left: the filter on price was left out",)
+    assert ids(page.hits) == ["r1", "r2", "r4", "r3"]
+
+
+@pytest.mark.parametrize("sort", [None, "price"])
+@pytest.mark.parametrize("size", [1, 3])
+def test_pages_go_on_into_what_no_run_has_enriched(half_enriched, sort, size):
+    shop = half_enriched()
+    whole = ids(shop.search("gift", k=50, sort=sort))
+    assert len(whole) == len(set(whole)) == 9  # c2 is a variant of c1
+    pages, offset = [], 0
+    while offset is not None:
+        page = shop.page("gift", k=size, offset=offset, sort=sort, explain=True)
+        pages += ids(page.hits)
+        offset = page.next
+    assert pages == whole
+
+
+def test_windows_of_what_no_run_has_enriched_give_one_list(client, alias, bundle, monkeypatch):
+    index = fill(client, alias, bundle, [document(bundle, PRODUCTS[0])])
+    add(client, index, [{"id": f"r{at:02}", "title": "Box", "in_stock": at % 3 > 0} for at in range(30)])
+    monkeypatch.setattr("shelfwise.order.WINDOWS", (4, 8, 100))
+    shop = ProductSearch(client, alias, bundle)
+    whole = ids(shop.search("boiler", k=100))
+    assert len(whole) == 31
+    assert [id_ for at in range(0, 31, 5) for id_ in ids(shop.search("boiler", k=5, offset=at))] == whole
+    in_stock = [f"r{at:02}" for at in range(30) if at % 3]
+    assert whole == ["k1", *in_stock, *sorted({f"r{at:02}" for at in range(30)} - set(in_stock))]
+
+
 def test_an_unknown_category_is_answered_with_the_closest(shop):
     with pytest.raises(UnknownCategory) as refused:
         shop.search("kettle", category="Home > Kitchen > Ketles")
@@ -244,6 +315,12 @@ def test_an_attribute_that_no_product_has_is_answered_with_those_there_are(shop)
         UsageError, match="no product has an attribute 'colour': attributes are color; other fields are id,"
     ):
         shop.search("kettle", filters=["color=red", "colour=red"])
+
+
+def test_a_filter_made_of_field_and_value_is_checked_as_its_text_is(shop):
+    assert ids(shop.search("kettle", filters=[Filter("color", "red")])) == ["c1"]
+    with pytest.raises(UsageError, match="no product has an attribute 'colour': attributes are color"):
+        shop.search("kettle", filters=[Filter("colour", "red")])
 
 
 def test_an_attribute_of_a_shop_without_any(client, alias, bundle):
@@ -333,6 +410,12 @@ def test_the_deeper_the_page_the_fewer_queries_are_searched_together(shop, monke
     monkeypatch.setattr(ProductSearch, "_found", spied)
     shop.search_many(["kettle"] * 20, k=1, offset=offset)
     assert together == [at_once] * (20 // at_once)
+
+
+@pytest.mark.parametrize("queries", ["case", 5, None])
+def test_one_query_where_several_are_expected_is_refused(shop, queries):
+    with pytest.raises(UsageError, match=f"queries: expected a list of texts .* got {queries!r}"):
+        shop.search_many(queries)
 
 
 def test_no_queries_no_hits(shop):

@@ -90,6 +90,16 @@ def test_the_exact_model_number_comes_first(shop, query):
     assert ids(shop.search(query))[0] == "k4"
 
 
+@pytest.mark.parametrize("size", ["2xl", "52qq"])
+def test_a_size_does_not_bring_an_unrelated_product_first(client, bundle, alias, size):
+    titles = {"dress": "Red summer dress floral", "other": f"Black trousers men {size}", "k": "Kettle"}
+    records = [{"id": id_, "title": title, "category": CASES} for id_, title in titles.items()]
+    fill(client, f"{alias}-{size}", bundle, [document(bundle, record) for record in records])
+    shop = ProductSearch(client, f"{alias}-{size}", bundle)
+    assert ids(shop.search(f"red dress {size}"))[0] == "dress"
+    assert ids(shop.search(f"trousers {size}"))[0] == "other"
+
+
 @pytest.mark.parametrize("query", ["TK1700", "tk 1700", "TK.1700", "kettle 2 l", "KE4", "ke_4"])
 def test_letters_and_digits_are_found_apart_and_together_by_words_alone(client, alias, bundle, query):
     words = ProductSearch(client, alias, bundle, SearchSettings(spelling=False))

@@ -1,3 +1,5 @@
+import pytest
+
 from shelfwise.spelling import Correction, corrected, corrections, said
 
 KETEL = {"text": "ketel", "offset": 4, "length": 5, "options": [{"text": "kettle", "score": 0.8}]}
@@ -24,6 +26,8 @@ def test_a_model_number_is_no_misspelt_word():
 
 def test_a_word_that_is_known_to_be_right_is_no_misspelt_word():
     assert corrections("red KETEL", {"suggest": {"spelling": [KETEL]}}, right={"ketel"}) == ()
+    accented = KETEL | {"text": "ketel", "offset": 0}
+    assert corrections("kétel", {"suggest": {"spelling": [accented]}}, right={"ketel"}) == ()
 
 
 def brand(text, offset, nearest, score, freq=1):
@@ -43,6 +47,40 @@ def test_a_word_of_a_title_is_no_misspelt_brand():
     answer = {"suggest": {"brands": [brand("cream", 6, "creame", 0.8), brand("nivia", 0, "nivea", 0.8)]}}
     found = corrections("nivia cream", answer | {"hits": {"hits": [{"_source": {"title": "Soft Cream, 50 ml"}}]}})
     assert [one.nearest for one in found] == ["nivea"]
+
+
+def nearest(answer):
+    return [one.nearest for one in corrections("hpone ekttle", {"suggest": answer, "hits": {"hits": []}})]
+
+
+@pytest.mark.parametrize(
+    ("word", "near", "score", "expected"),
+    [
+        ("hpone", "hole", 0.5, []),  # two edits of the four letters
+        ("hpone", "hone", 0.75, ["hone"]),
+        ("ketel", "kettle", 0.6, []),
+        ("kettel", "kettle", 5 / 6, ["kettle"]),
+        ("ketelle", "kettle", 2 / 3, ["kettle"]),
+    ],
+)
+def test_of_a_short_word_nothing_is_near_that_two_edits_are_away(word, near, score, expected):
+    assert nearest({"spelling": [brand(word, 0, near, score)]}) == expected
+    assert nearest({"brands": [brand(word, 0, near, score)]}) == expected
+
+
+def swapped(word, *options):
+    given = [{"text": text, "score": score, "freq": 1} for text, score in options]
+    return {"text": word, "offset": 0, "length": len(word), "options": given}
+
+
+def test_a_word_whose_first_letters_were_swapped_is_meant_where_nothing_is_as_near():
+    begun = [swapped("hpone", ("ppone", 0.8), ("phone", 0.8))]
+    assert nearest({"swapped": begun}) == nearest({"swapped_brands": begun}) == ["phone"]
+    assert nearest({"spelling": [brand("hpone", 0, "hole", 0.5)], "swapped": begun}) == ["phone"]
+    assert nearest({"spelling": [brand("hpone", 0, "hpona", 0.8)], "swapped": begun}) == ["hpona"]
+    long = [swapped("ekttle", ("kettle", 5 / 6))]
+    assert nearest({"spelling": [brand("ekttle", 0, "entitle", 4 / 6)], "swapped": long}) == ["kettle"]
+    assert nearest({"swapped": [swapped("hpone", ("xpone", 0.8))]}) == []
 
 
 def test_words_are_replaced_where_they_stand():

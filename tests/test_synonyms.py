@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shelfwise.errors import InvalidSynonyms
-from shelfwise.synonyms import MAX_READINGS, Synonyms, parse, read
+from shelfwise.synonyms import MAX_READINGS, Synonyms, parse, read, words_of
 
 TEXT = """
 # kept by the search team
@@ -66,6 +66,64 @@ def test_rules_for_one_phrase_add_up():
 
 def test_a_query_of_many_synonyms_has_a_bounded_number_of_readings():
     assert len(read("tv " * 50, parse(TEXT, "s"))) == MAX_READINGS
+
+
+def test_a_synonym_of_every_word_is_tried_before_two_are_together():
+    rules = parse("red, crimson\nmug, cup, beaker, tumbler, pot, pan\ncheap, budget", "s")
+    readings = read("cheap red mug", rules)
+    assert readings[:6] == [
+        "cheap red mug",
+        "budget red mug",
+        "cheap crimson mug",
+        "cheap red cup",
+        "cheap red beaker",
+        "cheap red tumbler",
+    ]
+    assert len(readings) == MAX_READINGS
+    assert read("cheap red", rules) == ["cheap red", "budget red", "cheap crimson", "budget crimson"]
+
+
+def test_of_many_words_with_synonyms_the_first_ones_are_tried():
+    words = [f"w{number}" for number in range(20)]
+    readings = read(" ".join(words), parse("\n".join(f"{word}, x{word}" for word in words), "s"))
+    assert [reading.count("x") for reading in readings] == [0] + [1] * (MAX_READINGS - 1)
+    assert "xw0" in readings[1]
+
+
+def test_words_that_double_themselves_are_read_in_no_time():
+    assert len(read("手" * 500, parse("手, 手手手", "s"))) == MAX_READINGS
+
+
+@pytest.mark.parametrize(
+    ("query", "readings"),
+    [
+        ("cafe table", ["cafe table", "coffee shop table"]),
+        ("CAFÉ table", ["café table", "coffee shop table"]),
+        ("ＴＶ stand", ["ｔｖ stand", "television stand"]),
+        ("TV's remote", ["tv's remote", "television remote"]),
+        ("TV’s remote", ["tv’s remote", "television remote"]),
+        ("wi fi box", ["wi fi box", "wlan box"]),
+        ("wi-fi box", ["wi-fi box", "wlan box"]),
+        ("Levi jeans", ["levi jeans", "501 jeans"]),
+        ("creme", ["custard"]),
+        ("e book", ["ebook"]),
+        ("t-shirt", ["t-shirt"]),
+        ("पानी", ["पानी"]),
+    ],
+)
+def test_words_are_compared_as_the_index_compares_them_and_stay_as_they_were_typed(query, readings):
+    rules = parse(
+        "café, coffee shop\nＴＶ, television\nwi-fi, wlan\nlevi's, 501\ncrème => custard\ne-book => ebook\n"
+        "fi, hi\nshirt, top\nपनी, foil",
+        "s",
+    )
+    assert read(query, rules) == readings
+
+
+def test_a_phrase_that_a_file_has_with_and_without_accents_is_one():
+    rules = parse("café, cafe, coffee shop\ncafe, bistro", "s")
+    assert read("Café", rules) == ["café", "coffee shop", "bistro"]
+    assert words_of(rules) == {"cafe", "coffee", "shop", "bistro"}
 
 
 @pytest.mark.parametrize("line", ["tv", "tv,", "=> tv", "tv =>", "a => b => c", "tv, , telly", "!!, ??"])

@@ -1,5 +1,6 @@
 """The command line of the recommendations."""
 
+import re
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from shelfwise.history import Event
     from shelfwise.recommender import Recommendation
 
+_COMMA = re.compile(r"(?<!\\),")
 HISTORY_LINE = '{"user": "u7", "history": ["KT-7", "MG-2"]}'
 
 
@@ -66,7 +68,7 @@ def similar(
 @click.command()
 @alias_option
 @url_option
-@click.option("--history", metavar="ID,ID,…", help="A person's products, oldest first.")
+@click.option("--history", metavar="ID,ID,…", help="A person's products, oldest first; `\\,` is a comma of an id.")
 @click.option("--histories", metavar="FILE|-", help="JSON lines of `user` and `history`; a line answers each.")
 @click.option("-k", "k", default=10, show_default=True, help="Hits.")
 @click.option("--kind", type=click.Choice(["any", "substitutes", "complements"]), default="any", show_default=True)
@@ -101,7 +103,7 @@ def recommend(
     with closing(connect(url)) as client:
         recommender = Recommender(client, alias, consumable)
         if history is not None:
-            one = parse_history([id_.strip() for id_ in history.split(",") if id_.strip()])
+            one = parse_history(_ids(history))
             [found] = recommender.recommend_many([one], k, kind)
             if found.problem:
                 raise UsageError(found.problem)
@@ -116,6 +118,12 @@ def recommend(
                 failed += found.problem is not None
                 _answer(user, found, kind, table)
         sys.exit(status_of(lines, failed))
+
+
+def _ids(text: str) -> list[str]:
+    """The ids between commas that no backslash precedes."""
+    ids = (id_.replace("\\,", ",").strip() for id_ in _COMMA.split(text))
+    return [id_ for id_ in ids if id_]
 
 
 def _answer(user: Any, found: "Recommendation", kind: str, table: bool) -> None:

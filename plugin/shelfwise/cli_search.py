@@ -115,7 +115,7 @@ def search(
 
 
 def _query(record: Any) -> str:
-    from shelfwise.search import words_of
+    from shelfwise.wanted import words_of
 
     text = record["query"]
     if not isinstance(text, str):

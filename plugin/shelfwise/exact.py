@@ -17,11 +17,15 @@ _WORD = re.compile(rf"{_CHINESE}|{_OTHER}")
 _PLAIN_WORD = re.compile(r"[^\W_]+")  # the same where there are plain letters only, and sooner
 _TOKEN = re.compile(rf"{_CHINESE}|{_OTHER}(?:[-./_]{_OTHER})*")
 _COUNTED = re.compile(r"\d+[-./].*")  # 2-person, 3-in-1, 65-inch: how many, not which
-# Letters with digits that say how much, not which: 2m, 400ml, 65w, 30x40cm, 2nd.
+# Letters with digits that say how much, not which: 2m, 400ml, 65w, 30x40cm, 3in1, 2nd; and sizes of clothes: 2xl.
 _MEASURE = re.compile(
     r"\d+(?:[.,]\d+)?(?:x\d+(?:[.,]\d+)?)*"
-    r"(?:[mck]?m|[mcd]?l|[mk]?g|[kmg]?w|k?v|m?a?ah|[kmgt]b|ft|in|inch|oz|lbs?|p|k|d|s|h|hz|ghz|pcs?|pack|ct|st|nd|rd|th)?"
+    r"(?:[mck]?m|ft|in(?:ch(?:es)?|\d+)?|yds?|[mcd]?l|oz|gal|cc|[mk]?g|mcg|lbs?|gsm|iu|ply"
+    r"|[kmg]?wh?|k?v|ma|m?a?ah|[kmg]?hz|btus?|[kmgt]b|[kmgt]bps|lm|lumens?|mp|fps|dpi|db|rpm|psi|bar"
+    r"|p|k|d|s|h|min|hrs?|pcs?|pk|packs?|pairs?|ct|st|nd|rd|th)?"
+    r"|\dx+[sl]"  # of one digit: 74XL is a cartridge
 )
+_NUMBER_FIRST = re.compile(r"\d+[a-z]+")  # a model number, or how much in a unit that is not listed
 FEW = 3  # products that hold all words of a query: so few that the words single them out
 MOSTLY = 0.5  # of a title's words: a query that holds so many names the product, one of fewer describes it
 _LEAST = 3  # characters of a model number; shorter ones (A5, 4K, C2) are sizes as often
@@ -48,13 +52,17 @@ class Exact:
     """The same where they may go on in the words beside them, the longest first: `wh1000xm4` of `WH 1000 XM4`."""
     text: str
     """The whole query, folded: perhaps a product's own id."""
+    plain: frozenset[str]
+    """The words without a digit."""
 
     @classmethod
     def of(cls, query: str) -> "Exact":
         """Read a query."""
         text = folded(query)
-        codes = (_code(token) for token in _TOKEN.findall(text))
-        return cls(frozenset(_words(text)), tuple(code for code in codes if code), _written_apart(text), text.strip())
+        words = frozenset(_words(text))
+        codes = tuple(code for token in _TOKEN.findall(text) if (code := _code(token)))
+        plain = frozenset(word for word in words if not any(map(str.isdigit, word)))
+        return cls(words, codes, _written_apart(text), text.strip(), plain)
 
     def among(self, found: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         """The ids that come before others: those that hold it, or the few whose titles are mostly the query's words.
@@ -72,7 +80,8 @@ class Exact:
     def held_by(self, found: Mapping[str, Any]) -> bool:
         """Whether title, brand and id hold every model number; without one, all words, a whole brand among them.
 
-        A query that names neither a model number nor a brand asks for no product before others, unless it is an id.
+        Of a number with letters behind it, which may say how much, the id, or another word beside it, too. A query
+        that names neither a model number nor a brand asks for no product before others, unless it is an id.
 
         :param found: an entry of the server's `hits.hits`.
         """
@@ -94,11 +103,24 @@ class Exact:
             return None  # most products: their titles need not be read
         title = folded(str(source.get("title") or ""))
         if self.codes:
-            texts = [_words(title), _words(brand), ["".join(_words(folded(found["_id"])))]]
-            forms = enumerate((*self.apart, self.codes))
-            return next((at for at, codes in forms if all(_hold(texts, code) for code in codes)), None)
+            own_id = "".join(_words(folded(found["_id"])))
+            texts = [_words(title), _words(brand), [own_id]]
+            held = (
+                at
+                for at, codes in enumerate((*self.apart, self.codes))
+                if all(_hold(texts, code) for code in codes)
+                and (own_id in codes or self._singled_out(codes, title, own))
+            )
+            return next(held, None)
         known = own | set(_words(title))
         return 0 if all(word in known or _within(word, own, title) for word in self.words) else None
+
+    def _singled_out(self, codes: Iterable[str], title: str, brand: Iterable[str]) -> bool:
+        """Whether model numbers that a product holds are its own, and not how much of anything it has."""
+        if not self.plain or not all(map(_NUMBER_FIRST.fullmatch, codes)):
+            return True
+        own = {word.rstrip("s") for word in (*_words(title), *brand)}
+        return any(word.rstrip("s") in own or (_chinese(word) and _shares_pair(word, title)) for word in self.plain)
 
     def _names(self, word: str) -> bool:
         """Whether the query has a word of a brand; a Chinese one may be glued to others."""
@@ -183,6 +205,11 @@ def _words(text: str) -> list[str]:
 
 def _chinese(word: str) -> bool:
     return re.match(_CHINESE, word) is not None
+
+
+def _shares_pair(word: str, title: str) -> bool:
+    """Whether a title has two characters of a Chinese word side by side: it may be several words, glued together."""
+    return any(word[at : at + 2] in title for at in range(max(1, len(word) - 1)))
 
 
 def _within(word: str, brand: Iterable[str], title: str) -> bool:

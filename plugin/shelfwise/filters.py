@@ -4,10 +4,11 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from shelfwise.errors import UsageError
-from shelfwise.product import CONTRACT_FIELDS
+from shelfwise.product import CONTRACT_FIELDS, shown
 from shelfwise.taxonomy import Path, path_text
 
 Body = dict[str, Any]
@@ -16,6 +17,7 @@ STATUSES = ("accepted", "review", "confirmed", "corrected")
 _EXACT = {"id": "id", "brand": "brand.folded", "language": "language", "variant_of": "variant_of"}
 _NUMBERS = ("price", "popularity")
 _STATUS = "shelfwise.status"
+_NAMES = {field: name for name, field in _EXACT.items()} | {_STATUS: "status"}
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = "attributes."
 _RANGE = re.compile(r"-?[\d.]*\d\s*\.\.\s*(<?\s*-?\d[\d.]*)?|\.\.\s*<?\s*-?\d[\d.]*")
@@ -25,12 +27,22 @@ LONGEST = 1024  # characters; the mapping indexes no longer value
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition on one field. Build it with `Filter.parse`."""
+    """One condition on one field. Build it with `Filter.parse`.
+
+    :raises UsageError: as `parse`.
+    """
 
     field: str
-    """The field in the index."""
+    """The field in the index; it may be given as callers name it, as `parse` reads it."""
     value: str | float | bool | tuple[float | None, float | None]
     """A term, or the two ends of a range, both included, None for an open one."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.field, str):
+            raise UsageError(f"the field of a filter must be a name such as brand, got {_shown(self.field)}")
+        field, value = _read(_NAMES.get(self.field, self.field), self.value)
+        object.__setattr__(self, "field", field)
+        object.__setattr__(self, "value", value)
 
     @classmethod
     def parse(cls, text: str) -> "Filter":
@@ -43,40 +55,18 @@ class Filter:
 
         :raises UsageError: not of this form, a field that cannot be filtered by, or a value that its field never has.
         """
+        if not isinstance(text, str):
+            raise UsageError(f"filter {_shown(text)}: expected its text, such as brand=Sony or price=10..20")
         name, equals, value = text.partition("=")
         name, value = name.strip(), value.strip()
         if not equals or not name or not value:
             raise UsageError(f"filter {_shown(text)}: expected FIELD=VALUE, such as brand=Sony or price=10..20")
-        if len(value) > LONGEST or "\0" in name + value:
-            raise UsageError(f"filter on {_shown(name)}: a value has at most {LONGEST} characters, no NUL among them")
-        if name in _EXACT:
-            return cls(_EXACT[name], value)
-        if name in _NUMBERS:
-            return cls(name, _range(name, value))
-        if name == "in_stock":
-            if value.lower() not in _TRUTH:
-                raise UsageError(f"filter in_stock={_shown(value)}: expected true or false")
-            return cls(name, _TRUTH[value.lower()])
-        if name == "status":
-            if value not in STATUSES:
-                raise UsageError(f"filter status={_shown(value)}: expected one of {', '.join(STATUSES)}")
-            return cls(_STATUS, value)
-        if name in ("category", "categories"):
-            raise UsageError("a category is not a filter field: pass it as --category, which finds all below it too")
-        if name in CONTRACT_FIELDS:
-            raise UsageError(f"{name} cannot be filtered by: there are {', '.join(FIELDS)}, and any attribute")
-        if _RANGE.fullmatch(value):
-            raise UsageError(
-                f"filter {_shown(name)}={_shown(value)}: attributes have no ranges, only values such as "
-                f"{name:.60}=2; ranges are of {' and '.join(_NUMBERS)}"
-            )
-        return cls(_ATTRIBUTE + name.removeprefix(_ATTRIBUTE), value)
+        return cls(*_read(name, value))
 
     @property
     def name(self) -> str:
         """The field as callers name it."""
-        names = {field: name for name, field in _EXACT.items()} | {_STATUS: "status"}
-        return names.get(self.field, self.field.removeprefix(_ATTRIBUTE))
+        return _NAMES.get(self.field, self.field.removeprefix(_ATTRIBUTE))
 
     @property
     def attribute(self) -> str | None:
@@ -129,6 +119,44 @@ def unknown_attribute(name: str, known: Sequence[str]) -> UsageError:
     return UsageError(f"no product has an attribute {_shown(name)}: {others}; other fields are {', '.join(FIELDS)}")
 
 
+def _read(name: str, value: Any) -> tuple[str, Any]:
+    """The field in the index, and the value that it is compared with; see `Filter.parse`.
+
+    :param value: as text, or as `Filter` has it.
+    """
+    ends = name in _NUMBERS and isinstance(value, tuple) and len(value) == 2
+    if not isinstance(value, str | Real) and not ends:
+        raise UsageError(
+            f"filter on {_shown(name)}: expected one value, or the two ends of a range of {' or '.join(_NUMBERS)}, "
+            f"got {_shown(value)}; several filters on one field are alternatives"
+        )
+    text = value if isinstance(value, str) else None
+    if text is not None and (len(text) > LONGEST or "\0" in name + text):
+        raise UsageError(f"filter on {_shown(name)}: a value has at most {LONGEST} characters, no NUL among them")
+    if name in _EXACT:
+        return _EXACT[name], value
+    if name in _NUMBERS:
+        return name, value if text is None else _range(name, text)
+    if name == "in_stock":
+        if text is not None and text.lower() not in _TRUTH:
+            raise UsageError(f"filter in_stock={_shown(text)}: expected true or false")
+        return name, value if text is None else _TRUTH[text.lower()]
+    if name == "status":
+        if value not in STATUSES:
+            raise UsageError(f"filter status={_shown(value)}: expected one of {', '.join(STATUSES)}")
+        return _STATUS, value
+    if name in ("category", "categories"):
+        raise UsageError("a category is not a filter field: pass it as --category, which finds all below it too")
+    if name in CONTRACT_FIELDS:
+        raise UsageError(f"{name} cannot be filtered by: there are {', '.join(FIELDS)}, and any attribute")
+    if text is not None and _RANGE.fullmatch(text):
+        raise UsageError(
+            f"filter {_shown(name)}={_shown(value)}: attributes have no ranges, only values such as "
+            f"{name:.60}=2; ranges are of {' and '.join(_NUMBERS)}"
+        )
+    return _ATTRIBUTE + name.removeprefix(_ATTRIBUTE), value
+
+
 def _range(name: str, text: str) -> tuple[float | None, float | None]:
     first, dots, last = text.partition("..")
     below = last.strip().startswith("<")
@@ -147,5 +175,7 @@ def _range(name: str, text: str) -> tuple[float | None, float | None]:
     return least, most
 
 
-def _shown(text: str) -> str:
-    return repr(text) if len(text) <= 60 else repr(text[:57] + "...")
+def _shown(given: object) -> str:
+    if not isinstance(given, str):
+        return shown(given)
+    return repr(given) if len(given) <= 60 else repr(given[:57] + "...")

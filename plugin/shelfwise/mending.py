@@ -29,7 +29,7 @@ class Sent:
     answer: Answer
     """Without `suggest` where the server was not asked which words no title has: all were found right before."""
     right: Collection[str] = ()
-    """Words that are not misspelt, case-folded."""
+    """Words that are not misspelt, folded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
+from shelfwise.exact import folded
 from shelfwise.letters import LETTERS
 from shelfwise.spelling import Correction, corrected
 
@@ -29,13 +30,13 @@ class Misspelt:
     def guess(self, words: str, right: Collection[str] = ()) -> str | None:
         """A query as the server will probably have it mended; None: no word is remembered as misspelt.
 
-        :param right: words that stay, case-folded.
+        :param right: words that stay, folded.
         """
         known = self._known({word.lower() for word in _WORD.findall(words)})
         found = [
             Correction(word[0], nearest, word.start(), word.end() - word.start())
             for word in _WORD.finditer(words)
-            if (nearest := known.get(word[0].lower())) is not None and word[0].casefold() not in right
+            if (nearest := known.get(word[0].lower())) is not None and folded(word[0]) not in right
         ]
         return corrected(words, found) if found else None
 

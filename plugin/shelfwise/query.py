@@ -41,6 +41,7 @@ MAX_WORDS_LENGTH = 512  # characters; every word is a clause per field, and the 
 OTHER_READING = 0.8  # of the score: what a shopper typed counts more than its synonym or its corrected spelling
 ID_SCORE = 50.0  # of a product whose id was typed: more than its words give another, so that it is among those found
 MAX_MARKED = 1_000_000  # characters of a field; of a longer one the server, not told so, refuses the whole search
+BEGUN_OTHERWISE = 10  # words one edit away, among which is the one whose first two letters were swapped
 PHRASE_SLOP = 3  # words that may stand between those of the query for its title to count as near
 
 # The words of one language count together over title, brand and description (BM25F); title words matter most.
@@ -207,6 +208,16 @@ def how_many(filters: Sequence[Body], most: int) -> Body:
     return {"size": 0, "track_total_hits": most, "query": condition}
 
 
+def not_enriched(filters: Sequence[Body] = ()) -> Body:
+    """Products without a vector that pass the filters: the shop wrote them, and no run has enriched them yet."""
+    return {"bool": {"filter": list(filters), "must_not": [{"exists": {"field": VECTOR}}]}}
+
+
+def by_own_ids(condition: Body, k: int) -> Body:
+    """The first k products that fulfil a condition, in the order of their ids."""
+    return {"size": k, "_source": SHOWN, "track_total_hits": False, "query": condition, "sort": [{"id": "asc"}]}
+
+
 def attributes_of_some() -> Body:
     """The attributes of some products, to name them in an error: the server keeps no list of their names."""
     return {
@@ -228,9 +239,15 @@ def nodes() -> Body:
 
 def with_corrections(body: Body, words: str) -> Body:
     """The same search, and the nearest that titles and brands have to each word that they lack; see `spelling`."""
-    term = {"suggest_mode": "missing", "prefix_length": 1, "size": 1}
-    fields = {"spelling": "title", "brands": "brand.cjk"}  # neither holds stems
-    suggest = {name: {"term": {"field": field, **term}} for name, field in fields.items()}
+    near = {"suggest_mode": "missing", "prefix_length": 1, "size": 1}
+    begun = {"suggest_mode": "missing", "prefix_length": 0, "size": BEGUN_OTHERWISE, "max_edits": 1}
+    asked = {
+        "spelling": {"field": "title", **near},  # neither field holds stems
+        "brands": {"field": "brand.cjk", **near},
+        "swapped": {"field": "title", **begun},
+        "swapped_brands": {"field": "brand.cjk", **begun},
+    }
+    suggest = {name: {"term": term} for name, term in asked.items()}
     return {**body, "suggest": {"text": words[:MAX_WORDS_LENGTH], **suggest}}
 
 

@@ -68,6 +68,8 @@ class Retrieved:
     corrections: tuple[Correction, ...] = ()
     counted: Mapping[str, Any] | None = None
     """The server's answer to `query.counted`, if it was asked."""
+    not_enriched: bool = False
+    """Whether there may be products that pass the filters and that no vector search finds, as they have none."""
 
 
 def rank(
@@ -125,6 +127,11 @@ def rank(
     # The worst that holds a word gets as little from the fusion as what holds none, and is nearer all the same.
     by_words = {hit["_id"]: place for place, hit in enumerate(lists.get("lexical", ()))}
     return sorted(candidates, key=lambda c: (not c.exact, -c.score, by_words.get(c.id, len(by_words)), c.id))
+
+
+def unranked(found: Found) -> Candidate:
+    """A product that no retriever found."""
+    return Candidate(found["_id"], found, 0.0, Fused(found["_id"], 0.0, {}), {}, {}, 0.0, 0.0, 0.0, 0.0, False)
 
 
 def nodes_of(found: Found) -> list[str]:

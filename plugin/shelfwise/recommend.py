@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -197,7 +198,7 @@ def _found(
 
 
 def _priced(id_: str, price: float | None, band: float) -> Body:
-    if not band > 0:
+    if not isinstance(band, Real) or isinstance(band, bool) or not band > 0:
         raise UsageError(f"price band must be above 0, as .3 for 70 to 130 % of the product's price, got {band!r}")
     if not price:
         lacks = "has no price" if price is None else "has the price 0, around which there is no band"

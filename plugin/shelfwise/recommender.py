@@ -7,7 +7,7 @@ event model). Candidates of all three are scored by all three.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 from elasticsearch import Elasticsearch
 
@@ -19,6 +19,7 @@ from shelfwise.history import Event, parse_event, product_weights
 from shelfwise.hit import Hit
 from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
+from shelfwise.product import shown
 from shelfwise.profile import LONGEST, Profile, RecommendKind, counting, profile_of
 from shelfwise.query import MAX_HITS, Body, brute_force, by_ids, cosine, one_a_group, parts, semantic
 from shelfwise.recommend import GROWTH, SPARE
@@ -106,7 +107,7 @@ class Recommender:
         check_k(k)
         if kind not in get_args(RecommendKind):
             raise UsageError(f"kind {kind!r}: expected one of {', '.join(get_args(RecommendKind))}")
-        given = [[one if isinstance(one, Event) else parse_event(one) for one in history] for history in histories]
+        given = [_events(one) for one in _several("histories must be a list of lists of product ids", histories)]
         done: list[Recommendation] = []
         for start in range(0, len(given), HISTORIES_AT_ONCE):
             part = given[start : start + HISTORIES_AT_ONCE]
@@ -253,6 +254,18 @@ class Recommender:
             if len(hits) == k or len(users) < size:
                 break
         return hits
+
+
+def _events(history: Iterable[Event | str]) -> list[Event]:
+    given = _several("history must be a list of product ids or events, oldest first", history)
+    return [one if isinstance(one, Event) else parse_event(one) for one in given]
+
+
+def _several(expected: str, given: Any) -> Iterable[Any]:
+    """:raises UsageError: there is one where several were expected; a text would be read letter by letter."""
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise UsageError(f"{expected}, got {shown(given)}")
+    return given
 
 
 def _learnt(profile: Profile, depth: int) -> list[str]:

@@ -14,12 +14,15 @@ from shelfwise.live_index import LiveIndex
 from shelfwise.mending import Answer, Mended, Sent, mend
 from shelfwise.misspelt import Misspelt
 from shelfwise.query import (
+    any_of,
     brute_force,
     by_ids,
+    by_own_ids,
     counted,
     how_many,
     in_any_of,
     lexical,
+    not_enriched,
     parts,
     semantic,
     with_corrections,
@@ -49,7 +52,7 @@ class Asked:
     known: bool
     """Whether the model knows any of the words; if not, the vector says nothing."""
     right: Collection[str]
-    """Words that are not misspelt, as the synonyms have them; case-folded."""
+    """Words that are not misspelt, as the synonyms have them; folded."""
     read_as: Callable[[str], Sequence[str]]
     """Gives the readings of other words, by synonyms; see `Synonyms.readings`."""
 
@@ -84,11 +87,12 @@ def retrieve(
     guesses = [None if misspelt is None else misspelt.guess(one.words, one.right) for one in asked]
     bodies = [_bodies(one, guess, depth, request) for one, guess in zip(asked, guesses, strict=True)]
     # All bodies of a query side by side, so that they travel in one request.
-    there = [how_many(request.filters, depth)] if request.filters and request.mode != "lexical" else []
+    filtered = bool(request.filters) and request.mode != "lexical"
+    there = [how_many(request.filters, depth), any_of(not_enriched(request.filters))] if filtered else []
     ask = partial(_ask, alias, index, columns=request.columns)
     given = iter(ask([*(body for of_one in bodies for body in of_one.values()), *there]))
     answers = [{name: next(given) for name in of_one} for of_one in bodies]
-    enough = next(given)["hits"]["total"]["value"] if there else depth
+    enough, lacking = (answer["hits"]["total"]["value"] for answer in given) if filtered else (depth, True)
     mended: Sequence[Mended] = ()
     if misspelt is not None and request.mode != "semantic":
         sent = [
@@ -116,9 +120,17 @@ def retrieve(
             added=lists.get("added", ()),
             corrections=mended[place].corrections if mended else (),
             counted=answers[place].get("counted"),
+            not_enriched=request.mode != "lexical" and bool(lacking),
         )
         for place, lists in enumerate(found)
     ]
+
+
+def retrieve_not_enriched(alias: LiveAlias, index: LiveIndex, depth: int, request: Request) -> list[Found]:
+    """The first `depth` products without a vector that pass the filters, in the order of their ids."""
+    body = with_fields(by_own_ids(not_enriched(request.filters), depth), request.fields)
+    [answer] = _ask(alias, index, [body], request.columns)
+    return sorted(answer["hits"]["hits"], key=lambda hit: str(hit["_id"]))
 
 
 def count_all(alias: LiveAlias, index: LiveIndex, request: Request) -> Mapping[str, Any]:

@@ -1,6 +1,5 @@
 """The search: a shopper's words in, products out, by words and by meaning, within what the caller filters."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,17 +21,15 @@ from shelfwise.known import Known
 from shelfwise.live_index import LiveIndex
 from shelfwise.order import Order, windows_of
 from shelfwise.page import Page
-from shelfwise.product import plain
 from shelfwise.query import MAX_HITS, categories_of, parts, shortest
-from shelfwise.ranking import rank, with_categories
+from shelfwise.ranking import rank, unranked, with_categories
 from shelfwise.rerank import rerank
-from shelfwise.retrieval import Asked, Request, count_all, retrieve
+from shelfwise.retrieval import Asked, Request, count_all, retrieve, retrieve_not_enriched
 from shelfwise.search_settings import Mode, SearchSettings, Sort
 from shelfwise.spelling import said
 from shelfwise.taxonomy import Path
-from shelfwise.wanted import Wanted
+from shelfwise.wanted import Wanted, queries_of, words_of
 
-MAX_QUERY_CHARACTERS = 10_000  # of these the words read query.MAX_WORDS_LENGTH, the model its max_tokens
 QUERIES_AT_ONCE = 1000  # at most
 HITS_AT_ONCE = 100_000  # of each retriever, in all windows of queries that are searched together: some 300 MB
 
@@ -76,6 +73,9 @@ class ProductSearch:
         explain: bool = False,
     ) -> list[Hit]:
         """The k best products, best first; k whenever the filters leave k (in mode `lexical`: k that hold a word).
+
+        Products that the shop wrote into the index and no run has enriched yet are found by their words; those of them
+        that are not come last, by their ids.
 
         The order is that of the list: `score` is the retrievers' and boosts', and knows neither stock, exact words nor
         what a reranker made of it.
@@ -127,7 +127,7 @@ class ProductSearch:
 
         :param category_probabilities: of each query, in their order.
         """
-        words = [words_of(query, place, len(queries)) for place, query in enumerate(queries, start=1)]
+        words = queries_of(queries)
         if category_probabilities is not None and len(category_probabilities) != len(words):
             raise UsageError(f"{len(words)} queries, but {len(category_probabilities)} category probabilities")
         wanted = Wanted.of(
@@ -251,9 +251,10 @@ class ProductSearch:
         collapse = self._settings.collapse_variants and not by_name  # whoever names variants wants to see them
         orders = [Order(self._settings.out_of_stock_last, collapse, wanted.sort) for _ in asked]
         windows = windows_of(wanted.mode, wanted.sort)
+        count = wanted.offset + wanted.k + 1  # one more than is shown: whether another page follows
+        lacking = False
         for depth in windows:
-            # One more than is shown: whether another page follows.
-            open_ = [place for place, order in enumerate(orders) if not order.has(wanted.offset + wanted.k + 1)]
+            open_ = [place for place, order in enumerate(orders) if not order.has(count)]
             if not open_:
                 break
             found = retrieve(self._alias, index, [asked[place] for place in open_], depth, request)
@@ -266,12 +267,29 @@ class ProductSearch:
                     orders[place].corrections = retrieved.corrections
                     self._rerank(orders[place], query.words, wanted)
                     self._count(index, orders[place], retrieved.counted, request)
+            lacking = any(retrieved.not_enriched for retrieved in found)
             request = replace(request, count=False)
+        if lacking:
+            self._add_not_enriched(index, orders, count, windows, request)
         for order in orders:
             order.show(wanted.offset, wanted.k)
         if request.columns:
             self._name_categories(index, orders)
         return orders
+
+    def _add_not_enriched(
+        self, index: LiveIndex, orders: Sequence[Order], count: int, windows: Sequence[int], request: Request
+    ) -> None:
+        """Where fewer than `count` were found, put behind them what passes the filters and has no vector."""
+        for depth in windows:
+            short = [order for order in orders if len(order.first(count)) < count]
+            if not short:
+                break
+            found = retrieve_not_enriched(self._alias, index, depth, request)
+            for order in short:
+                order.extend(map(unranked, found), exhausted=len(found) < depth)
+            if len(found) < depth:
+                break
 
     def _name_categories(self, index: LiveIndex, orders: Sequence[Order]) -> None:
         """Read which category comes first, of products to be shown that are in several."""
@@ -308,17 +326,3 @@ class ProductSearch:
 
 def _as_it_is(words: str) -> list[str]:
     return [words]
-
-
-def words_of(query: str, place: int = 1, of: int = 1) -> str:
-    """A query as it is searched for, the first MAX_QUERY_CHARACTERS of it.
-
-    :param place: among `of` queries, to name it.
-    :raises UsageError: there is no word in it.
-    """
-    # What a terminal could not decode arrives as half surrogates, which no request can carry.
-    words = plain(query[:MAX_QUERY_CHARACTERS].encode("utf-8", "replace").decode()) if isinstance(query, str) else ""
-    if not any(unicodedata.category(letter)[0] in "LNPS" for letter in words):  # nothing that is seen
-        which = "the query" if of == 1 else f"query {place} of {of}"
-        raise UsageError(f"{which} is empty: expected at least one word, got {str(query)[:60]!r}")
-    return words

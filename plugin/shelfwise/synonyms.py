@@ -3,17 +3,19 @@
     tv, television          either word finds what the other finds
     hoover => vacuum        the first is read as the second
 
-Read on the client when a search is made, so that a changed file counts without indexing again.
+Read on the client when a search is made, so that a changed file counts without indexing again. Words are compared as
+the index compares them: `cafe` is `café`, `TV's` is `tv`, `wi fi` is `wi-fi`.
 """
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, zip_longest
 from pathlib import Path
 
 from shelfwise.errors import InvalidSynonyms
+from shelfwise.exact import folded
 from shelfwise.letters import IDEOGRAPHS, LETTERS, word_pattern
 from shelfwise.messages import tell
 
@@ -23,6 +25,7 @@ MAX_READINGS = 8  # of one query; each is a few more clauses
 _OTHER = word_pattern(besides=IDEOGRAPHS)
 _WORD = re.compile(rf"[{IDEOGRAPHS}]|\b[A-Za-z](?:#|\+\+)(?!\w)|{_OTHER}(?:[-'’.]{_OTHER})*")
 _PART = re.compile(rf"[{LETTERS}]+(?:['’][{LETTERS}]+)*")  # as the server's tokenizer has them: levi's is one
+_POSSESSIVE = re.compile("['’]s$")
 _COMMENT = re.compile(r"^\s*#.*|\s#(\s.*)?$")
 _COMMA = re.compile(r"(?<!\\),")
 Phrase = tuple[str, ...]
@@ -32,8 +35,10 @@ Phrase = tuple[str, ...]
 class Rule:
     """What a phrase may be read as; the phrase itself is the first, unless it is replaced."""
 
-    phrase: Phrase
-    readings: tuple[str, ...]
+    written: tuple[str, ...]
+    """The phrase as the file has it, in small letters; as `café` and as `cafe`, it is one."""
+    readings: Mapping[Phrase, str]
+    """By the words that are compared."""
 
 
 class Synonyms:
@@ -56,7 +61,7 @@ class Synonyms:
         return read(query, self._current())
 
     def words(self) -> frozenset[str]:
-        """Every word of the file, case-folded: somebody wrote it on purpose, so that it is not misspelt."""
+        """Every word of the file, folded: somebody wrote it on purpose, so that it is not misspelt."""
         self._current()
         return self._words
 
@@ -98,7 +103,8 @@ def parse(text: str, name: str) -> dict[Phrase, Rule]:
     :param name: of the file, for messages.
     :raises InvalidSynonyms: a line that is neither `a, b` nor `a => b`; names it.
     """
-    readings: dict[Phrase, dict[str, None]] = {}
+    written: dict[Phrase, dict[str, None]] = {}
+    readings: dict[Phrase, dict[Phrase, str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         line = _COMMENT.sub("", line).strip()
         if not line:
@@ -110,39 +116,61 @@ def parse(text: str, name: str) -> dict[Phrase, Rule]:
                 f'{name}, line {number}: expected "tv, television" or "hoover => vacuum", got {line[:60]!r}'
             )
         for phrase in from_:
-            own = [phrase, *(other for other in to if other != phrase)] if not arrow else to
-            readings.setdefault(_words(phrase), {}).update(dict.fromkeys(own))
-    return {phrase: Rule(phrase, tuple(given)) for phrase, given in readings.items()}
+            key = _words(phrase)
+            written.setdefault(key, {})[phrase] = None
+            own = readings.setdefault(key, {})
+            for reading in to if arrow else (phrase, *to):
+                own.setdefault(_words(reading), reading)
+    return {key: Rule(tuple(written[key]), own) for key, own in readings.items()}
 
 
 def read(query: str, rules: dict[Phrase, Rule]) -> list[str]:
-    """All readings of a query, the longest phrase that begins at a word first; at most MAX_READINGS."""
-    words = [(found.group(), found.start(), found.end()) for found in _WORD.finditer(query)]
+    """All readings of a query, the longest phrase that begins at a word first; at most MAX_READINGS.
+
+    What a phrase stands for itself is left as the query has it, in small letters.
+    """
+    words = list(_WORD.finditer(query))
+    compared = [_parts(word[0]) for word in words]
     longest = max((len(phrase) for phrase in rules), default=0)
     parts: list[Sequence[str]] = []
     place, end = 0, 0
     while place < len(words):
         for length in range(min(longest, len(words) - place), 0, -1):
-            phrase = tuple(word.casefold() for word, _, _ in words[place : place + length])
+            phrase = tuple(part for word in compared[place : place + length] for part in word)
             if rule := rules.get(phrase):
-                parts += [[query[end : words[place][1]]], rule.readings]
-                place, end = place + length, words[place + length - 1][2]
+                first, last = words[place], words[place + length - 1]
+                typed = query[first.start() : last.end()].casefold()
+                own = [typed if key == phrase else text for key, text in rule.readings.items()]
+                parts += [[query[end : first.start()]], own]
+                place, end = place + length, last.end()
                 break
         else:
             place += 1
     parts.append([query[end:]])
     readings: dict[str, None] = {}
-    for chosen in product(*parts):
+    for chosen in _nearest_first(parts):
         readings["".join(chosen)] = None
         if len(readings) == MAX_READINGS:
             break
     return list(readings)
 
 
+def _nearest_first(parts: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """A choice of each part: the first of all; then another of one part at a time, in turn; then of two, and so on."""
+    others = ([(place, other) for other in choices[1:]] for place, choices in enumerate(parts))
+    changes = [change for turn in zip_longest(*others) for change in turn if change is not None]
+    changes = changes[: MAX_READINGS - 1]  # one at a time they are enough
+    for count in range(len(changes) + 1):
+        for together in combinations(changes, count):
+            changed = dict(together)
+            if len(changed) == count:
+                yield [changed.get(place, choices[0]) for place, choices in enumerate(parts)]
+
+
 def words_of(rules: dict[Phrase, Rule]) -> frozenset[str]:
-    """The words of phrases and readings, case-folded; parted at what is no letter or digit, as the server does."""
-    texts = [text for rule in rules.values() for text in (*rule.phrase, *rule.readings)]
-    return frozenset(part.casefold() for text in texts for part in _PART.findall(text))
+    """The words of phrases and readings, folded; parted at what is no letter or digit, as the server does."""
+    texts = [text for rule in rules.values() for text in (*rule.written, *rule.readings.values())]
+    return frozenset(folded(part) for text in texts for part in _PART.findall(text))
 
 
 def _phrases(text: str) -> list[str]:
@@ -152,4 +180,9 @@ def _phrases(text: str) -> list[str]:
 
 
 def _words(text: str) -> Phrase:
-    return tuple(word.casefold() for word in _WORD.findall(text))
+    return tuple(part for word in _WORD.findall(text) for part in _parts(word))
+
+
+def _parts(word: str) -> Phrase:
+    """What the index makes of a word: parted at hyphens, without accents and without an `'s`."""
+    return tuple(_POSSESSIVE.sub("", part) for part in folded(word).split("-"))

@@ -1,14 +1,18 @@
 """What a caller wants of a search: how many, of which category, under which conditions; checked."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
 from shelfwise.errors import UsageError
 from shelfwise.filters import Filter
+from shelfwise.product import plain
 from shelfwise.query import MAX_HITS
 from shelfwise.search_settings import Mode, Sort
 from shelfwise.taxonomy import Path, parse_path, path_text
+
+MAX_QUERY_CHARACTERS = 10_000  # of these the words read query.MAX_WORDS_LENGTH, the model its max_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,31 @@ class Wanted:
             others = tuple(c for c in kept if c.field != last.field)
             return replace(self, conditions=others), f"the filter on {last.name}"
         return replace(self, category=None), f"the category {path_text(self.category or ())!r}"
+
+
+def queries_of(queries: Iterable[str]) -> list[str]:
+    """Queries as they are searched for.
+
+    :raises UsageError: there is one text where several were expected, or no word in one of them.
+    """
+    if isinstance(queries, str) or not isinstance(queries, Iterable):
+        raise UsageError(f"queries: expected a list of texts such as ['mug', 'kettle'], got {_shown(queries)}")
+    given = list(queries)
+    return [words_of(query, place, len(given)) for place, query in enumerate(given, start=1)]
+
+
+def words_of(query: str, place: int = 1, of: int = 1) -> str:
+    """A query as it is searched for, the first MAX_QUERY_CHARACTERS of it.
+
+    :param place: among `of` queries, to name it.
+    :raises UsageError: there is no word in it.
+    """
+    # What a terminal could not decode arrives as half surrogates, which no request can carry.
+    words = plain(query[:MAX_QUERY_CHARACTERS].encode("utf-8", "replace").decode()) if isinstance(query, str) else ""
+    if not any(unicodedata.category(letter)[0] in "LNPS" for letter in words):  # nothing that is seen
+        which = "the query" if of == 1 else f"query {place} of {of}"
+        raise UsageError(f"{which} is empty: expected at least one word, got {str(query)[:60]!r}")
+    return words
 
 
 def check_k(k: int) -> None:
