@@ -237,6 +237,16 @@ def test_a_product_in_review_keeps_no_department_from_the_complements(shop, bund
     assert shop.ids(["lamp", "k1"], kind="complements") == ["c1"]
 
 
+def test_a_product_in_review_whose_leaf_the_model_is_sure_of_is_no_complement_to_its_like(shop, bundle):
+    considered = [{"category": " > ".join(path), "probability": 0.4} for path in (CUPS, KETTLES)]
+    kettle = at(45, bundle, "new kettle")
+    kettle["shelfwise"]["candidates"] = considered
+    sure = in_review(kettle, "Home", "Home > Kitchen", "Home > Kitchen > Kettles")
+    bought = [["new kettle", "k1", "c1"]] * 3
+    shop.fill(*six(bundle), sure).learn(*histories(*bought, ["a1"], ["k2"], ["c2"]))
+    assert shop.ids(["new kettle"], kind="complements") == ["c1"]
+
+
 def test_a_product_in_review_is_near_to_what_the_model_is_sure_of(shop, bundle):
     lamp = in_review(at(45, bundle, "lamp"), "Home")
     shop.fill(lamp, at(44, bundle, "k1"), at(46, bundle, "a1", AUDIO))

@@ -11,10 +11,10 @@ LIKENESS_FIELDS = ("title", "brand")  # descriptions are alike in their boilerpl
 
 
 def history_products(ids: Sequence[str]) -> Body:
-    """Products of a history: what a hit shows, and whether the shop says that they are consumable."""
+    """Products of a history: what a hit shows, the leaves considered, and whether the shop says they are consumable."""
     return {
         "size": len(ids),
-        "_source": [*SHOWN, "attributes.consumable"],
+        "_source": [*SHOWN, "shelfwise.candidates.category", "attributes.consumable"],
         "track_total_hits": False,
         "query": {"ids": {"values": list(ids)}},
     }
