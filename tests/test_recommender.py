@@ -289,6 +289,14 @@ def test_attributes_that_the_shop_wrote_as_a_list_say_what_is_consumable(client,
     assert set(shop.ids(["k1"])) == {"k1", "k2"}
 
 
+@pytest.mark.parametrize(
+    ("mark", "comes_back"), [("yes", True), (1, True), ("1", True), (" TRUE", True), ("no", False), (0, False)]
+)
+def test_what_is_consumable_is_said_in_any_way_in_which_a_filter_takes_what_is_true(shop, bundle, mark, comes_back):
+    shop.fill(at(0, bundle, "k1", consumable=mark), at(10, bundle, "k2"))
+    assert ("k1" in shop.ids(["k1"])) == comes_back
+
+
 def test_where_a_known_product_counts_nothing_that_is_said(shop, bundle):
     shop.fill(*six(bundle))
     with pytest.raises(ShelfwiseError, match="holds no product that counts"):

@@ -16,7 +16,7 @@ STATUSES = ("accepted", "review", "confirmed", "corrected")
 _EXACT = {"id": "id", "brand": "brand.folded", "language": "language", "variant_of": "variant_of"}
 _NUMBERS = ("price", "popularity")
 _STATUS = "shelfwise.status"
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = "attributes."
 _RANGE = re.compile(r"-?[\d.]*\d\s*\.\.\s*(<?\s*-?\d[\d.]*)?|\.\.\s*<?\s*-?\d[\d.]*")
 FIELDS = (*_EXACT, *_NUMBERS, "in_stock", "status")
@@ -54,9 +54,9 @@ class Filter:
         if name in _NUMBERS:
             return cls(name, _range(name, value))
         if name == "in_stock":
-            if value.lower() not in _TRUTH:
+            if value.lower() not in TRUTH:
                 raise UsageError(f"filter in_stock={_shown(value)}: expected true or false")
-            return cls(name, _TRUTH[value.lower()])
+            return cls(name, TRUTH[value.lower()])
         if name == "status":
             if value not in STATUSES:
                 raise UsageError(f"filter status={_shown(value)}: expected one of {', '.join(STATUSES)}")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from shelfwise.event_model import Learnt
+from shelfwise.filters import TRUTH
 from shelfwise.history import Event, in_order, product_weights
 from shelfwise.hit import Listing, group_of, known_categories, listing_of, sure_leaves
 from shelfwise.query import VECTOR, Body, in_any_of
@@ -151,7 +152,7 @@ def _again(
 def _marked_consumable(found: Found) -> bool:
     """Whether the shop's attribute says so."""
     marks = listed(attributes_of(found["_source"]).get("consumable"))
-    return any(str(mark).lower() == "true" for mark in marks)
+    return any(TRUTH.get(str(mark).strip().lower(), False) for mark in marks)
 
 
 def _nodes(found: Found) -> set[Path]:
