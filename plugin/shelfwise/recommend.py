@@ -16,6 +16,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
+from shelfwise.filing import Filing
 from shelfwise.hit import Hit, Listing, distinct, group_of, known_categories, listing_of
 from shelfwise.letters import word_pattern
 from shelfwise.live_index import LiveIndex
@@ -103,7 +104,11 @@ class SimilarProducts:
         return self._alias.over(lambda index: self._similar(index, id_, k, diversity, price_band))
 
     def similar_to_text(self, text: str, bundle: Bundle, k: int = 10, *, diversity: float = 0.0) -> list[Hit]:
-        """The k products most like a product that is only described: of its most probable category first.
+        """The k products most like a product that is only described: of its category first.
+
+        Its category is filed as that of an indexed product is: the predicted leaf where the bundle accepts it, else the
+        deepest node that is sure, which may be none. With none, or a text that the model can hardly read, closeness
+        alone counts.
 
         :param bundle: the one that enriched the index; it reads the text.
         :raises IncompatibleIndex: the index was written with another bundle.
@@ -117,8 +122,9 @@ class SimilarProducts:
         if not bundle.encoder.knows(words):
             raise UsageError(f"the bundle's model knows no word of the text {words[:60]!r}: expected its own language")
         encoded = bundle.encoder.encode_documents([words])
-        leaf = bundle.taxonomy.leaves[int(encoded.probabilities[0].argmax())]
-        seen = _Seen(words, (leaf,), encoded.vectors[0].tolist(), [none_of((), ())])
+        unread = encoded.unread is not None and bool(encoded.unread[0])
+        leaves = Filing.of(bundle).categories(encoded.probabilities[0], unread)
+        seen = _Seen(words, leaves, encoded.vectors[0].tolist(), [none_of((), ())])
         alias = self._alias_with(bundle)
         return alias.over(lambda index: _widened(alias, index, seen, [], k, diversity))
 
