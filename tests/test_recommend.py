@@ -222,6 +222,25 @@ def test_a_second_listing_of_the_product_itself_is_not_shown(recommend, bundle):
     ) == ["other brand"]
 
 
+@pytest.mark.parametrize("diversity", [0.0, 0.5])
+def test_a_second_listing_of_a_variant_is_not_shown_and_a_title_of_one_more_word_is(client, alias, bundle, diversity):
+    fill(
+        client,
+        alias,
+        bundle,
+        [
+            at(0, bundle, "a", title="Steel kettle, rose", brand="Tarnholt", variant_of="parent"),
+            at(1, bundle, "parent", title="Steel kettle", brand="Tarnholt"),
+            at(2, bundle, "again", title="STEEL KETTLE", brand="tarnholt"),
+            at(3, bundle, "pro", title="Steel kettle Pro", brand="Tarnholt"),
+            at(4, bundle, "other brand", title="Steel kettle", brand="Brewsdale"),
+        ],
+    )
+    similar = SimilarProducts(client, alias)
+    assert {hit.id for hit in similar.similar("a", diversity=diversity)} == {"pro", "other brand"}
+    assert {hit.id for hit in similar.similar("again", diversity=diversity)} == {"pro", "other brand"}
+
+
 def test_k_are_found_although_one_listing_takes_all_near_places(recommend, bundle):
     cards = [at(1 + number / 100, bundle, f"c{number:02}", title="Gift card") for number in range(60)]
     others = [at(30 + number, bundle, f"o{number}") for number in range(3)]

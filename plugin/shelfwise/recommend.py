@@ -36,7 +36,7 @@ from shelfwise.query import (
     recommendable,
     semantic,
 )
-from shelfwise.recommend_query import none_of
+from shelfwise.recommend_query import none_of, titles_of
 from shelfwise.source import listed, price_of
 from shelfwise.taxonomy import Path, ancestors, path_text
 from shelfwise.wanted import check_k
@@ -63,13 +63,13 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The product looked at: title, leaves, vector, what may stand beside it, and the listing that may not."""
+    """The product looked at: title, leaves, vector, what may stand beside it, and the listings that may not."""
 
     title: str
     leaves: Sequence[Path]
     vector: Sequence[float]
     allowed: Sequence[Body]
-    listing: Listing | None = None
+    listings: frozenset[Listing] = frozenset()
 
 
 class SimilarProducts:
@@ -86,12 +86,16 @@ class SimilarProducts:
     def similar(self, id_: str, k: int = 10, *, diversity: float = 0.0, price_band: float | None = None) -> list[Hit]:
         """The k products most like this one: of the same category first, then of the one above it, and so on up.
 
-        Never the product itself, one of its variants, a listing of its title and brand, or what is out of stock; of
-        other variants of one product, and of other listings of the same title and brand, the best only. `score` is the
-        cosine of the two vectors, `reason` says in words what they share. They are the neighbours that the last full
-        run stored (exact), together with products of the same category that arrived after it; the vectors are compared
-        live when fewer than k of them remain, or some of the k are of another category. So a new product is found
-        beside old ones at once within its category, and beside those of other categories only where that has too few.
+        Never the product itself, one of its variants, a listing of the title and brand of any of these with its own
+        variants, or what is out of stock; of other variants of one product, and of other listings of the same title and
+        brand, the best only. Titles that differ in a word stay two products, however near their vectors: it may be a
+        size, a model or "Pro" (`shelfwise duplicates` shows such pairs to a person). `score` is the cosine of the two
+        vectors, `reason` says in words what they share.
+
+        They are the neighbours that the last full run stored (exact), together with products of the same category that
+        arrived after it; the vectors are compared live when fewer than k of them remain, or some of the k are of
+        another category. So a new product is found beside old ones at once within its category, and beside those of
+        other categories only where that has too few.
 
         :param diversity: 0 to 1, how much the hits of one category are to differ from each other; see `diversify`.
         :param price_band: .3 keeps to 70 to 130 % of the product's price; products without a price then do not count.
@@ -140,7 +144,11 @@ class SimilarProducts:
             allowed.append(_priced(id_, price_of(source), price_band))
         vector = [float(part) for part in product.get("fields", {}).get(VECTOR, [])]
         seen = _Seen(
-            str(source.get("title", "")), tuple(known_categories(product)), vector, allowed, listing_of(product)
+            str(source.get("title", "")),
+            tuple(known_categories(product)),
+            vector,
+            allowed,
+            frozenset({listing_of(product)}),
         )
         stored = {str(near["id"]): float(near["score"]) for near in listed(enriched.get("similar"))}
 
@@ -152,7 +160,9 @@ class SimilarProducts:
             bodies.append(semantic(vector, _spared(k, diversity), [*allowed, *arrived]))
         if vector and seen.leaves and diversity > 0:
             bodies.append(semantic(vector, _spared(k, diversity), [*allowed, in_any_of(seen.leaves)]))
-        still_there, *newer = _found(self._alias, index, bodies, diversity)
+        group = titles_of(group_of(product))
+        variants, still_there, *newer = _found(self._alias, index, [group, *bodies], diversity)
+        seen = replace(seen, listings=seen.listings.union(map(listing_of, variants)))
         candidates = [_candidate(found, stored[found["_id"]], "stored", seen) for found in still_there]
         candidates += _live(newer, seen)
         chosen = _chosen(candidates, seen, k, diversity)
@@ -198,7 +208,7 @@ def _found(
     alias: LiveAlias, index: LiveIndex, bodies: Sequence[Body], diversity: float
 ) -> list[Sequence[Mapping[str, Any]]]:
     """What each search finds; vectors travel only where hits are compared with each other."""
-    asked = [{**body, "fields": [VECTOR]} for body in bodies] if diversity > 0 else bodies
+    asked = [{"fields": [VECTOR], **body} for body in bodies] if diversity > 0 else bodies
     return [answer["hits"]["hits"] for answer in alias.ask(index, asked)]
 
 
@@ -251,8 +261,9 @@ def _chosen(candidates: Iterable[_Candidate], seen: _Seen, k: int, diversity: fl
     """The best k, nearest category first: one of each variant group, one of each listing; within a category diverse."""
     tiers: dict[int, list[_Candidate]] = {}
     best = sorted(candidates, key=lambda c: (c.steps_up, -c.hit.score, c.hit.id))
-    gone = () if seen.listing is None else (seen.listing,)
-    for candidate in distinct(best, lambda c: (c.group, c.listing), gone):
+    same = {candidate.group for candidate in best if candidate.listing in seen.listings}
+    others = (candidate for candidate in best if candidate.group not in same)
+    for candidate in distinct(others, lambda c: (c.group, c.listing)):
         tiers.setdefault(candidate.steps_up, []).append(candidate)
     chosen: list[_Candidate] = []
     for _, tier in sorted(tiers.items()):

@@ -7,6 +7,7 @@ from shelfwise.taxonomy import Path
 
 LIKENESS_TERMS = 25  # of a product, the words that say most (tf-idf)
 LIKENESS_SHARE = "10%"  # of those words a product must hold, so that the long tail is not scored
+VARIANTS = 1000  # of one product, whose titles are looked at
 LIKENESS_FIELDS = ("title", "brand")  # descriptions are alike in their boilerplate
 
 
@@ -23,6 +24,17 @@ def history_products(ids: Sequence[str]) -> Body:
 def vectors_of(ids: Sequence[str]) -> Body:
     """The vectors of products."""
     return {**history_products(ids), "_source": False, "fields": [VECTOR]}
+
+
+def titles_of(group: str) -> Body:
+    """Titles and brands of the products of a variant group."""
+    return {
+        "size": VARIANTS,
+        "_source": ["title", "brand"],
+        "fields": [],
+        "track_total_hits": False,
+        "query": {"term": {"shelfwise.group": {"value": group}}},
+    }
 
 
 def like_words(id_: str, title: str, k: int) -> Body:
