@@ -113,7 +113,7 @@ def test_it_is_what_a_shop_gets_that_learnt_from_the_other_people(client, elasti
     events = [{"user": f"u{number}", "history": ["c3", *pair]} for number, pair in enumerate(pairs * 2)]
     (tmp_path / "events.jsonl").write_text(lines_of(events))
     measured = measure(client, tmp_path / "events.jsonl", shop, model, k=3, folds=3)
-    histories, _, _ = read_histories(tmp_path / "events.jsonl")
+    histories = read_histories(tmp_path / "events.jsonl").by_user
     people = hold_out(histories, DEGREES).people
     found = {}
     try:
@@ -189,6 +189,16 @@ def test_events_line_by_line_are_measured_as_their_history_is(evaluated):
     ran = evaluated(one_by_one, "-k", "1")
     assert by_system(ran)["blend"]["recall@1"] == 1.0
     assert "16 lines read, 0 rejected; 8 users: 8 measured" in ran.err
+
+
+def test_a_log_that_tells_everything_twice_is_measured_as_if_it_told_it_once(evaluated, tmp_path):
+    once = by_system(evaluated(EVENTS, "-k", "2"))
+    ran = evaluated(EVENTS + EVENTS, "-k", "2", "--out", "figures.json")
+    assert ran.status == 0, ran.err
+    assert [line["recall@2"] for line in ran.lines] == [line["recall@2"] for line in once.values()]
+    assert "8 lines tell again what was told before, and count once" in ran.err
+    figures = orjson.loads((tmp_path / "figures.json").read_bytes())
+    assert (figures["read"], figures["repeated"], figures["repeats"]) == (16, 8, 0)
 
 
 def test_a_sample_is_measured_and_the_others_still_teach(evaluated):

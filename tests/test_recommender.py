@@ -383,6 +383,21 @@ class TestLearn:
         shop.learn(*({"user": "u", "product": product} for product in ("k1", "c1", "a1")))
         assert EventModel(client, alias).learnt(["k1", "c1", "a1"]) == whole
 
+    @pytest.mark.parametrize("line_by_line", [False, True])
+    def test_a_log_that_tells_everything_twice_teaches_what_it_teaches_once(
+        self, client, alias, shop, bundle, capsys, line_by_line
+    ):
+        lines = histories(["k1", "c1"], ["k1", "c1", "a1"], ["k1", "c1"])
+        if line_by_line:
+            lines = [{"user": line["user"], "product": id_} for line in lines for id_ in line["history"]]
+        shop.fill(*six(bundle)).learn(*lines)
+        once = EventModel(client, alias).learnt(["k1", "c1", "a1"])
+        done = shop.learn(*lines, *lines)
+        assert EventModel(client, alias).learnt(["k1", "c1", "a1"]) == once
+        assert (done.read, done.used, done.repeated, done.rejected) == (2 * len(lines), len(lines), len(lines), 0)
+        assert f"{len(lines)} lines tell again what was told before, and count once" in capsys.readouterr().err
+        assert "k1" not in shop.ids(["k1"])
+
     def test_what_was_learnt_before_is_replaced_and_one_model_is_kept_to_look_at(self, client, alias, shop, bundle):
         shop.fill(*six(bundle))
         names = [shop.learn(*histories(["k1", "c1"])).index for _ in range(3)]
