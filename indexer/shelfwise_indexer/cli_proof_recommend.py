@@ -90,5 +90,5 @@ def _row(line: dict[str, Any], named: Mapping[str, str]) -> str:
     diversity = "-" if line["diversity"] is None else f"{line['diversity']:.2f}"
     return (
         f"{line['system']:<27}  {cells}  coverage {line['coverage']:.1%}  diversity {diversity}  "
-        f"short {line['short']:.1%}  p50 {line['latency_ms']['p50']:.0f} ms"
+        f"short {line['short']:.1%}  none {line['zero_results']:.1%}  p50 {line['latency_ms']['p50']:.0f} ms"
     )
