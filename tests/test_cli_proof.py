@@ -2,6 +2,7 @@
 
 import math
 import uuid
+from html import escape
 
 import orjson
 import pytest
@@ -13,7 +14,7 @@ from hand_reranker import write_hand_reranker
 from shelfwise.belief import believe_paths
 from shelfwise.live_index import live
 from shelfwise_indexer import indexed
-from shelfwise_indexer.ablation import SHUFFLED, shuffled
+from shelfwise_indexer.ablation import ORACLE, SHUFFLED, shuffled
 from shelfwise_indexer.indexed import read_index
 from shelfwise_indexer.judgements import Judgements
 from test_cli import NOWHERE, refused_in_one_line, runner
@@ -137,6 +138,28 @@ def test_files_or_servers_that_are_not_there_are_one_line(evaluated):
     ran = evaluated(url=NOWHERE)
     assert (ran.status, ran.out) == (2, "")
     assert "nothing answers" in ran.err
+
+
+def test_queries_of_categories_that_the_taxonomy_lacks_are_said_where_there_is_an_oracle(evaluated, tmp_path):
+    queries = [QUERIES[0] | {"category": "Ketles"}, *QUERIES[1:]]
+    (tmp_path / "some.jsonl").write_bytes(b"\n".join(orjson.dumps(query) for query in queries))
+    ran = evaluated("--out", "proof", queries="some.jsonl")
+    said = (
+        "1 of 3 query categories are not in the bundle's taxonomy, the first 'Ketles' (closest: Kettles, Cases): "
+        "measured with the predicted category"
+    )
+    assert said in ran.err
+    assert ran.lines[-1]["system"] == ORACLE
+    figures = orjson.loads((tmp_path / "proof" / "figures.json").read_bytes())
+    assert figures["unknown_categories"] == {"named": 3, "unknown": 1, "first": ["Ketles"]}
+    assert escape(said) in (tmp_path / "proof" / "search.html").read_text("utf-8")
+    assert "query categories" not in evaluated("--no-ablation", queries="some.jsonl").err
+
+    (tmp_path / "none.jsonl").write_bytes(orjson.dumps(queries[0]))
+    ran = evaluated(queries="none.jsonl")
+    assert "1 of 1 query categories" in ran.err
+    assert ": there is no oracle\n" in ran.err
+    assert ran.lines[-1]["system"] == SHUFFLED
 
 
 def test_an_oracle_needs_queries_that_name_their_category(evaluated, tmp_path):

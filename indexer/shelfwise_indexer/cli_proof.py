@@ -76,6 +76,7 @@ def search(
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.kept_settings import kept
     from shelfwise_indexer.search_evaluation import evaluate_search
+    from shelfwise_indexer.unknown_categories import UnknownOfQueries
 
     settings = settings_of(**options)
     saved = read_figures(gate) if gate else None
@@ -98,7 +99,11 @@ def search(
                 "were they judged for another catalogue?",
                 err=True,
             )
-        systems = parts.ablation(client, alias, Bundle.load(bundle), settings, judged.queries)
+        loaded = Bundle.load(bundle)
+        systems = parts.ablation(client, alias, loaded, settings, judged.queries)
+        unknown = UnknownOfQueries.of(loaded.taxonomy, judged.queries) if ablation else None
+        if unknown is not None:
+            click.echo(str(unknown), err=True)
         if not ablation:
             shown = (parts.BM25, parts.SHOWN, parts.RERANK)
             systems = {name: system for name, system in systems.items() if name in shown}
@@ -110,8 +115,14 @@ def search(
         put(str(verdict)) if table else emit(verdict.to_json())
     if out is not None:
         about = about_run(live)
-        write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
-        figures = evaluation.figures() | {"settings": kept(settings), "judged_not_in_index": absent, "about": about}
+        notes = [str(unknown)] if unknown else []
+        write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS, notes).encode())
+        figures = evaluation.figures() | {
+            "settings": kept(settings),
+            "judged_not_in_index": absent,
+            "unknown_categories": unknown.to_json() if unknown else None,
+            "about": about,
+        }
         write(out / "figures.json", orjson.dumps(figures, option=orjson.OPT_INDENT_2))
     if (verdict is not None and not verdict.passed) or judged.rejected or judged.bad_queries:
         sys.exit(REJECTED)

@@ -32,6 +32,7 @@ def page(
     shown: str,
     about: Mapping[str, str],
     steps: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """The whole page: no script, nothing loaded from anywhere, every text of shop and shoppers escaped.
 
@@ -39,6 +40,7 @@ def page(
     :param shown: the system whose wins and losses are told query by query.
     :param about: what was measured, where and when: name to value.
     :param steps: pairs of systems, new and old, whose difference is told; those that were measured.
+    :param notes: what must be known to read the figures.
     """
     facts = " · ".join(f"{escape(name)} {escape(value)}" for name, value in about.items())
     # Rounded as the table has them: rounded in one step, a mean may show another third decimal.
@@ -47,6 +49,7 @@ def page(
     sections = [
         f"<h1>Search, measured on {len(evaluation.queries)} queries</h1>",
         f'<p class="small">{facts}</p>',
+        *(f"<p>{escape(note)}</p>" for note in notes),
         f"<h2>nDCG@{k} of each system</h2>",
         bars_with_intervals(means, evaluation.against(baseline), baseline),
         f'<p class="small">nDCG@{k} with gain 2<sup>grade</sup> − 1. The interval is a paired bootstrap over the '
