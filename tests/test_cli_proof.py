@@ -97,11 +97,18 @@ def test_the_figures_and_the_page_are_written(evaluated, tmp_path):
     assert "<b>Phone" not in page
 
 
-def test_figures_that_cannot_be_written_are_printed(evaluated, tmp_path):
+def test_figures_that_could_not_be_written_are_refused_before_anything_is_measured(evaluated, tmp_path):
     (tmp_path / "proof").write_text("mine")
-    ran = evaluated("--no-ablation", "--out", "proof")
-    assert (ran.status, len(ran.lines)) == (2, 2)
-    assert "cannot be written" in ran.err.splitlines()[-1]
+    assert refused_in_one_line(evaluated("--out", "proof", url=NOWHERE), "proof is there and is not a folder")
+    (tmp_path / "to" / "figures.json").mkdir(parents=True)
+    assert refused_in_one_line(evaluated("--out", "to", url=NOWHERE), "figures.json cannot be written", "with room")
+
+
+def test_figures_that_cannot_be_compared_are_refused_before_anything_is_measured(evaluated, tmp_path):
+    assert evaluated("--no-ablation", "--out", "proof").status == 0
+    gate = ["--gate", "proof/figures.json"]
+    assert refused_in_one_line(evaluated(*gate, "-k", "5", url=NOWHERE), "holds nDCG@10", "give -k 10")
+    assert refused_in_one_line(evaluated(*gate, url=NOWHERE), "at least 5 queries", "figures.json gives 3")
 
 
 def test_a_table_is_for_people_and_only_two_systems_are_enough(evaluated):
@@ -160,6 +167,15 @@ def test_queries_of_categories_that_the_taxonomy_lacks_are_said_where_there_is_a
     assert "1 of 1 query categories" in ran.err
     assert ": there is no oracle\n" in ran.err
     assert ran.lines[-1]["system"] == SHUFFLED
+
+
+def test_a_query_of_which_nothing_is_seen_costs_its_line_and_no_more(evaluated, tmp_path):
+    with (tmp_path / "queries.jsonl").open("ab") as file:
+        file.write(b'\n{"id": "q4", "query": "\\u200d"}\n')
+    ran = evaluated("--no-ablation", "--out", "proof")
+    assert (ran.status, len(ran.lines)) == (1, 2)
+    assert "queries.jsonl, line 4: the query is empty" in ran.err
+    assert (tmp_path / "proof" / "figures.json").exists()
 
 
 def test_an_oracle_needs_queries_that_name_their_category(evaluated, tmp_path):

@@ -174,6 +174,15 @@ def test_the_figures_and_the_page_are_written(evaluated, tmp_path):
     assert "<script" not in page
 
 
+def test_what_could_not_be_written_is_refused_before_anything_is_measured(evaluated, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    for option in ("--out", "--page"):
+        ran = evaluated(EVENTS, option, "mine/figures", url=NOWHERE)
+        assert refused_in_one_line(ran, "mine is there and is not a folder")
+        ran = evaluated(EVENTS, option, tmp_path, url=NOWHERE)
+        assert refused_in_one_line(ran, "cannot be written (Is a directory)")
+
+
 def test_a_table_is_for_people(evaluated):
     ran = evaluated(EVENTS, "-k", "1", "--table")
     assert [line.split("  ")[0] for line in ran.out.splitlines()] == ROWS

@@ -24,6 +24,9 @@ from shelfwise.console import (
 )
 from shelfwise.errors import UsageError
 from shelfwise.messages import first_of
+from shelfwise_indexer.folders import check_writable, made
+
+_ELSEWHERE = "name a folder with room"
 
 
 @click.command()
@@ -39,7 +42,7 @@ from shelfwise.messages import first_of
 @click.option("--ablation/--no-ablation", default=True, show_default=True, help="All systems, or BM25 and the search.")
 @settings_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for figures.json and the page search.html.")
-@click.option("--gate", metavar="FILE", help="An earlier figures.json: status 1 when the search got worse.")
+@click.option("--gate", metavar="FILE", help="An earlier figures.json, of the same -k: status 1 when it got worse.")
 @click.option("--table", is_flag=True, help="For people, not programs.")
 def search(
     alias: str,
@@ -71,14 +74,17 @@ def search(
     from shelfwise.server import connect
     from shelfwise_indexer import ablation as parts
     from shelfwise_indexer.evaluation_page import page
-    from shelfwise_indexer.gate import compare, read_figures
+    from shelfwise_indexer.gate import comparable, compare, read_figures
     from shelfwise_indexer.indexed import count_absent
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.kept_settings import kept
-    from shelfwise_indexer.search_evaluation import evaluate_search
+    from shelfwise_indexer.search_evaluation import evaluate_search, measurable
     from shelfwise_indexer.unknown_categories import UnknownOfQueries
 
     settings = settings_of(**options)
+    if out is not None:
+        check_place(out / "search.html")
+        check_place(out / "figures.json")
     saved = read_figures(gate) if gate else None
     if gate and saved is None:
         raise UsageError(f"{gate} holds no figures: expected the figures.json of `shelfwise evaluate search --out`")
@@ -88,6 +94,8 @@ def search(
         judged = saved.judgements
     else:
         raise UsageError("give --judgements FILE, or an earlier figures.json as --gate, whose judgements are used then")
+    if saved is not None:
+        comparable(measurable(judged, relevant), k, saved, parts.SHOWN)
     say_what_was_read(judged)
     with closing(connect(url)) as client:
         live = status(client, alias)
@@ -154,6 +162,8 @@ def fusion(alias: str, bundle: Path, url: str | None, judgements: str, queries: 
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.learn_fusion import learn_fusion
 
+    if out is not None:
+        check_place(out)
     judged = read_judgements(judgements, queries)
     say_what_was_read(judged)
     with closing(connect(url)) as client:
@@ -228,6 +238,16 @@ def about_run(live: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def check_place(path: Path) -> None:
+    """Look before the measuring whether `write` will be able to; the folder is made.
+
+    :raises UsageError: it will not.
+    """
+    if not path.exists():
+        made(path.parent, _ELSEWHERE)
+    check_writable(path, _ELSEWHERE)
+
+
 def write(path: Path, content: bytes) -> None:
     """A file, in folders that are made where they are not there.
 
@@ -237,4 +257,4 @@ def write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name a folder with room") from None
+        raise UsageError(f"{path} cannot be written ({error.strerror}): {_ELSEWHERE}") from None

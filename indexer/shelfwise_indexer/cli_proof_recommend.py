@@ -10,7 +10,7 @@ import click
 import orjson
 
 from shelfwise.console import REJECTED, alias_option, emit, put, url_option
-from shelfwise_indexer.cli_proof import about_run, write
+from shelfwise_indexer.cli_proof import about_run, check_place, write
 
 
 @click.command()
@@ -61,6 +61,9 @@ def recommend(
     from shelfwise_indexer.recommend_ablation import BLEND, POPULARITY
     from shelfwise_indexer.recommend_page import recommend_page
 
+    for file in (out, page):
+        if file is not None:
+            check_place(file)
     loaded = Bundle.load(bundle) if bundle is not None else None
     with closing(connect(url)) as client:
         live = status(client, alias)

@@ -121,9 +121,7 @@ def evaluate_search(
     :param relevant: the least grade that recall and reciprocal rank count; nDCG uses all grades.
     :raises JudgementError: no query has a relevant product.
     """
-    queries = tuple(query for query in judgements.queries if max(query.grades.values()) >= relevant)
-    if not queries:
-        raise JudgementError(f"no query has a product of grade {relevant} or more: judge some, or lower --relevant")
+    queries = measurable(judgements, relevant)
     results = {}
     with tqdm(desc="evaluate", total=len(systems) * len(queries), unit="query") as bar:
         for name, system in systems.items():
@@ -136,6 +134,17 @@ def evaluate_search(
                 bar.update()
             results[name] = _measured(name, queries, found, seconds, k, relevant)
     return SearchEvaluation(judgements, queries, k, relevant, products, results)
+
+
+def measurable(judgements: Judgements, relevant: int) -> tuple[JudgedQuery, ...]:
+    """The queries that have a relevant product.
+
+    :raises JudgementError: there is none.
+    """
+    queries = tuple(query for query in judgements.queries if max(query.grades.values()) >= relevant)
+    if not queries:
+        raise JudgementError(f"no query has a product of grade {relevant} or more: judge some, or lower --relevant")
+    return queries
 
 
 def ndcg_of(
