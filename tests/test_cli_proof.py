@@ -84,6 +84,7 @@ def test_a_line_a_system_says_what_each_part_is_worth(evaluated):
     assert lines["hybrid"]["minus"]["BM25"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
     assert (lines["semantic"]["hits"], lines["semantic"]["coverage"]) == (12, 1.0)
     assert lines["semantic"]["unjudged"] == 5
+    assert 0.0 < lines["semantic"]["diversity"] < 1.0  # of all four products, two of each kind
     assert "7 judgements read: 7 used, 0 rejected; 3 queries judged, 0 without a judgement" in ran.err
 
 

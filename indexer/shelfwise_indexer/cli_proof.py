@@ -69,13 +69,15 @@ def search(
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.jsonl --rerank 50 --reranker reranker
     shelfwise evaluate search --alias products --bundle bundle --gate proof/figures.json --fusion fusion.json
     """
+    from functools import partial
+
     from shelfwise.bundle import Bundle
     from shelfwise.index import status
     from shelfwise.server import connect
     from shelfwise_indexer import ablation as parts
     from shelfwise_indexer.evaluation_page import page
     from shelfwise_indexer.gate import comparable, compare, read_figures
-    from shelfwise_indexer.indexed import count_absent
+    from shelfwise_indexer.indexed import count_absent, vectors_of
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.kept_settings import kept
     from shelfwise_indexer.search_evaluation import evaluate_search, measurable
@@ -115,7 +117,9 @@ def search(
         if not ablation:
             shown = (parts.BM25, parts.SHOWN, parts.RERANK)
             systems = {name: system for name, system in systems.items() if name in shown}
-        evaluation = evaluate_search(systems, judged, live["products"], k, relevant)
+        evaluation = evaluate_search(
+            systems, judged, live["products"], k, relevant, partial(vectors_of, client, live["index"])
+        )
     for line in evaluation.to_json():
         put(_row(line, k, parts.BM25)) if table else emit(line)
     verdict = compare(evaluation, saved, parts.SHOWN) if saved else None
@@ -217,12 +221,13 @@ def say_what_was_read(judged: Any) -> None:
 
 
 def _row(line: dict[str, Any], k: int, baseline: str) -> str:
+    diversity = "-" if line["diversity"] is None else f"{line['diversity']:.2f}"
     minus = line["minus"].get(baseline)
     difference = f"{minus['mean']:+.3f} ({minus['low']:+.3f} to {minus['high']:+.3f})" if minus else ""
     return (
         f"{line['system']:<32} nDCG@{k} {line[f'ndcg@{k}']:.3f}  {difference:<26}  recall {line[f'recall@{k}']:.3f}  "
-        f"MRR {line['mrr']:.3f}  none {line['zero_results']:.1%}  unjudged {line['unjudged']}/{line['hits']}  "
-        f"p50 {line['latency_ms']['p50']:.0f} ms"
+        f"MRR {line['mrr']:.3f}  none {line['zero_results']:.1%}  diversity {diversity}  "
+        f"unjudged {line['unjudged']}/{line['hits']}  p50 {line['latency_ms']['p50']:.0f} ms"
     )
 
 

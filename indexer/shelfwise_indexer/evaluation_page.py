@@ -88,11 +88,21 @@ def _measures(evaluation: SearchEvaluation) -> str:
             *(f"{share:.3f}" for share in shares),
             f"{line['zero_results']:.1%}",
             f"{line['coverage']:.1%}",
+            "–" if line["diversity"] is None else f"{line['diversity']:.2f}",
             f"{line['unjudged']:,} of {line['hits']:,}",
             f"{line['latency_ms']['p50']:.0f} / {line['latency_ms']['p95']:.0f} ms",
         ]
         rows.append(f"<tr><td>{escape(line['system'])}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    names = (f"nDCG@{k}", f"recall@{k}", "MRR", "no results", "coverage", "unjudged hits", "latency p50 / p95")
+    names = (
+        f"nDCG@{k}",
+        f"recall@{k}",
+        "MRR",
+        "no results",
+        "coverage",
+        "diversity",
+        "unjudged hits",
+        "latency p50 / p95",
+    )
     head = "".join(f"<th>{name}</th>" for name in names)
     return f"<table><tr><th>system</th>{head}</tr>{''.join(rows)}</table>"
 
@@ -103,7 +113,8 @@ def _judging(evaluation: SearchEvaluation) -> str:
         "Unjudged hits count as irrelevant: a system that finds products nobody has looked at yet looks worse than it "
         "is.",
         f"Recall and MRR count products of grade {evaluation.relevant} and above.",
-        f"Coverage is the share of the catalogue's {evaluation.products:,} products that was shown for any query.",
+        f"Coverage is the share of the catalogue's {evaluation.products:,} products that was shown for any query; "
+        "diversity is 1 minus the mean cosine of two hits of one query.",
     ]
     if left_out:
         said.append(f"{left_out} queries have no relevant product and are left out.")
