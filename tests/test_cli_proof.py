@@ -2,6 +2,7 @@
 
 import math
 import uuid
+from html import escape
 
 import orjson
 import pytest
@@ -13,7 +14,7 @@ from hand_reranker import write_hand_reranker
 from shelfwise.belief import believe_paths
 from shelfwise.live_index import live
 from shelfwise_indexer import indexed
-from shelfwise_indexer.ablation import SHUFFLED, shuffled
+from shelfwise_indexer.ablation import ORACLE, SHUFFLED, shuffled
 from shelfwise_indexer.indexed import read_index
 from shelfwise_indexer.judgements import Judgements
 from test_cli import NOWHERE, refused_in_one_line, runner
@@ -83,6 +84,7 @@ def test_a_line_a_system_says_what_each_part_is_worth(evaluated):
     assert lines["hybrid"]["minus"]["BM25"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
     assert (lines["semantic"]["hits"], lines["semantic"]["coverage"]) == (12, 1.0)
     assert lines["semantic"]["unjudged"] == 5
+    assert 0.0 < lines["semantic"]["diversity"] < 1.0  # of all four products, two of each kind
     assert "7 judgements read: 7 used, 0 rejected; 3 queries judged, 0 without a judgement" in ran.err
 
 
@@ -96,11 +98,18 @@ def test_the_figures_and_the_page_are_written(evaluated, tmp_path):
     assert "<b>Phone" not in page
 
 
-def test_figures_that_cannot_be_written_are_printed(evaluated, tmp_path):
+def test_figures_that_could_not_be_written_are_refused_before_anything_is_measured(evaluated, tmp_path):
     (tmp_path / "proof").write_text("mine")
-    ran = evaluated("--no-ablation", "--out", "proof")
-    assert (ran.status, len(ran.lines)) == (2, 2)
-    assert "cannot be written" in ran.err.splitlines()[-1]
+    assert refused_in_one_line(evaluated("--out", "proof", url=NOWHERE), "proof is there and is not a folder")
+    (tmp_path / "to" / "figures.json").mkdir(parents=True)
+    assert refused_in_one_line(evaluated("--out", "to", url=NOWHERE), "figures.json cannot be written", "with room")
+
+
+def test_figures_that_cannot_be_compared_are_refused_before_anything_is_measured(evaluated, tmp_path):
+    assert evaluated("--no-ablation", "--out", "proof").status == 0
+    gate = ["--gate", "proof/figures.json"]
+    assert refused_in_one_line(evaluated(*gate, "-k", "5", url=NOWHERE), "holds nDCG@10", "give -k 10")
+    assert refused_in_one_line(evaluated(*gate, url=NOWHERE), "at least 5 queries", "figures.json gives 3")
 
 
 def test_a_table_is_for_people_and_only_two_systems_are_enough(evaluated):
@@ -137,6 +146,37 @@ def test_files_or_servers_that_are_not_there_are_one_line(evaluated):
     ran = evaluated(url=NOWHERE)
     assert (ran.status, ran.out) == (2, "")
     assert "nothing answers" in ran.err
+
+
+def test_queries_of_categories_that_the_taxonomy_lacks_are_said_where_there_is_an_oracle(evaluated, tmp_path):
+    queries = [QUERIES[0] | {"category": "Ketles"}, *QUERIES[1:]]
+    (tmp_path / "some.jsonl").write_bytes(b"\n".join(orjson.dumps(query) for query in queries))
+    ran = evaluated("--out", "proof", queries="some.jsonl")
+    said = (
+        "1 of 3 query categories are not in the bundle's taxonomy, the first 'Ketles' (closest: Kettles, Cases): "
+        "measured with the predicted category"
+    )
+    assert said in ran.err
+    assert ran.lines[-1]["system"] == ORACLE
+    figures = orjson.loads((tmp_path / "proof" / "figures.json").read_bytes())
+    assert figures["unknown_categories"] == {"named": 3, "unknown": 1, "first": ["Ketles"]}
+    assert escape(said) in (tmp_path / "proof" / "search.html").read_text("utf-8")
+    assert "query categories" not in evaluated("--no-ablation", queries="some.jsonl").err
+
+    (tmp_path / "none.jsonl").write_bytes(orjson.dumps(queries[0]))
+    ran = evaluated(queries="none.jsonl")
+    assert "1 of 1 query categories" in ran.err
+    assert ": there is no oracle\n" in ran.err
+    assert ran.lines[-1]["system"] == SHUFFLED
+
+
+def test_a_query_of_which_nothing_is_seen_costs_its_line_and_no_more(evaluated, tmp_path):
+    with (tmp_path / "queries.jsonl").open("ab") as file:
+        file.write(b'\n{"id": "q4", "query": "\\u200d"}\n')
+    ran = evaluated("--no-ablation", "--out", "proof")
+    assert (ran.status, len(ran.lines)) == (1, 2)
+    assert "queries.jsonl, line 4: the query is empty" in ran.err
+    assert (tmp_path / "proof" / "figures.json").exists()
 
 
 def test_an_oracle_needs_queries_that_name_their_category(evaluated, tmp_path):

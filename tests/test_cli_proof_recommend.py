@@ -113,7 +113,7 @@ def test_it_is_what_a_shop_gets_that_learnt_from_the_other_people(client, elasti
     events = [{"user": f"u{number}", "history": ["c3", *pair]} for number, pair in enumerate(pairs * 2)]
     (tmp_path / "events.jsonl").write_text(lines_of(events))
     measured = measure(client, tmp_path / "events.jsonl", shop, model, k=3, folds=3)
-    histories, _, _ = read_histories(tmp_path / "events.jsonl")
+    histories = read_histories(tmp_path / "events.jsonl").by_user
     people = hold_out(histories, DEGREES).people
     found = {}
     try:
@@ -174,6 +174,15 @@ def test_the_figures_and_the_page_are_written(evaluated, tmp_path):
     assert "<script" not in page
 
 
+def test_what_could_not_be_written_is_refused_before_anything_is_measured(evaluated, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    for option in ("--out", "--page"):
+        ran = evaluated(EVENTS, option, "mine/figures", url=NOWHERE)
+        assert refused_in_one_line(ran, "mine is there and is not a folder")
+        ran = evaluated(EVENTS, option, tmp_path, url=NOWHERE)
+        assert refused_in_one_line(ran, "cannot be written (Is a directory)")
+
+
 def test_a_table_is_for_people(evaluated):
     ran = evaluated(EVENTS, "-k", "1", "--table")
     assert [line.split("  ")[0] for line in ran.out.splitlines()] == ROWS
@@ -189,6 +198,16 @@ def test_events_line_by_line_are_measured_as_their_history_is(evaluated):
     ran = evaluated(one_by_one, "-k", "1")
     assert by_system(ran)["blend"]["recall@1"] == 1.0
     assert "16 lines read, 0 rejected; 8 users: 8 measured" in ran.err
+
+
+def test_a_log_that_tells_everything_twice_is_measured_as_if_it_told_it_once(evaluated, tmp_path):
+    once = by_system(evaluated(EVENTS, "-k", "2"))
+    ran = evaluated(EVENTS + EVENTS, "-k", "2", "--out", "figures.json")
+    assert ran.status == 0, ran.err
+    assert [line["recall@2"] for line in ran.lines] == [line["recall@2"] for line in once.values()]
+    assert "8 lines tell again what was told before, and count once" in ran.err
+    figures = orjson.loads((tmp_path / "figures.json").read_bytes())
+    assert (figures["read"], figures["repeated"], figures["repeats"]) == (16, 8, 0)
 
 
 def test_a_sample_is_measured_and_the_others_still_teach(evaluated):

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from shelfwise.filing import Filing
 from shelfwise.product import parse_product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.enrich import (
     Enricher,
     document,
-    given_leaves,
     is_unchanged,
     keep_decision,
     nodes_of,
@@ -25,7 +25,7 @@ def product(**fields):
 
 
 def enriched(probabilities, threshold=0.8, **fields):
-    enricher = Enricher(TAXONOMY, threshold, "b3f2b3f2b3f2")
+    enricher = Enricher(Filing(TAXONOMY, threshold), "b3f2b3f2b3f2")
     return enricher.enrichment(product(**fields), "Kettle", VECTOR, np.array(probabilities, dtype=np.float32), MOMENT)
 
 
@@ -108,7 +108,7 @@ def test_candidates_are_five_best_first_and_ties_keep_the_taxonomys_order():
 
 
 def test_a_small_taxonomy_gives_as_many_candidates_as_it_has_leaves():
-    enricher = Enricher(Taxonomy((("A",), ("B",))), 0.5, "b")
+    enricher = Enricher(Filing(Taxonomy((("A",), ("B",))), 0.5), "b")
     result = enricher.enrichment(product(), "Kettle", VECTOR, np.array([0.3, 0.7], dtype=np.float32), MOMENT)
     assert [candidate["category"] for candidate in result["candidates"]] == ["B", "A"]
 
@@ -123,7 +123,7 @@ def test_nodes_of_several_paths_come_once_each():
 
 
 def test_a_text_that_the_model_could_not_read_waits_for_review_and_is_filed_nowhere():
-    enricher, sure = Enricher(TAXONOMY, 0.8, "b"), np.array([0.95, 0.05, 0, 0, 0, 0], dtype=np.float32)
+    enricher, sure = Enricher(Filing(TAXONOMY, 0.8), "b"), np.array([0.95, 0.05, 0, 0, 0, 0], dtype=np.float32)
     read, unread = (enricher.enrichment(product(), "壶", VECTOR, sure, MOMENT, unread) for unread in (False, True))
     assert (read["status"], unread["status"]) == ("accepted", "review")
     assert (unread["category"], unread["ancestors"]) == ([], [])
@@ -250,7 +250,7 @@ def test_a_text_hash_tells_texts_apart():
 
 def with_thresholds(probabilities, thresholds=None, labels=None, further=0.0):
     as_floats = [None if given is None else np.array(given, dtype=np.float32) for given in (thresholds, labels)]
-    enricher = Enricher(TAXONOMY, 0.8, "b", *as_floats, further)
+    enricher = Enricher(Filing(TAXONOMY, 0.8, *as_floats, further), "b")
     return enricher.enrichment(product(), "Kettle", VECTOR, np.array(probabilities, dtype=np.float32), MOMENT)
 
 
@@ -277,10 +277,6 @@ def test_a_further_category_is_accepted_where_it_is_sure_enough_and_found_by_a_f
 def test_a_threshold_of_one_gives_no_further_leaf_however_sure_the_model_is():
     result = with_thresholds([1, 0, 0, 1, 0, 0], labels=[1.0] * 6)
     assert (result["category"], result["ancestors"]) == (["A > a > 1"], ["A", "A > a", "A > a > 1"])
-
-
-def test_a_product_never_gets_no_category_of_several():
-    assert given_leaves(TAXONOMY, np.full(6, 0.01, np.float32), np.full(6, 0.5, np.float32)) == [TAXONOMY.leaves[0]]
 
 
 def test_several_unsure_leaves_make_their_parent_sure():

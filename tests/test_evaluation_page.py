@@ -37,7 +37,9 @@ def system(**answers):
 @pytest.fixture(scope="module")
 def shown():
     systems = {"BM25": system(q1="a", q2="x"), f"hybrid {EVIL}": system(q1="ya", q2="b", q3="c")}
-    return page(evaluate_search(systems, JUDGEMENTS, 10), "BM25", f"hybrid {EVIL}", {"alias": EVIL}, STEPS)
+    return page(
+        evaluate_search(systems, JUDGEMENTS, 10), "BM25", f"hybrid {EVIL}", {"alias": EVIL}, STEPS, [f"note {EVIL}"]
+    )
 
 
 class _Tags(HTMLParser):
@@ -71,6 +73,7 @@ def test_every_text_of_shop_and_shoppers_is_escaped(shown):
     assert "<script" not in shown
     assert "<img" not in shown
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;quotes&quot;" in shown
+    assert "<p>note &lt;script&gt;" in shown
 
 
 def test_the_page_says_wins_losses_unjudged_hits_and_queries_left_out(shown):

@@ -74,7 +74,7 @@ def test_so_few_queries_that_any_loss_would_be_significant_are_refused(tmp_path)
 
 
 def test_figures_of_another_depth_or_system_are_refused():
-    with pytest.raises(JudgementError, match=r"holds nDCG@5, this run measured nDCG@10: give -k 5"):
+    with pytest.raises(JudgementError, match=r"holds nDCG@5, this run measures nDCG@10: give -k 5"):
         compare(measured(judged(1), set()), saved(judged(1), {"q0"}, k=5), SHOWN)
     with pytest.raises(JudgementError, match=r"old\.json has no figures of .*: it has BM25"):
         compare(measured(judged(1), set()), Saved("old.json", 10, judged(1), {"BM25": {"q0": 1.0}}), SHOWN)

@@ -69,9 +69,19 @@ def test_bad_lines_of_the_queries_are_named_too(write):
     assert judged.unjudged == ("q2",)
 
 
+def test_a_query_of_which_nothing_is_seen_is_a_bad_line_as_no_search_takes_it(write):
+    queries = write("q.jsonl", QUERIES + '{"id": "q3", "query": "\\u200d"}\n')
+    judged = read_judgements(write("j.qrels", "q1 0 a 3\nq3 0 a 1\n"), queries)
+    assert [str(bad) for bad in judged.bad_queries] == [
+        f"{queries}, line 3: the query is empty: expected at least one word, got '\\u200d'"
+    ]
+    assert [bad.line for bad in judged.rejected] == [2]
+
+
 @pytest.mark.parametrize(
     "line",
     ["[]", '{"query": "", "id": "a", "grade": 1}', '{"query": "x", "grade": 1}', '{"query": "x", "id": "a"}',
+     '{"query": "<br>", "id": "a", "grade": 1}', '{"query": "\u200d", "id": "a", "grade": 1}',
      '{"query": "x", "id": "a", "grade": true}', '{"query": "x", "id": "a", "grade": 1.5}', b"\xff\xfe"],
 )  # fmt: skip
 def test_a_line_that_is_no_judgement_is_rejected(write, line):

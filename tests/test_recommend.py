@@ -229,6 +229,25 @@ def test_a_second_listing_of_the_product_itself_is_not_shown(recommend, bundle):
     ) == ["other brand"]
 
 
+@pytest.mark.parametrize("diversity", [0.0, 0.5])
+def test_a_second_listing_of_a_variant_is_not_shown_and_a_title_of_one_more_word_is(client, alias, bundle, diversity):
+    fill(
+        client,
+        alias,
+        bundle,
+        [
+            at(0, bundle, "a", title="Steel kettle, rose", brand="Tarnholt", variant_of="parent"),
+            at(1, bundle, "parent", title="Steel kettle", brand="Tarnholt"),
+            at(2, bundle, "again", title="STEEL KETTLE", brand="tarnholt"),
+            at(3, bundle, "pro", title="Steel kettle Pro", brand="Tarnholt"),
+            at(4, bundle, "other brand", title="Steel kettle", brand="Brewsdale"),
+        ],
+    )
+    similar = SimilarProducts(client, alias)
+    assert {hit.id for hit in similar.similar("a", diversity=diversity)} == {"pro", "other brand"}
+    assert {hit.id for hit in similar.similar("again", diversity=diversity)} == {"pro", "other brand"}
+
+
 def test_k_are_found_although_one_listing_takes_all_near_places(recommend, bundle):
     cards = [at(1 + number / 100, bundle, f"c{number:02}", title="Gift card") for number in range(60)]
     others = [at(30 + number, bundle, f"o{number}") for number in range(3)]
@@ -321,11 +340,41 @@ def test_a_product_that_is_only_described_has_similar_ones_at_once(client, alias
     bundle = write_hand_bundle(tmp_path / "bundle", {"kettle": (0.0, 1.0)}, [KETTLES, PANS, AUDIO])
     fill(client, alias, bundle, [at(85, bundle, "kettle"), at(89, bundle, "radio", AUDIO)])
     similar = SimilarProducts(client, alias)
-    assert [hit.id for hit in similar.similar_to_text("a kettle", bundle, 5)] == ["kettle", "radio"]
+    assert [hit.id for hit in similar.similar_to_text("kettle", bundle, 5)] == ["kettle", "radio"]
     with pytest.raises(UsageError, match="the text is empty"):
         similar.similar_to_text(" ", bundle)
     with pytest.raises(UsageError, match="knows no word of the text 'quince'"):
         similar.similar_to_text("quince", bundle)
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest", "reasons"),
+    [
+        ("kettle", ["kettle", "pan", "radio"], ["same category", "related category", "another category"]),
+        ("cookware", ["pan", "kettle", "radio"], ["same category", "same category", "another category"]),
+        ("present", ["radio", "kettle", "pan"], ["like it"] * 3),
+        ("kettle quince", ["pan", "kettle", "radio"], ["like it"] * 3),
+    ],
+)
+def test_a_described_product_is_of_a_category_only_as_far_as_the_model_is_sure(
+    client, alias, tmp_path, text, nearest, reasons
+):
+    # The dimensions stand for the leaves in alphabetical order: audio, kettles, pans.
+    words = {"kettle": (0, 1, 0), "cookware": (0, 0.72, 0.7), "present": (0.6, 0.55, 0.58)}
+    bundle = write_hand_bundle(tmp_path / "bundle", words, [KETTLES, PANS, AUDIO], threshold=0.8)
+    products = {
+        "kettle": (KETTLES, [0.0, 0.6, 0.8]),
+        "pan": (PANS, [0.0, 0.8, 0.6]),
+        "radio": (AUDIO, [0.8, 0.36, 0.48]),
+    }
+    fill(
+        client,
+        alias,
+        bundle,
+        [at(0, bundle, name, leaf, title=name[::-1], vector=vector) for name, (leaf, vector) in products.items()],
+    )
+    hits = SimilarProducts(client, alias).similar_to_text(text, bundle, 5)
+    assert ([hit.id for hit in hits], [hit.reason for hit in hits]) == (nearest, reasons)
 
 
 def test_a_described_product_is_not_compared_with_vectors_of_another_bundle(client, alias, bundle, tmp_path):

@@ -46,6 +46,7 @@ def test_measures_are_those_computed_by_hand():
     assert line["standard_error"]["ndcg@3"] == pytest.approx(np.std(ndcg, ddof=1) / 2, abs=1e-4)
     assert line["coverage"] == pytest.approx(4 / 10)  # b, c, d, e of ten
     assert line["short"] == pytest.approx(2 / 4)
+    assert line["zero_results"] == pytest.approx(1 / 4)
     # Cosines: b-c .8, b-d .6, c-d 0; b-c .8; b-c .8, b-e .6, c-e 0.
     assert line["diversity"] == pytest.approx(np.mean([1 - 1.4 / 3, 0.2, 1 - 1.4 / 3]), abs=1e-4)
     assert line["latency_ms"] == {"p50": 2.5, "p95": pytest.approx(3.85, abs=0.051)}

@@ -58,6 +58,8 @@ def test_the_page_says_wins_losses_who_was_skipped_and_what_the_blend_adds(shown
     assert "1 of these people went on to what they had bought before" in shown
     assert "<td>blend minus popularity</td>" in shown
     assert "<td>0.667 ± 0.333</td>" in shown  # recall@2 of the blend: 1, 1, 0
+    assert "<th>fewer than 2 hits</th><th>no hit</th>" in shown
+    assert "<td>33.3%</td><td>33.3%</td>" in shown  # of the blend: one has none, all others have two
     assert '<span class="small">no hit</span>' not in shown  # who got nothing of both is no win and no loss
     assert shown.index("Greatest losses") < shown.index("Greatest wins")
     assert '<li class="judged">b ' in shown

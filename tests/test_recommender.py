@@ -250,6 +250,16 @@ def test_a_product_in_review_keeps_no_department_from_the_complements(shop, bund
     assert shop.ids(["lamp", "k1"], kind="complements") == ["c1"]
 
 
+def test_a_product_in_review_whose_leaf_the_model_is_sure_of_is_no_complement_to_its_like(shop, bundle):
+    considered = [{"category": " > ".join(path), "probability": 0.4} for path in (CUPS, KETTLES)]
+    kettle = at(45, bundle, "new kettle")
+    kettle["shelfwise"]["candidates"] = considered
+    sure = in_review(kettle, "Home", "Home > Kitchen", "Home > Kitchen > Kettles")
+    bought = [["new kettle", "k1", "c1"]] * 3
+    shop.fill(*six(bundle), sure).learn(*histories(*bought, ["a1"], ["k2"], ["c2"]))
+    assert shop.ids(["new kettle"], kind="complements") == ["c1"]
+
+
 def test_a_product_in_review_is_near_to_what_the_model_is_sure_of(shop, bundle):
     lamp = in_review(at(45, bundle, "lamp"), "Home")
     shop.fill(lamp, at(44, bundle, "k1"), at(46, bundle, "a1", AUDIO))
@@ -290,6 +300,14 @@ def test_attributes_that_the_shop_wrote_as_a_list_say_what_is_consumable(client,
     shop.fill(at(0, bundle, "k1"), at(10, bundle, "k2"))
     client.update(index=alias, id="k1", doc={"attributes": [{"colour": "red"}, {"consumable": "true"}]}, refresh=True)
     assert set(shop.ids(["k1"])) == {"k1", "k2"}
+
+
+@pytest.mark.parametrize(
+    ("mark", "comes_back"), [("yes", True), (1, True), ("1", True), (" TRUE", True), ("no", False), (0, False)]
+)
+def test_what_is_consumable_is_said_in_any_way_in_which_a_filter_takes_what_is_true(shop, bundle, mark, comes_back):
+    shop.fill(at(0, bundle, "k1", consumable=mark), at(10, bundle, "k2"))
+    assert ("k1" in shop.ids(["k1"])) == comes_back
 
 
 def test_where_a_known_product_counts_nothing_that_is_said(shop, bundle):
@@ -377,6 +395,21 @@ class TestLearn:
         whole = EventModel(client, alias).learnt(["k1", "c1", "a1"])
         shop.learn(*({"user": "u", "product": product} for product in ("k1", "c1", "a1")))
         assert EventModel(client, alias).learnt(["k1", "c1", "a1"]) == whole
+
+    @pytest.mark.parametrize("line_by_line", [False, True])
+    def test_a_log_that_tells_everything_twice_teaches_what_it_teaches_once(
+        self, client, alias, shop, bundle, capsys, line_by_line
+    ):
+        lines = histories(["k1", "c1"], ["k1", "c1", "a1"], ["k1", "c1"])
+        if line_by_line:
+            lines = [{"user": line["user"], "product": id_} for line in lines for id_ in line["history"]]
+        shop.fill(*six(bundle)).learn(*lines)
+        once = EventModel(client, alias).learnt(["k1", "c1", "a1"])
+        done = shop.learn(*lines, *lines)
+        assert EventModel(client, alias).learnt(["k1", "c1", "a1"]) == once
+        assert (done.read, done.used, done.repeated, done.rejected) == (2 * len(lines), len(lines), len(lines), 0)
+        assert f"{len(lines)} lines tell again what was told before, and count once" in capsys.readouterr().err
+        assert "k1" not in shop.ids(["k1"])
 
     def test_what_was_learnt_before_is_replaced_and_one_model_is_kept_to_look_at(self, client, alias, shop, bundle):
         shop.fill(*six(bundle))

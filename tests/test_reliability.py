@@ -7,7 +7,6 @@ from shelfwise_indexer.reliability import (
     Accepted,
     Bin,
     accepted,
-    certainty,
     expected_calibration_error,
     reliability,
     risk_coverage,
@@ -48,11 +47,3 @@ def test_a_threshold_accepts_what_reaches_it():
 def test_each_product_may_have_a_threshold_of_its_own_and_one_accepts_nothing():
     assert accepted(CONFIDENCE, CORRECT, [0.95, 0.5, 1.0, 0.5]) == Accepted(0.5, 0.5)
     assert accepted(np.ones(1, np.float32), np.array([True]), 1.0) == Accepted(0.0, 1.0)
-
-
-def test_certain_is_the_lead_over_the_next_and_of_several_labels_the_probability():
-    probabilities = np.array([[0.7, 0.28, 0.02], [0.05, 0.35, 0.6], [0.5, 0.5, 0.0]], dtype=np.float32)
-    assert certainty(probabilities, multi_label=False) == pytest.approx([0.42, 0.25, 0.0])
-    assert certainty(probabilities, multi_label=True) == pytest.approx([0.7, 0.6, 0.5])
-    assert certainty(probabilities[:, :1], multi_label=False) == pytest.approx(probabilities[:, 0])  # one class only
-    assert len(certainty(probabilities[:0], multi_label=False)) == 0

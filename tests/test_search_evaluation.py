@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,20 @@ def test_measures_are_those_computed_by_hand():
     assert (line["recall@10"], line["mrr"], line["zero_results"]) == (0.5, 0.25, 0.5)
     assert (line["queries"], line["hits"], line["unjudged"], line["coverage"]) == (2, 3, 1, 3 / 8)
     assert set(line["latency_ms"]) == {"p50", "p95"}
+
+
+def test_diversity_is_of_the_lists_of_two_and_more_whose_products_have_vectors():
+    vectors = {
+        id_: np.array(vector, dtype=np.float32) for id_, vector in zip("abc", [(1, 0), (0.6, 0.8), (0, 1)], strict=True)
+    }
+    asked = []
+    systems = {"bm25": system(q1="abc", q2="bx"), "empty": system(q1="a")}
+    evaluation = evaluate_search(systems, JUDGEMENTS, 8, vectors_of=lambda ids: asked.append(set(ids)) or vectors)
+    bm25, empty = evaluation.to_json()
+    assert bm25["diversity"] == pytest.approx(1 - (0.6 + 0.0 + 0.8) / 3, abs=1e-4)
+    assert empty["diversity"] is None
+    assert asked == [set("abcx")]
+    assert next(evaluated(bm25=system(q1="abc")).to_json())["diversity"] is None
 
 
 def test_recall_and_mrr_count_grades_from_the_given_one():

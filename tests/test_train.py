@@ -16,6 +16,7 @@ from shelfwise.bulk_encoder import BulkEncoder, side_by_side
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import ALIKE, Encoder, by_leaf, output_names, sigmoid, softmax
 from shelfwise.errors import UsageError
+from shelfwise.filing import given_leaves
 from shelfwise.messages import SAID
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
@@ -23,7 +24,6 @@ from shelfwise_indexer import task
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.compress import CompressSettings
-from shelfwise_indexer.enrich import given_leaves
 from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import FitSettings, _epochs, _Progress, _SameOrder, last_checkpoint

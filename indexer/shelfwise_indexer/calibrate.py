@@ -94,7 +94,7 @@ def accept_thresholds(
     regression it is held against has not seen.
 
     :param predicted: int64 [n], the most probable leaf.
-    :param certain: float32 [n], as `reliability.certainty` has it.
+    :param certain: float32 [n], as `filing.certainty` has it.
     """
     n = len(certain)
     never = np.ones(leaves, dtype=np.float32)

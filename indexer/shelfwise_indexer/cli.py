@@ -12,8 +12,9 @@ import numpy as np
 from shelfwise.bundle import Bundle
 from shelfwise.console import REJECTED, alias_option, bundle_option, emit, url_option
 from shelfwise.errors import UsageError
+from shelfwise.filing import given_leaves
 from shelfwise_indexer.catalogue import CatalogueError, Row
-from shelfwise_indexer.enrich import given_leaves, most_probable
+from shelfwise_indexer.enrich import most_probable
 from shelfwise_indexer.folders import check_writable
 from shelfwise_indexer.good_rows import GoodRows
 

@@ -24,6 +24,7 @@ def learn(log: str, alias: str, url: str | None) -> None:
     """Learn from EVENTS (JSON lines, also .gz, or -) which products go to the same people.
 
     A line is `user`, `product` and optionally `time`, `kind` (view, cart, purchase), `weight`; or `user` and `history`.
+    What is told twice, a history of one user or the log as a whole, counts once.
 
     \b
     shelfwise events learn events.jsonl.gz --alias products

@@ -24,6 +24,9 @@ from shelfwise.console import (
 )
 from shelfwise.errors import UsageError
 from shelfwise.messages import first_of
+from shelfwise_indexer.folders import check_writable, made
+
+_ELSEWHERE = "name a folder with room"
 
 
 @click.command()
@@ -39,7 +42,7 @@ from shelfwise.messages import first_of
 @click.option("--ablation/--no-ablation", default=True, show_default=True, help="All systems, or BM25 and the search.")
 @settings_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for figures.json and the page search.html.")
-@click.option("--gate", metavar="FILE", help="An earlier figures.json: status 1 when the search got worse.")
+@click.option("--gate", metavar="FILE", help="An earlier figures.json, of the same -k: status 1 when it got worse.")
 @click.option("--table", is_flag=True, help="For people, not programs.")
 def search(
     alias: str,
@@ -66,18 +69,24 @@ def search(
     shelfwise evaluate search --alias products --bundle bundle --judgements judged.jsonl --rerank 50 --reranker reranker
     shelfwise evaluate search --alias products --bundle bundle --gate proof/figures.json --fusion fusion.json
     """
+    from functools import partial
+
     from shelfwise.bundle import Bundle
     from shelfwise.index import status
     from shelfwise.server import connect
     from shelfwise_indexer import ablation as parts
     from shelfwise_indexer.evaluation_page import page
-    from shelfwise_indexer.gate import compare, read_figures
-    from shelfwise_indexer.indexed import count_absent
+    from shelfwise_indexer.gate import comparable, compare, read_figures
+    from shelfwise_indexer.indexed import count_absent, vectors_of
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.kept_settings import kept
-    from shelfwise_indexer.search_evaluation import evaluate_search
+    from shelfwise_indexer.search_evaluation import evaluate_search, measurable
+    from shelfwise_indexer.unknown_categories import UnknownOfQueries
 
     settings = settings_of(**options)
+    if out is not None:
+        check_place(out / "search.html")
+        check_place(out / "figures.json")
     saved = read_figures(gate) if gate else None
     if gate and saved is None:
         raise UsageError(f"{gate} holds no figures: expected the figures.json of `shelfwise evaluate search --out`")
@@ -87,6 +96,8 @@ def search(
         judged = saved.judgements
     else:
         raise UsageError("give --judgements FILE, or an earlier figures.json as --gate, whose judgements are used then")
+    if saved is not None:
+        comparable(measurable(judged, relevant), k, saved, parts.SHOWN)
     say_what_was_read(judged)
     with closing(connect(url)) as client:
         live = status(client, alias)
@@ -98,11 +109,17 @@ def search(
                 "were they judged for another catalogue?",
                 err=True,
             )
-        systems = parts.ablation(client, alias, Bundle.load(bundle), settings, judged.queries)
+        loaded = Bundle.load(bundle)
+        systems = parts.ablation(client, alias, loaded, settings, judged.queries)
+        unknown = UnknownOfQueries.of(loaded.taxonomy, judged.queries) if ablation else None
+        if unknown is not None:
+            click.echo(str(unknown), err=True)
         if not ablation:
             shown = (parts.BM25, parts.SHOWN, parts.RERANK)
             systems = {name: system for name, system in systems.items() if name in shown}
-        evaluation = evaluate_search(systems, judged, live["products"], k, relevant)
+        evaluation = evaluate_search(
+            systems, judged, live["products"], k, relevant, partial(vectors_of, client, live["index"])
+        )
     for line in evaluation.to_json():
         put(_row(line, k, parts.BM25)) if table else emit(line)
     verdict = compare(evaluation, saved, parts.SHOWN) if saved else None
@@ -110,8 +127,14 @@ def search(
         put(str(verdict)) if table else emit(verdict.to_json())
     if out is not None:
         about = about_run(live)
-        write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS).encode())
-        figures = evaluation.figures() | {"settings": kept(settings), "judged_not_in_index": absent, "about": about}
+        notes = [str(unknown)] if unknown else []
+        write(out / "search.html", page(evaluation, parts.BM25, parts.SHOWN, about, parts.STEPS, notes).encode())
+        figures = evaluation.figures() | {
+            "settings": kept(settings),
+            "judged_not_in_index": absent,
+            "unknown_categories": unknown.to_json() if unknown else None,
+            "about": about,
+        }
         write(out / "figures.json", orjson.dumps(figures, option=orjson.OPT_INDENT_2))
     if (verdict is not None and not verdict.passed) or judged.rejected or judged.bad_queries:
         sys.exit(REJECTED)
@@ -143,6 +166,8 @@ def fusion(alias: str, bundle: Path, url: str | None, judgements: str, queries: 
     from shelfwise_indexer.judgements import read_judgements
     from shelfwise_indexer.learn_fusion import learn_fusion
 
+    if out is not None:
+        check_place(out)
     judged = read_judgements(judgements, queries)
     say_what_was_read(judged)
     with closing(connect(url)) as client:
@@ -196,12 +221,13 @@ def say_what_was_read(judged: Any) -> None:
 
 
 def _row(line: dict[str, Any], k: int, baseline: str) -> str:
+    diversity = "-" if line["diversity"] is None else f"{line['diversity']:.2f}"
     minus = line["minus"].get(baseline)
     difference = f"{minus['mean']:+.3f} ({minus['low']:+.3f} to {minus['high']:+.3f})" if minus else ""
     return (
         f"{line['system']:<32} nDCG@{k} {line[f'ndcg@{k}']:.3f}  {difference:<26}  recall {line[f'recall@{k}']:.3f}  "
-        f"MRR {line['mrr']:.3f}  none {line['zero_results']:.1%}  unjudged {line['unjudged']}/{line['hits']}  "
-        f"p50 {line['latency_ms']['p50']:.0f} ms"
+        f"MRR {line['mrr']:.3f}  none {line['zero_results']:.1%}  diversity {diversity}  "
+        f"unjudged {line['unjudged']}/{line['hits']}  p50 {line['latency_ms']['p50']:.0f} ms"
     )
 
 
@@ -217,6 +243,16 @@ def about_run(live: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def check_place(path: Path) -> None:
+    """Look before the measuring whether `write` will be able to; the folder is made.
+
+    :raises UsageError: it will not.
+    """
+    if not path.exists():
+        made(path.parent, _ELSEWHERE)
+    check_writable(path, _ELSEWHERE)
+
+
 def write(path: Path, content: bytes) -> None:
     """A file, in folders that are made where they are not there.
 
@@ -226,4 +262,4 @@ def write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name a folder with room") from None
+        raise UsageError(f"{path} cannot be written ({error.strerror}): {_ELSEWHERE}") from None

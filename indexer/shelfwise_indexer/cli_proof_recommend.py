@@ -10,7 +10,7 @@ import click
 import orjson
 
 from shelfwise.console import REJECTED, alias_option, emit, put, url_option
-from shelfwise_indexer.cli_proof import about_run, write
+from shelfwise_indexer.cli_proof import about_run, check_place, write
 
 
 @click.command()
@@ -61,6 +61,9 @@ def recommend(
     from shelfwise_indexer.recommend_ablation import BLEND, POPULARITY
     from shelfwise_indexer.recommend_page import recommend_page
 
+    for file in (out, page):
+        if file is not None:
+            check_place(file)
     loaded = Bundle.load(bundle) if bundle is not None else None
     with closing(connect(url)) as client:
         live = status(client, alias)
@@ -90,5 +93,5 @@ def _row(line: dict[str, Any], named: Mapping[str, str]) -> str:
     diversity = "-" if line["diversity"] is None else f"{line['diversity']:.2f}"
     return (
         f"{line['system']:<27}  {cells}  coverage {line['coverage']:.1%}  diversity {diversity}  "
-        f"short {line['short']:.1%}  p50 {line['latency_ms']['p50']:.0f} ms"
+        f"short {line['short']:.1%}  none {line['zero_results']:.1%}  p50 {line['latency_ms']['p50']:.0f} ms"
     )

@@ -133,8 +133,8 @@ def bought_together(
     :raises CatalogueError: the log cannot be read, or holds nothing.
     :raises TrainingError: there is no such pair.
     """
-    histories, _, _ = read_histories(events)
-    found = sorted({pair for history in histories.values() for pair in _next_to_each_other(history, known)})
+    histories = read_histories(events).by_user.values()
+    found = sorted({pair for history in histories for pair in _next_to_each_other(history, known)})
     if not found:
         raise TrainingError(
             f"{events}: nobody bought two of the products that are trained on one after the other, so that nothing can "

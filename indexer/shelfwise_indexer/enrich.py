@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shelfwise.bundle import Bundle
+from shelfwise.filing import Filing
 from shelfwise.product import Product
 from shelfwise.source import enrichment_of, listed
 from shelfwise.taxonomy import Path, Taxonomy, ancestors, path_text
-from shelfwise_indexer.reliability import certainty
 
 CANDIDATES = 5
 BY_A_PERSON = ("confirmed", "corrected")
@@ -25,23 +25,15 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Enricher:
-    """What turns predictions into the `shelfwise` object: the bundle's taxonomy, threshold and version."""
+    """What turns predictions into the `shelfwise` object: what the bundle asks of them, and its version."""
 
-    taxonomy: Taxonomy
-    threshold: float
+    filing: Filing
     bundle: str
-    thresholds: Floats | None = None
-    """float32 [leaves], least `reliability.certainty` that is accepted; default: a probability of `threshold`."""
-    label_thresholds: Floats | None = None
-    """float32 [leaves], where a product may be in several categories: those from which it gets a further leaf."""
-    further_threshold: float = 0.0
-    """The least probability of a further leaf that is accepted; 1: none ever is."""
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Enricher":
         """The one of a bundle."""
-        limits = bundle.thresholds, bundle.label_thresholds, bundle.further_threshold
-        return cls(bundle.taxonomy, bundle.threshold, bundle.version, *limits)
+        return cls(Filing.of(bundle), bundle.version)
 
     def enrichment(
         self, product: Product, text: str, vector: Floats, probabilities: Floats, moment: str, unread: bool = False
@@ -59,16 +51,15 @@ class Enricher:
         :param moment: ISO 8601.
         :param unread: see `Encoded.unread`.
         """
-        best = most_probable(self.taxonomy, probabilities)
+        best = most_probable(self.filing.taxonomy, probabilities)
         candidates = [{"category": _text_of(leaf), "probability": round(likely, 4)} for leaf, likely in best]
         confidence = best[0][1]
         filed: Sequence[Path] = product.categories
         accepted, status = filed, "accepted"
         if not filed:
-            filed = given_leaves(self.taxonomy, probabilities, self.label_thresholds)
-            accepted = [filed[0], *(leaf for leaf in filed[1:] if self._accepts_further(probabilities, leaf))]
-            if unread or not self._accepts(probabilities):
-                status, accepted, filed = "review", [], [] if unread else self._sure_nodes(probabilities)
+            filed, accepted = self.filing.given(probabilities), [] if unread else self.filing.accepted(probabilities)
+            if not accepted:
+                status, filed = "review", [] if unread else self.filing.sure_nodes(probabilities)
         return {
             "category": [_text_of(path) for path in accepted],
             "ancestors": nodes_of(filed),
@@ -82,26 +73,6 @@ class Enricher:
             "group": product.variant_of or product.id,
         }
 
-    def _accepts(self, probabilities: Floats) -> bool:
-        least = self.threshold if self.thresholds is None else float(self.thresholds[probabilities.argmax()])
-        no_rival = self.thresholds is None or self.label_thresholds is not None
-        [certain] = certainty(probabilities[np.newaxis], no_rival).tolist()
-        return certain >= least and least < 1.0  # 1.0: nothing was ever certain enough
-
-    def _accepts_further(self, probabilities: Floats, leaf: Path) -> bool:
-        likely = float(probabilities[self.taxonomy.leaf_number[leaf]])
-        return likely >= self.further_threshold and self.further_threshold < 1.0
-
-    def _sure_nodes(self, probabilities: Floats) -> list[Path]:
-        several = self.label_thresholds is not None
-        [sums] = self.taxonomy.node_probabilities(probabilities[np.newaxis], several)
-        sure = [
-            (len(node), float(total), node)
-            for node, total in zip(self.taxonomy.nodes, sums, strict=True)
-            if total >= self.threshold
-        ]
-        return [max(sure)[-1]] if sure else []  # below a threshold of a half, several may be sure: the most probable
-
 
 def most_probable(taxonomy: Taxonomy, probabilities: Floats) -> list[tuple[Path, float]]:
     """The CANDIDATES most probable leaves with their probabilities, best first, out of float32 [leaves]."""
@@ -110,19 +81,6 @@ def most_probable(taxonomy: Taxonomy, probabilities: Floats) -> list[tuple[Path,
     among = np.flatnonzero(probabilities >= last)
     best = among[np.argsort(-probabilities[among], kind="stable")[:CANDIDATES]]
     return [(taxonomy.leaves[leaf], float(probabilities[leaf])) for leaf in best]
-
-
-def given_leaves(taxonomy: Taxonomy, probabilities: Floats, label_thresholds: Floats | None = None) -> list[Path]:
-    """The predicted leaves of a product, most probable first, never none: the best, and with several labels those above
-    their thresholds.
-    """
-    best = int(probabilities.argmax())
-    if label_thresholds is None:
-        return [taxonomy.leaves[best]]
-    # 1.0: none is ever given; in float32 a probability may be 1, too.
-    passed = np.flatnonzero((probabilities >= label_thresholds) & (label_thresholds < 1.0))
-    further = passed[np.argsort(-probabilities[passed], kind="stable")]
-    return [taxonomy.leaves[number] for number in (best, *further[further != best])]
 
 
 def document(product: Product, enrichment: Mapping[str, Any]) -> Document:

@@ -32,6 +32,7 @@ def page(
     shown: str,
     about: Mapping[str, str],
     steps: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """The whole page: no script, nothing loaded from anywhere, every text of shop and shoppers escaped.
 
@@ -39,6 +40,7 @@ def page(
     :param shown: the system whose wins and losses are told query by query.
     :param about: what was measured, where and when: name to value.
     :param steps: pairs of systems, new and old, whose difference is told; those that were measured.
+    :param notes: what must be known to read the figures.
     """
     facts = " · ".join(f"{escape(name)} {escape(value)}" for name, value in about.items())
     # Rounded as the table has them: rounded in one step, a mean may show another third decimal.
@@ -47,6 +49,7 @@ def page(
     sections = [
         f"<h1>Search, measured on {len(evaluation.queries)} queries</h1>",
         f'<p class="small">{facts}</p>',
+        *(f"<p>{escape(note)}</p>" for note in notes),
         f"<h2>nDCG@{k} of each system</h2>",
         bars_with_intervals(means, evaluation.against(baseline), baseline),
         f'<p class="small">nDCG@{k} with gain 2<sup>grade</sup> − 1. The interval is a paired bootstrap over the '
@@ -85,11 +88,21 @@ def _measures(evaluation: SearchEvaluation) -> str:
             *(f"{share:.3f}" for share in shares),
             f"{line['zero_results']:.1%}",
             f"{line['coverage']:.1%}",
+            "–" if line["diversity"] is None else f"{line['diversity']:.2f}",
             f"{line['unjudged']:,} of {line['hits']:,}",
             f"{line['latency_ms']['p50']:.0f} / {line['latency_ms']['p95']:.0f} ms",
         ]
         rows.append(f"<tr><td>{escape(line['system'])}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    names = (f"nDCG@{k}", f"recall@{k}", "MRR", "no results", "coverage", "unjudged hits", "latency p50 / p95")
+    names = (
+        f"nDCG@{k}",
+        f"recall@{k}",
+        "MRR",
+        "no results",
+        "coverage",
+        "diversity",
+        "unjudged hits",
+        "latency p50 / p95",
+    )
     head = "".join(f"<th>{name}</th>" for name in names)
     return f"<table><tr><th>system</th>{head}</tr>{''.join(rows)}</table>"
 
@@ -100,7 +113,8 @@ def _judging(evaluation: SearchEvaluation) -> str:
         "Unjudged hits count as irrelevant: a system that finds products nobody has looked at yet looks worse than it "
         "is.",
         f"Recall and MRR count products of grade {evaluation.relevant} and above.",
-        f"Coverage is the share of the catalogue's {evaluation.products:,} products that was shown for any query.",
+        f"Coverage is the share of the catalogue's {evaluation.products:,} products that was shown for any query; "
+        "diversity is 1 minus the mean cosine of two hits of one query.",
     ]
     if left_out:
         said.append(f"{left_out} queries have no relevant product and are left out.")

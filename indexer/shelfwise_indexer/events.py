@@ -1,6 +1,7 @@
 """Events: a shop's log of who did what with which product, read as a stream in which one bad line costs one line."""
 
 import os
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 from shelfwise.errors import UsageError
 from shelfwise.history import Event, check_user, parse_event, parse_history
-from shelfwise.messages import Complaints
+from shelfwise.messages import Complaints, tell
 from shelfwise.standard_input import standard_input
 from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
 from shelfwise_indexer.records import CatalogueError, Record, Rejected, json_records, json_text, lines, opened
@@ -24,6 +25,20 @@ class Told:
     line: int
     user: str
     events: tuple[Event, ...]
+    whole: bool = False
+    """Whether it is a history, not one event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """What a log tells: read = used + repeated + rejected, in lines."""
+
+    by_user: dict[str, list[Event]]
+    """As they were told."""
+    read: int
+    repeated: int
+    """Lines that tell once more what was told."""
+    rejected: int
 
 
 def read_events(path: str | os.PathLike[str]) -> Iterator[Told | Rejected]:
@@ -43,24 +58,47 @@ def read_events(path: str | os.PathLike[str]) -> Iterator[Told | Rejected]:
         yield record if isinstance(record, Rejected) else _told(*record)
 
 
-def read_histories(events: str | os.PathLike[str]) -> tuple[dict[str, list[Event]], int, int]:
-    """The events of each user as they were told, the lines read, and those rejected, which are said on stderr.
+def read_histories(events: str | os.PathLike[str]) -> Histories:
+    """The events of each user. What is told twice counts once, and is said on stderr as are lines that are rejected.
+
+    Without times, who is told twice seems to have bought everything again. So a history that the same user had before
+    counts once, and so does a log of which the second half is the first, line by line (an export put together twice). A
+    single event that comes again alone is another one: there is nothing to tell it from.
 
     :raises CatalogueError: the log cannot be read, or not to its end, or holds nothing.
     """
     histories: dict[str, list[Event]] = {}
-    read, complaints = 0, Complaints("lines that were rejected")
+    whole: set[tuple[str, tuple[Event, ...]]] = set()
+    hashes = array("q")  # of each line that counts
+    read, repeated, complaints = 0, 0, Complaints("lines that were rejected")
     for told in read_events(events):
         read += 1
         if isinstance(told, Rejected):
             told.check_not_cut_off(os.fspath(events))
             complaints.add(f"{os.fspath(events)}, line {told.line}: {told.reason}")
             continue
+        content = told.user, told.events
+        if told.whole:
+            if content in whole:
+                repeated += 1
+                continue
+            whole.add(content)
+        hashes.append(hash(content))
         histories.setdefault(told.user, []).extend(told.events)
     complaints.end()
     if not read:
         raise CatalogueError(f"{os.fspath(events)}: the event log is empty: expected at least one event")
-    return histories, read, complaints.count
+    if _halves_alike(hashes):
+        repeated += len(hashes) // 2
+        histories = {user: history[: len(history) // 2] for user, history in histories.items()}
+    if repeated:
+        tell(f"{os.fspath(events)}: {repeated} lines tell again what was told before, and count once")
+    return Histories(histories, read, repeated, complaints.count)
+
+
+def _halves_alike(numbers: "array[int]") -> bool:
+    half, odd = divmod(len(numbers), 2)
+    return half > 0 and not odd and numbers[:half] == numbers[half:]
 
 
 def _records(name: str) -> Iterator[Record | Rejected]:
@@ -80,4 +118,4 @@ def _told(line: int, content: Mapping[str, Any]) -> Told | Rejected:
         events = parse_history(content["history"]) if "history" in content else [parse_event(content)]
     except UsageError as error:
         return Rejected(line, str(error), json_text(content))
-    return Told(line, str(user), tuple(events))
+    return Told(line, str(user), tuple(events), "history" in content)

@@ -1,6 +1,6 @@
 """The gate: a search that got significantly worse on its judged queries does not go live."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from shelfwise.live_index import LiveIndex
 from shelfwise.search import ProductSearch
 from shelfwise.search_settings import SearchSettings
 from shelfwise_indexer.ablation import SHOWN, in_mode
-from shelfwise_indexer.judgements import JudgementError, Judgements, read_judgements
+from shelfwise_indexer.judgements import JudgedQuery, JudgementError, Judgements, read_judgements
 from shelfwise_indexer.kept_settings import StrangeSynonyms, settings_of
 from shelfwise_indexer.search_evaluation import SearchEvaluation, evaluate_search
 from shelfwise_indexer.significance import Difference, paired
@@ -174,22 +174,28 @@ def compare(evaluation: SearchEvaluation, saved: Saved, system: str) -> Verdict:
 
     :raises JudgementError: the figures lack the system, measured other depths, or share too few queries with these.
     """
-    if system not in saved.ndcg:
-        raise JudgementError(f"{saved.file} has no figures of {system}: it has {', '.join(saved.ndcg)}; save them anew")
-    if saved.k != evaluation.k:
-        raise JudgementError(
-            f"{saved.file} holds nDCG@{saved.k}, this run measured nDCG@{evaluation.k}: give -k {saved.k}"
-        )
-    before = {query.id: (query.text, dict(query.grades)) for query in saved.judgements.queries}
-    alike = {
-        query.id for query in evaluation.queries if before.get(query.id) == (query.text, dict(query.grades))
-    } & saved.ndcg[system].keys()
-    if not alike:
-        raise JudgementError(f"{saved.file} shares no query, judged alike, with these judgements: save figures anew")
-    _check_enough(len(alike), saved.file)
+    alike = comparable(evaluation.queries, evaluation.k, saved, system)
     ours, theirs = evaluation.systems[system].ndcg, saved.ndcg[system]
     difference = paired({id_: ours[id_] for id_ in alike}, {id_: theirs[id_] for id_ in alike})
     return Verdict(system, saved.file, saved.k, difference)
+
+
+def comparable(queries: Sequence[JudgedQuery], k: int, saved: Saved, system: str) -> set[str]:
+    """Ids of the queries on which a system, measured to a depth of k, can be compared with saved figures.
+
+    :raises JudgementError: as `compare`, which need not be measured for first.
+    """
+    if system not in saved.ndcg:
+        raise JudgementError(f"{saved.file} has no figures of {system}: it has {', '.join(saved.ndcg)}; save them anew")
+    if saved.k != k:
+        raise JudgementError(f"{saved.file} holds nDCG@{saved.k}, this run measures nDCG@{k}: give -k {saved.k}")
+    before = {query.id: (query.text, dict(query.grades)) for query in saved.judgements.queries}
+    alike = {query.id for query in queries if before.get(query.id) == (query.text, dict(query.grades))}
+    alike &= saved.ndcg[system].keys()
+    if not alike:
+        raise JudgementError(f"{saved.file} shares no query, judged alike, with these judgements: save figures anew")
+    _check_enough(len(alike), saved.file)
+    return alike
 
 
 def _check_enough(queries: int, file: str) -> None:

@@ -10,6 +10,7 @@ from elasticsearch import Elasticsearch
 
 from shelfwise.hit import Hit
 from shelfwise.query import SHOWN, VECTOR
+from shelfwise.recommend_query import vectors_of as vectors_body
 from shelfwise.server import one_line
 
 PAGE = 1000  # products of one request
@@ -74,6 +75,21 @@ def present(client: Elasticsearch, index: str, ids: Collection[str]) -> set[str]
                 allow_partial_search_results=False,
             )
             found |= {hit["_id"] for hit in answer["hits"]["hits"]}
+    return found
+
+
+def vectors_of(client: Elasticsearch, index: str, ids: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
+    """The vectors of those of these products that an index has and that have one, float32 [dimension] each.
+
+    :raises ServerError: the server did not answer.
+    """
+    found, wanted = {}, sorted(set(ids))
+    with one_line(f"reading vectors of index {index}"):
+        for start in range(0, len(wanted), PAGE):
+            answer = client.search(index=index, **vectors_body(wanted[start : start + PAGE]))
+            for hit in answer["hits"]["hits"]:
+                if vector := hit.get("fields", {}).get(VECTOR):
+                    found[hit["_id"]] = np.array(vector, dtype=np.float32)
     return found
 
 

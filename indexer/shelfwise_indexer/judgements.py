@@ -9,8 +9,9 @@ from typing import Any, BinaryIO, cast
 
 import orjson
 
-from shelfwise.errors import ShelfwiseError
+from shelfwise.errors import ShelfwiseError, UsageError
 from shelfwise.product import id_text, plain
+from shelfwise.search import words_of
 from shelfwise.taxonomy import Path, written_path
 from shelfwise_indexer.records import Line, lines, opened
 
@@ -220,8 +221,10 @@ def _query_text(row: Mapping[str, Any]) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
         raise ValueError(f"query must be a text that is not empty, got {value!r:.60}")
     text = plain(str(value))
-    if not text:
-        raise ValueError("query is empty: expected at least one word")
+    try:
+        words_of(text)
+    except UsageError as error:  # one that cannot be searched for would end the measuring of all
+        raise ValueError(str(error)) from None
     return text
 
 

@@ -33,10 +33,12 @@ ROW = np.dtype(list(zip(Log.__slots__, KINDS, strict=True)))  # an event of a `L
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What a run learnt: read = used + rejected, in lines."""
+    """What a run learnt: read = used + repeated + rejected, in lines."""
 
     read: int
     used: int
+    repeated: int
+    """Lines that tell once more what was told."""
     rejected: int
     users: int
     events: int
@@ -65,23 +67,25 @@ def learn(events: str | os.PathLike[str], alias: str, url: str | None = None) ->
         index = live(server, alias)
         ids, vectors = bulk.vectors(server, index.name)
         number = {id_: place for place, id_ in enumerate(ids)}
-        histories, read, rejected = read_histories(events)
-        log, unknown = log_of(list(histories.values()), number)
+        told = read_histories(events)
+        histories = list(told.by_user.values())
+        log, unknown = log_of(histories, number)
         say_unknown(events, unknown, index.name)
         if not len(log.users):
             raise CatalogueError(
-                f"{os.fspath(events)}: no event of a product behind alias {alias} ({read} lines read, {rejected} "
-                f"rejected): expected JSON lines such as "
+                f"{os.fspath(events)}: no event of a product behind alias {alias} ({told.read} lines read, "
+                f"{told.rejected} rejected): expected JSON lines such as "
                 '{"user": "u7", "product": "KT-7", "kind": "purchase"}'
             )
         source = "-" if os.fspath(events) == "-" else file_hash(events)
         name, products = teach(server, alias, ids, log, content_of(vectors), source)
     return Learning(
-        read=read,
-        used=read - rejected,
-        rejected=rejected,
+        read=told.read,
+        used=told.read - told.repeated - told.rejected,
+        repeated=told.repeated,
+        rejected=told.rejected,
         users=len(histories),
-        events=sum(len(history) for history in histories.values()),
+        events=sum(map(len, histories)),
         unknown_events=unknown.total(),
         unknown_products=len(unknown),
         products=products,

@@ -35,6 +35,8 @@ class NextItem:
     not_sampled: int
     unknown_products: int
     """Products of the log that the index does not have."""
+    repeated: int = 0
+    """Lines of the log that tell once more what was told."""
 
     def to_json(self) -> dict[str, Any]:
         """The figures: the counts, and a line a system by its name."""
@@ -43,6 +45,7 @@ class NextItem:
             "k": self.evaluation.k,
             "products": self.evaluation.products,
             "read": self.read,
+            "repeated": self.repeated,
             "rejected": self.rejected,
             "users": self.users,
             "measured": len(self.evaluation.people),
@@ -96,7 +99,8 @@ def measure(
     index = live(client, alias)
     if bundle is not None:
         check_compatible(index, bundle)
-    histories, read, rejected = read_histories(events)
+    told = read_histories(events)
+    histories = told.by_user
     ids, vectors = bulk.vectors(client, index.name)
     number = {id_: place for place, id_ in enumerate(ids)}
     _, unknown = log_of(list(histories.values()), number)
@@ -113,12 +117,13 @@ def measure(
     given = recommended(client, alias, people, histories, ids, content_of(vectors), k, folds, consumable)
     return NextItem(
         evaluation=evaluate_recommend(given, people, catalogue, len(ids), k),
-        read=read,
-        rejected=rejected,
+        read=told.read,
+        rejected=told.rejected,
         users=len(histories),
         skipped=split.skipped,
         not_sampled=len(split.people) - len(people),
         unknown_products=len(unknown),
+        repeated=told.repeated,
     )
 
 

@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from shelfwise.bundle import FORMAT, Bundle, content_version
 from shelfwise.encoder import Encoded, Encoder, sigmoid, softmax
+from shelfwise.filing import certainty
 from shelfwise.product import Product
 from shelfwise.taxonomy import MOST, Taxonomy
 from shelfwise.text import field_names
@@ -28,7 +29,6 @@ from shelfwise_indexer.export import ENCODER, export
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.preparation import Prepared, write_stages
 from shelfwise_indexer.readings import document_prompt, label_shares
-from shelfwise_indexer.reliability import certainty
 from shelfwise_indexer.report import write_report_page
 from shelfwise_indexer.report_data import ReportData
 from shelfwise_indexer.settings import TrainSettings

@@ -78,7 +78,8 @@ class RecommendEvaluation:
     def to_json(self) -> Iterator[dict[str, Any]]:
         """A line a system, as `shelfwise evaluate recommend` prints them; differences are to every system before.
 
-        `short` is the share of people who got fewer than k hits, `coverage` that of products that anybody got.
+        `short` is the share of people who got fewer than k hits, `zero_results` that of those who got none, `coverage`
+        that of products that anybody got.
         """
         names = list(self.systems)
         for place, (name, system) in enumerate(self.systems.items()):
@@ -101,6 +102,7 @@ class RecommendEvaluation:
             "standard_error": {measure: round(system.standard_error(measure), 4) for measure in self.measures},
             "coverage": round(len(found) / self.products, 4) if self.products else 0.0,
             "diversity": None if system.diversity is None else round(system.diversity, 4),
+            "zero_results": round(sum(not one.hits for one in given) / len(given), 4),
             "short": round(sum(len(one.hits) < self.k for one in given) / len(given), 4),
             "latency_ms": {"p50": round(float(fast), 1), "p95": round(float(slow), 1)},
         }

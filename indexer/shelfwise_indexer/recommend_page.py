@@ -105,6 +105,7 @@ def _measures(evaluation: RecommendEvaluation) -> str:
             f"{line['coverage']:.1%}",
             "–" if line["diversity"] is None else f"{line['diversity']:.2f}",
             f"{line['short']:.1%}",
+            f"{line['zero_results']:.1%}",
             f"{line['latency_ms']['p50']:.0f} / {line['latency_ms']['p95']:.0f} ms",
         ]
         rows.append(f"<tr><td>{escape(line['system'])}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
@@ -113,6 +114,7 @@ def _measures(evaluation: RecommendEvaluation) -> str:
         "coverage",
         "diversity",
         f"fewer than {evaluation.k} hits",
+        "no hit",
         "latency p50 / p95",
     )
     head = "".join(f"<th>{name}</th>" for name in names)

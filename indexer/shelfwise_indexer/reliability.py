@@ -28,21 +28,6 @@ class Accepted:
     precision: float
 
 
-def certainty(probabilities: Floats, multi_label: bool) -> Floats:
-    """What is held against the thresholds: by how much the most probable leaf is ahead of the next, float32 [n].
-
-    It tells right from wrong better than the probability itself: .6 before .05 is a surer thing than .7 before .28.
-    Where a product may be in several categories the second is no rival, and the probability counts.
-
-    :param probabilities: float32 [n, leaves], calibrated.
-    :param multi_label: whether they are of a multi-label classifier.
-    """
-    if multi_label or probabilities.shape[1] < 2:
-        return np.asarray(probabilities.max(axis=1, initial=0))
-    best = np.partition(probabilities, -2, axis=1)[:, -2:]
-    return np.asarray(best[:, 1] - best[:, 0], dtype=np.float32)
-
-
 def reliability(confidence: Floats, correct: Booleans, bins: int = BINS) -> tuple[Bin, ...]:
     """Bins of equal mass, least confident first; fewer where there are fewer predictions than bins.
 

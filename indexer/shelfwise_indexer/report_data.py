@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shelfwise.filing import certainty
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.evaluate import Epoch, Scores, score
 from shelfwise_indexer.mistakes import Predictions, predictions
-from shelfwise_indexer.reliability import Accepted, accepted, certainty, expected_calibration_error, reliability
+from shelfwise_indexer.reliability import Accepted, accepted, expected_calibration_error, reliability
 from shelfwise_indexer.suspects import Suspect, suspected_label_errors
 
 Floats = npt.NDArray[np.float32]

@@ -1,20 +1,24 @@
 """The evaluation of a search: what each system found for judged queries, measured, and compared query by query."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ir_measures
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from shelfwise.hit import Hit
 from shelfwise_indexer.judgements import JudgedQuery, JudgementError, Judgements
 from shelfwise_indexer.significance import Difference, paired
+from shelfwise_indexer.similar_evaluation import intra_list_diversity
 
 System = Callable[[JudgedQuery, int], Sequence[Hit]]
 """Answers a query with at most so many hits, best first."""
+Vectors = Mapping[str, npt.NDArray[np.float32]]
+"""Product id to float32 [dimension], L2-normalised, of products that have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class SystemResult:
     name: str
     answers: Mapping[str, Answer]
     """By query id, in the order of the queries."""
+    diversity: float | None = None
+    """Mean over the lists of 1 - the mean cosine of two different hits; None where no list has two, or unknown."""
 
     @property
     def ndcg(self) -> dict[str, float]:
@@ -106,6 +112,7 @@ class SearchEvaluation:
         return {
             "queries": len(answers),
             **{name: round(value, 4) for name, value in means.items()},
+            "diversity": None if system.diversity is None else round(system.diversity, 4),
             "hits": shown,
             "unjudged": unjudged,
             "latency_ms": {"p50": round(float(fast), 1), "p95": round(float(slow), 1)},
@@ -113,17 +120,21 @@ class SearchEvaluation:
 
 
 def evaluate_search(
-    systems: Mapping[str, System], judgements: Judgements, products: int, k: int = 10, relevant: int = 1
+    systems: Mapping[str, System],
+    judgements: Judgements,
+    products: int,
+    k: int = 10,
+    relevant: int = 1,
+    vectors_of: Callable[[Collection[str]], Vectors] | None = None,
 ) -> SearchEvaluation:
     """Ask every system every query, one by one as shoppers do, and measure what comes.
 
     :param products: how many the catalogue has; coverage is the share of them that was shown at all.
     :param relevant: the least grade that recall and reciprocal rank count; nDCG uses all grades.
+    :param vectors_of: gives the vectors of the products of these ids, for the diversity; None: it is not measured.
     :raises JudgementError: no query has a relevant product.
     """
-    queries = tuple(query for query in judgements.queries if max(query.grades.values()) >= relevant)
-    if not queries:
-        raise JudgementError(f"no query has a product of grade {relevant} or more: judge some, or lower --relevant")
+    queries = measurable(judgements, relevant)
     results = {}
     with tqdm(desc="evaluate", total=len(systems) * len(queries), unit="query") as bar:
         for name, system in systems.items():
@@ -135,7 +146,22 @@ def evaluate_search(
                 seconds[query.id] = time.perf_counter() - started
                 bar.update()
             results[name] = _measured(name, queries, found, seconds, k, relevant)
+    if vectors_of is not None:
+        lists = [answer.hits for result in results.values() for answer in result.answers.values()]
+        vectors = vectors_of({id_ for hits in lists for id_, _ in hits})
+        results = {name: replace(one, diversity=_diversity(one, vectors)) for name, one in results.items()}
     return SearchEvaluation(judgements, queries, k, relevant, products, results)
+
+
+def measurable(judgements: Judgements, relevant: int) -> tuple[JudgedQuery, ...]:
+    """The queries that have a relevant product.
+
+    :raises JudgementError: there is none.
+    """
+    queries = tuple(query for query in judgements.queries if max(query.grades.values()) >= relevant)
+    if not queries:
+        raise JudgementError(f"no query has a product of grade {relevant} or more: judge some, or lower --relevant")
+    return queries
 
 
 def ndcg_of(
@@ -192,3 +218,9 @@ def _measured(
             for query in queries
         },
     )
+
+
+def _diversity(system: SystemResult, vectors: Vectors) -> float | None:
+    lists = [[vectors[id_] for id_, _ in answer.hits if id_ in vectors] for answer in system.answers.values()]
+    varied = [intra_list_diversity(np.stack(given)) for given in lists if len(given) > 1]
+    return float(np.mean(varied)) if varied else None

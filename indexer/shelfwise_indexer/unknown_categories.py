@@ -1,15 +1,17 @@
-"""Unknown categories: those that a bundle has not learnt, the shop's and those that a person decided on, to be said."""
+"""Unknown categories: those that a bundle has not learnt, of a shop, of decisions and of judged queries, to be said."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from shelfwise.bundle import Bundle
 from shelfwise.messages import SAID, first_of
 from shelfwise.source import listed
-from shelfwise.taxonomy import path_text
+from shelfwise.taxonomy import Path, Taxonomy, path_text
 from shelfwise_indexer.catalogue import Row
 from shelfwise_indexer.enrich import BY_A_PERSON
+from shelfwise_indexer.judgements import JudgedQuery
 from shelfwise_indexer.known_lines import Known
 
 
@@ -68,3 +70,37 @@ class UnknownDecisions:
                 "lacks: decide again, or train a bundle that has it:"
             )
         yield from first_of(self._first, self._count, "products")
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOfQueries:
+    """Categories of judged queries that the bundle does not know: an oracle cannot predict them."""
+
+    named: int
+    """Queries that name a category."""
+    unknown: int
+    """Those among them that name one that is not known."""
+    first: Path
+    closest: tuple[Path, ...]
+    """Known ones that look most like the first."""
+
+    @classmethod
+    def of(cls, taxonomy: Taxonomy, queries: Sequence[JudgedQuery]) -> "UnknownOfQueries | None":
+        """Those of judged queries; None: there are none."""
+        named = [query.category for query in queries if query.category]
+        unknown = [path for path in named if path not in taxonomy.node_number]
+        if not unknown:
+            return None
+        return cls(len(named), len(unknown), unknown[0], tuple(taxonomy.closest(unknown[0])))
+
+    def __str__(self) -> str:
+        closest = ", ".join(map(path_text, self.closest))
+        instead = "there is no oracle" if self.unknown == self.named else "measured with the predicted category"
+        return (
+            f"{self.unknown} of {self.named} query categories are not in the bundle's taxonomy, "
+            f"the first {path_text(self.first)!r} (closest: {closest}): {instead}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What saved figures hold of it."""
+        return {"named": self.named, "unknown": self.unknown, "first": list(self.first)}

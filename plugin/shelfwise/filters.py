@@ -18,7 +18,7 @@ _EXACT = {"id": "id", "brand": "brand.folded", "language": "language", "variant_
 _NUMBERS = ("price", "popularity")
 _STATUS = "shelfwise.status"
 _NAMES = {field: name for name, field in _EXACT.items()} | {_STATUS: "status"}
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = "attributes."
 _RANGE = re.compile(r"-?[\d.]*\d\s*\.\.\s*(<?\s*-?\d[\d.]*)?|\.\.\s*<?\s*-?\d[\d.]*")
 FIELDS = (*_EXACT, *_NUMBERS, "in_stock", "status")
@@ -138,9 +138,9 @@ def _read(name: str, value: Any) -> tuple[str, Any]:
     if name in _NUMBERS:
         return name, value if text is None else _range(name, text)
     if name == "in_stock":
-        if text is not None and text.lower() not in _TRUTH:
+        if text is not None and text.lower() not in TRUTH:
             raise UsageError(f"filter in_stock={_shown(text)}: expected true or false")
-        return name, value if text is None else _TRUTH[text.lower()]
+        return name, value if text is None else TRUTH[text.lower()]
     if name == "status":
         if value not in STATUSES:
             raise UsageError(f"filter status={_shown(value)}: expected one of {', '.join(STATUSES)}")

@@ -104,6 +104,17 @@ def known_categories(found: Mapping[str, Any]) -> list[Path]:
     return sorted(sure, key=lambda path: (-len(path), path))[:1]
 
 
+def sure_leaves(found: Mapping[str, Any]) -> list[Path]:
+    """The accepted categories of an entry of `hits.hits`; in review, the node that the model is sure of if it is one of
+    the leaves that it considered, and none where it is a node above them.
+    """
+    if leaves := accepted_categories(found):
+        return leaves
+    enriched = (found.get("_source") or {}).get("shelfwise") or {}
+    considered = {parse_path(one["category"]) for one in listed(enriched.get("candidates"))}
+    return [node for node in known_categories(found) if node in considered]
+
+
 def group_of(found: Mapping[str, Any]) -> str:
     """The variant group of an entry of `hits.hits`: products of one group are one product to a shopper."""
     return str(((found.get("_source") or {}).get("shelfwise") or {}).get("group") or found["_id"])

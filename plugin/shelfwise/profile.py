@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from shelfwise.event_model import Learnt
+from shelfwise.filters import TRUTH
 from shelfwise.history import Event, in_order, product_weights
-from shelfwise.hit import Listing, accepted_categories, group_of, known_categories, listing_of
+from shelfwise.hit import Listing, group_of, known_categories, listing_of, sure_leaves
 from shelfwise.query import VECTOR, Body, in_any_of
 from shelfwise.recommend_query import none_of, outside
 from shelfwise.source import attributes_of, listed
@@ -79,7 +80,7 @@ def profile_of(
     of_newest = [leaf for id_ in list(weights)[:1] for leaf in known_categories(known[id_])]
     if kind == "substitutes" and of_newest:
         filters.append(in_any_of(of_newest))
-    elif kind == "complements" and (of_all := {leaf for id_ in weights for leaf in accepted_categories(known[id_])}):
+    elif kind == "complements" and (of_all := {leaf for id_ in weights for leaf in sure_leaves(known[id_])}):
         filters.append(outside(sorted(of_all)))  # a node above a leaf would take a department with it
     by_content = kind != "complements"  # what goes with a product is not what is like it
     return Profile(
@@ -151,7 +152,7 @@ def _again(
 def _marked_consumable(found: Found) -> bool:
     """Whether the shop's attribute says so."""
     marks = listed(attributes_of(found["_source"]).get("consumable"))
-    return any(str(mark).lower() == "true" for mark in marks)
+    return any(TRUTH.get(str(mark).strip().lower(), False) for mark in marks)
 
 
 def _nodes(found: Found) -> set[Path]:

@@ -17,6 +17,7 @@ from shelfwise.bundle import Bundle
 from shelfwise.clone import neighbours_at
 from shelfwise.diversify import check_diversity, maximal_marginal_relevance
 from shelfwise.errors import UnknownProduct, UsageError
+from shelfwise.filing import Filing
 from shelfwise.hit import Hit, Listing, distinct, group_of, known_categories, listing_of
 from shelfwise.letters import word_pattern
 from shelfwise.live_index import LiveIndex
@@ -36,7 +37,7 @@ from shelfwise.query import (
     recommendable,
     semantic,
 )
-from shelfwise.recommend_query import none_of
+from shelfwise.recommend_query import none_of, titles_of
 from shelfwise.source import listed, price_of
 from shelfwise.taxonomy import Path, ancestors, path_text
 from shelfwise.wanted import check_k
@@ -63,13 +64,13 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The product looked at: title, leaves, vector, what may stand beside it, and the listing that may not."""
+    """The product looked at: title, leaves, vector, what may stand beside it, and the listings that may not."""
 
     title: str
     leaves: Sequence[Path]
     vector: Sequence[float]
     allowed: Sequence[Body]
-    listing: Listing | None = None
+    listings: frozenset[Listing] = frozenset()
 
 
 class SimilarProducts:
@@ -86,12 +87,16 @@ class SimilarProducts:
     def similar(self, id_: str, k: int = 10, *, diversity: float = 0.0, price_band: float | None = None) -> list[Hit]:
         """The k products most like this one: of the same category first, then of the one above it, and so on up.
 
-        Never the product itself, one of its variants, a listing of its title and brand, or what is out of stock; of
-        other variants of one product, and of other listings of the same title and brand, the best only. `score` is the
-        cosine of the two vectors, `reason` says in words what they share. They are the neighbours that the last full
-        run stored (exact), together with products of the same category that arrived after it; the vectors are compared
-        live when fewer than k of them remain, or some of the k are of another category. So a new product is found
-        beside old ones at once within its category, and beside those of other categories only where that has too few.
+        Never the product itself, one of its variants, a listing of the title and brand of any of these with its own
+        variants, or what is out of stock; of other variants of one product, and of other listings of the same title and
+        brand, the best only. Titles that differ in a word stay two products, however near their vectors: it may be a
+        size, a model or "Pro" (`shelfwise duplicates` shows such pairs to a person). `score` is the cosine of the two
+        vectors, `reason` says in words what they share.
+
+        They are the neighbours that the last full run stored (exact), together with products of the same category that
+        arrived after it; the vectors are compared live when fewer than k of them remain, or some of the k are of
+        another category. So a new product is found beside old ones at once within its category, and beside those of
+        other categories only where that has too few.
 
         :param diversity: 0 to 1, how much the hits of one category are to differ from each other; see `diversify`.
         :param price_band: .3 keeps to 70 to 130 % of the product's price; products without a price then do not count.
@@ -104,7 +109,11 @@ class SimilarProducts:
         return self._alias.over(lambda index: self._similar(index, id_, k, diversity, price_band))
 
     def similar_to_text(self, text: str, bundle: Bundle, k: int = 10, *, diversity: float = 0.0) -> list[Hit]:
-        """The k products most like a product that is only described: of its most probable category first.
+        """The k products most like a product that is only described: of its category first.
+
+        Its category is filed as that of an indexed product is: the predicted leaf where the bundle accepts it, else the
+        deepest node that is sure, which may be none. With none, or a text that the model can hardly read, closeness
+        alone counts.
 
         :param bundle: the one that enriched the index; it reads the text.
         :raises IncompatibleIndex: the index was written with another bundle.
@@ -118,8 +127,9 @@ class SimilarProducts:
         if not bundle.encoder.knows(words):
             raise UsageError(f"the bundle's model knows no word of the text {words[:60]!r}: expected its own language")
         encoded = bundle.encoder.encode_documents([words])
-        leaf = bundle.taxonomy.leaves[int(encoded.probabilities[0].argmax())]
-        seen = _Seen(words, (leaf,), encoded.vectors[0].tolist(), [none_of((), ())])
+        unread = encoded.unread is not None and bool(encoded.unread[0])
+        leaves = Filing.of(bundle).categories(encoded.probabilities[0], unread)
+        seen = _Seen(words, leaves, encoded.vectors[0].tolist(), [none_of((), ())])
         alias = self._alias_with(bundle)
         return alias.over(lambda index: _widened(alias, index, seen, [], k, diversity))
 
@@ -135,7 +145,11 @@ class SimilarProducts:
             allowed.append(_priced(id_, price_of(source), price_band))
         vector = [float(part) for part in product.get("fields", {}).get(VECTOR, [])]
         seen = _Seen(
-            str(source.get("title", "")), tuple(known_categories(product)), vector, allowed, listing_of(product)
+            str(source.get("title", "")),
+            tuple(known_categories(product)),
+            vector,
+            allowed,
+            frozenset({listing_of(product)}),
         )
         stored = {str(near["id"]): float(near["score"]) for near in listed(enriched.get("similar"))}
 
@@ -147,7 +161,9 @@ class SimilarProducts:
             bodies.append(semantic(vector, _spared(k, diversity), [*allowed, *arrived]))
         if vector and seen.leaves and diversity > 0:
             bodies.append(semantic(vector, _spared(k, diversity), [*allowed, in_any_of(seen.leaves)]))
-        still_there, *newer = _found(self._alias, index, bodies, diversity)
+        group = titles_of(group_of(product))
+        variants, still_there, *newer = _found(self._alias, index, [group, *bodies], diversity)
+        seen = replace(seen, listings=seen.listings.union(map(listing_of, variants)))
         candidates = [_candidate(found, stored[found["_id"]], "stored", seen) for found in still_there]
         candidates += _live(newer, seen)
         chosen = _chosen(candidates, seen, k, diversity)
@@ -193,7 +209,7 @@ def _found(
     alias: LiveAlias, index: LiveIndex, bodies: Sequence[Body], diversity: float
 ) -> list[Sequence[Mapping[str, Any]]]:
     """What each search finds; vectors travel only where hits are compared with each other."""
-    asked = [{**body, "fields": [VECTOR]} for body in bodies] if diversity > 0 else bodies
+    asked = [{"fields": [VECTOR], **body} for body in bodies] if diversity > 0 else bodies
     return [answer["hits"]["hits"] for answer in alias.ask(index, asked)]
 
 
@@ -246,8 +262,9 @@ def _chosen(candidates: Iterable[_Candidate], seen: _Seen, k: int, diversity: fl
     """The best k, nearest category first: one of each variant group, one of each listing; within a category diverse."""
     tiers: dict[int, list[_Candidate]] = {}
     best = sorted(candidates, key=lambda c: (c.steps_up, -c.hit.score, c.hit.id))
-    gone = () if seen.listing is None else (seen.listing,)
-    for candidate in distinct(best, lambda c: (c.group, c.listing), gone):
+    same = {candidate.group for candidate in best if candidate.listing in seen.listings}
+    others = (candidate for candidate in best if candidate.group not in same)
+    for candidate in distinct(others, lambda c: (c.group, c.listing)):
         tiers.setdefault(candidate.steps_up, []).append(candidate)
     chosen: list[_Candidate] = []
     for _, tier in sorted(tiers.items()):

@@ -7,14 +7,15 @@ from shelfwise.taxonomy import Path
 
 LIKENESS_TERMS = 25  # of a product, the words that say most (tf-idf)
 LIKENESS_SHARE = "10%"  # of those words a product must hold, so that the long tail is not scored
+VARIANTS = 1000  # of one product, whose titles are looked at
 LIKENESS_FIELDS = ("title", "brand")  # descriptions are alike in their boilerplate
 
 
 def history_products(ids: Sequence[str]) -> Body:
-    """Products of a history: what a hit shows, and whether the shop says that they are consumable."""
+    """Products of a history: what a hit shows, the leaves considered, and whether the shop says they are consumable."""
     return {
         "size": len(ids),
-        "_source": [*SHOWN, "attributes.consumable"],
+        "_source": [*SHOWN, "shelfwise.candidates.category", "attributes.consumable"],
         "track_total_hits": False,
         "query": {"ids": {"values": list(ids)}},
     }
@@ -23,6 +24,17 @@ def history_products(ids: Sequence[str]) -> Body:
 def vectors_of(ids: Sequence[str]) -> Body:
     """The vectors of products."""
     return {**history_products(ids), "_source": False, "fields": [VECTOR]}
+
+
+def titles_of(group: str) -> Body:
+    """Titles and brands of the products of a variant group."""
+    return {
+        "size": VARIANTS,
+        "_source": ["title", "brand"],
+        "fields": [],
+        "track_total_hits": False,
+        "query": {"term": {"shelfwise.group": {"value": group}}},
+    }
 
 
 def like_words(id_: str, title: str, k: int) -> Body:
