@@ -69,7 +69,7 @@ def train(
     multi_label: bool,
     seed: int | None,
 ) -> None:
-    """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .parquet; also .gz).
+    """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .tsv, .parquet; also .gz).
 
     \b
     shelfwise train catalogue.jsonl --out bundle
