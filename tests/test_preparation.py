@@ -12,6 +12,7 @@ from shelfwise_indexer.preparation import (
     PreparationSettings,
     TrainingError,
     check_fields,
+    groups_of,
     parts,
     prepare,
     read_labelled,
@@ -103,6 +104,12 @@ def test_merging_holds_for_a_validation_file_too(labelled, tmp_path):
     prepared = prepare(labelled, validation, FIELDS, 0, PreparationSettings(rare_below=2))
     assert paths(prepared.held_back) == {("Home",)}
     assert len(prepared.train) == len(labelled.products)
+
+
+def test_titles_are_the_same_whatever_markup_and_encoding_they_are_in():
+    titles = ["<b>Café</b> mug &amp; lid", "Café mug & lid", "CafÃ© mug &amp; lid", "kettle"]
+    products = [Product(str(row), title, f"other words {row * 7919}") for row, title in enumerate(titles)]
+    assert groups_of(products, ("title", "description")).tolist() == [0, 0, 0, 1]
 
 
 def test_rejected_lines_of_a_validation_file_are_kept(labelled, tmp_path):

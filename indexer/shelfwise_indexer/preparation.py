@@ -153,7 +153,7 @@ def check_fields(products: Sequence[Product], fields: Sequence[str]) -> None:
 def groups_of(products: Sequence[Product], fields: Sequence[str]) -> Integers:
     """Group number of each product (int64 [n]): variants and near-duplicates by text or by title share one."""
     groups = duplicate_groups([product.text(fields) for product in products])
-    same_title = pairs_of(duplicate_groups([product.title for product in products]))
+    same_title = pairs_of(duplicate_groups([product.words("title") for product in products]))
     return union(groups, same_title + variant_pairs(products))
 
 
