@@ -136,12 +136,15 @@ def test_in_the_end_the_head_learns_what_was_held_back_and_the_scores_are_those_
     np.testing.assert_array_equal(*vectors)
 
 
-def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path):
+def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path, capsys):
     validation = write(tmp_path / "validation.jsonl", records()[:40])
     done = train(catalogue, tmp_path / "out", validation, replace(settings, fit=replace(settings.fit, epochs=1)))
     bundle = Bundle.load(done.bundle)
     assert not bundle.info["data"]["used_held_back"]
     assert voices(load_checkpoint(bundle)) == 2 * (len(records()) + len(KINDS))
+    assert "40 of the 40 products of" in capsys.readouterr().err
+    report = orjson.loads((bundle.path / "report" / "preparation.json").read_bytes())
+    assert report["validation"]["in_training"] == 40
 
 
 def test_what_a_category_is_called_is_filed_in_it_though_no_product_says_so(quick, tmp_path):
