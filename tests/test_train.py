@@ -548,6 +548,14 @@ def test_a_bundle_that_does_not_say_what_it_was_trained_on_is_named(bundle, tmp_
     assert f"bundle {bundle.version} does not say what it was trained on" in capsys.readouterr().err
 
 
+def test_what_interrupted_trainings_left_is_gone_once_one_ends_well(catalogue, quick, tmp_path):
+    left, other = tmp_path / ".b.training-0123456789ab", tmp_path / ".c.training-0123456789ab"
+    for folder in (left, other):
+        (folder / "fit").mkdir(parents=True)
+    train(catalogue, tmp_path / "b", settings=quick)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "b"]
+
+
 @pytest.mark.parametrize("kind", HEADS)
 def test_the_heads_of_shared_leaves_are_carried_over(kind, backbone):
     """Whole: before its first step the new model says of the leaves that it knows what the old one said."""

@@ -1,18 +1,14 @@
 """Training: a catalogue becomes a bundle."""
 
-import glob
-import hashlib
 import importlib.metadata
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
 import torch
 from accelerate import PartialState
 from transformers import set_seed
@@ -27,7 +23,6 @@ from shelfwise_indexer import own_encoder
 from shelfwise_indexer.catalogue import Rejected, file_hash
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.export import ENCODER
-from shelfwise_indexer.fit import last_checkpoint
 from shelfwise_indexer.id_hashes import Hashes
 from shelfwise_indexer.packing import put_in_place, stage
 from shelfwise_indexer.preparation import (
@@ -47,6 +42,7 @@ from shelfwise_indexer.student import check_labels, taxonomy_of
 from shelfwise_indexer.task import Task, finish, learn, learn_held_back
 from shelfwise_indexer.trained_on import trained_on, write_trained_on
 
+from shelfwise_indexer.work_folder import forget, work_folder
 LONGEST_END = timedelta(hours=12)
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
 
@@ -124,7 +120,7 @@ def train(
     task = Task(settings, prepared, taxonomy, models, start, teacher, str(processes.device))
     _tell_parts(task, bool(len(known)))
     set_seed(settings.fit.seed)
-    work = _work_folder(folder, [digest, *files, asdict(settings), *models.identity()])
+    work = work_folder(folder, [digest, *files, asdict(settings), *models.identity()])
     learnt = learn(task, work / "fit", on_epoch)
     encoder = own_encoder.learn(own, prepared.held_back, settings, work / ENCODER) if own else None
     if processes.is_main_process:
@@ -147,7 +143,7 @@ def train(
         )
         write_trained_on(staging, prepared.train, known)
         put_in_place(staging, folder)
-        shutil.rmtree(work, ignore_errors=True)
+        forget(folder)
     processes.wait_for_everyone()
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
@@ -227,19 +223,3 @@ def _check_target(folder: Path) -> None:
         raise TrainingError(f"{parent} cannot be made ({error.strerror}): give --out a folder you may write") from None
     if not os.access(parent, os.W_OK):
         raise TrainingError(f"{parent} cannot be written: give --out a folder you may write")
-
-
-def forget(folder: Path) -> None:
-    """Delete what interrupted trainings of this target left, so that none goes on from there."""
-    for work in folder.absolute().parent.glob(f".{glob.escape(folder.name)}.training-*"):
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _work_folder(folder: Path, inputs: Sequence[Any]) -> Path:
-    """Where the run keeps its checkpoints: found again only by a run of the same data, settings and models."""
-    run = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
-    work = folder.absolute().parent / f".{folder.name}.training-{run}"
-    if last_checkpoint(work / "fit"):
-        tell(f"going on with an interrupted training in {work}")
-    work.mkdir(exist_ok=True)
-    return work
