@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from hand_bundle import write_hand_bundle
 from shelfwise.errors import ShelfwiseError
+from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.charts import Axis, Curve, axis_around, curve_chart, logarithmic_axis
@@ -18,6 +19,7 @@ from shelfwise_indexer.cli_evaluate import evaluate
 from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.report import report_page, write_report_page
 from shelfwise_indexer.report_data import ReportData
+from shelfwise_indexer.trained_on import NOTHING, write_trained_on
 from test_cli import runner_here
 
 MUGS, KETTLES, CASES = ("厨房", "杯子"), ("厨房", "水壶"), ("Phones", "Cases & <Covers>")
@@ -239,8 +241,6 @@ def test_products_that_the_bundle_was_trained_on_are_said_to_prove_nothing(tmp_p
 
 
 @pytest.mark.model
-@pytest.mark.parametrize(
-@pytest.mark.model
 @pytest.mark.parametrize(("learnt", "known"), [([], 0), (["1"], 1), (["1", "3"], 2), (["1", "2", "3"], 3)])
 def test_products_that_were_trained_on_are_known_by_their_ids_in_whatever_file(tmp_path, learnt, known):
     bundle = write_hand_bundle(tmp_path / "bundle", {"mug": (1, 0), "kettle": (0, 1)}, [("Mugs",), ("Kettles",)])
@@ -278,6 +278,8 @@ def test_products_deeper_than_the_bundles_taxonomy_count_as_wrong(tmp_path):
     assert "Mugs &gt; Tall" in (tmp_path / "page" / "index.html").read_text("utf-8")
 
 
+@pytest.mark.model
+@pytest.mark.parametrize(
     ("catalogue", "baselines", "refusal"),
     [
         ('{"id": 1, "title": "mug"}', None, "no product carries a category"),

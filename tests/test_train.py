@@ -37,7 +37,7 @@ from shelfwise_indexer.readings import label_shares
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.task import carry_over
 from shelfwise_indexer.taxonomy_changes import Change, Changes
-from shelfwise_indexer.trained_on import hashes_of, trained_on
+from shelfwise_indexer.trained_on import has_learnt, hashes_of, trained_on
 from shelfwise_indexer.training import Trained, train
 from test_good_rows import cut_off
 from tiny_backbone import write_tiny_backbone
@@ -546,6 +546,14 @@ def test_a_bundle_that_does_not_say_what_it_was_trained_on_is_named(bundle, tmp_
     assert not capsys.readouterr().err
     assert len(trained_on(silent, validation=False)) == 0
     assert f"bundle {bundle.version} does not say what it was trained on" in capsys.readouterr().err
+
+
+def test_a_bundle_says_what_its_head_learnt_in_the_end_and_what_its_trunk_never_saw(bundle, tmp_path):
+    ids = [str(record["id"]) for record in records()]
+    assert has_learnt(bundle, ids).all()
+    assert len(trained_on(bundle)) == bundle.info["data"]["products"] < len(ids)
+    assert has_learnt(bundle, ["another"]).tolist() == [False]
+    assert has_learnt(Bundle(tmp_path, {}, bundle.taxonomy), ids) is None
 
 
 def test_what_interrupted_trainings_left_is_gone_once_one_ends_well(catalogue, quick, tmp_path):

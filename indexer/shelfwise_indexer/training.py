@@ -41,7 +41,6 @@ from shelfwise_indexer.starting_point import StartingPoint
 from shelfwise_indexer.student import check_labels, taxonomy_of
 from shelfwise_indexer.task import Task, finish, learn, learn_held_back
 from shelfwise_indexer.trained_on import trained_on, write_trained_on
-
 from shelfwise_indexer.work_folder import forget, work_folder
 LONGEST_END = timedelta(hours=12)
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
@@ -141,7 +140,7 @@ def train(
         staging = stage(
             work / "bundle", learnt.model, taxonomy, info, prepared, learnt.epochs, settings, teacher, complete
         )
-        write_trained_on(staging, prepared.train, known)
+        write_trained_on(staging, prepared.train, known, prepared.held_back if everything else ())
         put_in_place(staging, folder)
         forget(folder)
     processes.wait_for_everyone()
