@@ -19,7 +19,7 @@ from shelfwise.errors import UsageError
 from shelfwise.messages import SAID
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
-from shelfwise_indexer import task
+from shelfwise_indexer import task, training
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.compress import CompressSettings
@@ -554,6 +554,41 @@ def test_a_bundle_says_what_its_head_learnt_in_the_end_and_what_its_trunk_never_
     assert len(trained_on(bundle)) == bundle.info["data"]["products"] < len(ids)
     assert has_learnt(bundle, ["another"]).tolist() == [False]
     assert has_learnt(Bundle(tmp_path, {}, bundle.taxonomy), ids) is None
+
+
+class Stopped(Exception):
+    """Before anything is learnt."""
+
+
+@pytest.fixture
+def unlearnt(monkeypatch):
+    def stop(*_):
+        raise Stopped
+
+    monkeypatch.setattr(training, "learn", stop)
+
+
+@pytest.mark.usefixtures("unlearnt")
+def test_a_catalogue_without_the_old_categories_is_said_to_forget_them(bundle, quick, tmp_path, capsys):
+    new = [
+        {"id": f"s{n}", "title": f"{extra} stove", "category": ["Sports", "Stoves"]} for n, extra in enumerate(EXTRAS)
+    ]
+    catalogue = write(tmp_path / "new.jsonl", [*new, *(line for line in records() if line["category"][1] == "Tents")])
+    with pytest.raises(Stopped):
+        train(catalogue, tmp_path / "next", settings=quick, start=bundle)
+    told = capsys.readouterr().err
+    assert f"2 categories of bundle {bundle.version} have no product in {catalogue}" in told
+    assert "the first: Kitchen > Kettles, Kitchen > Mugs: give the whole catalogue" in told
+
+
+@pytest.mark.usefixtures("unlearnt")
+def test_a_bundle_to_go_on_from_of_other_labels_or_another_backbone_is_refused(bundle, catalogue, quick, tmp_path):
+    with pytest.raises(UsageError, match="leave out --multi-label"):
+        train(catalogue, tmp_path / "b", settings=replace(quick, loss=LossSettings(multi_label=True)), start=bundle)
+    with pytest.raises(UsageError, match="backbone = 'english' cannot be taken"):
+        train(catalogue, tmp_path / "b", settings=replace(quick, backbone="english"), start=bundle)
+    with pytest.raises(Stopped):
+        train(catalogue, tmp_path / "b", settings=replace(quick, backbone="auto"), start=bundle)
 
 
 def test_what_interrupted_trainings_left_is_gone_once_one_ends_well(catalogue, quick, tmp_path):

@@ -21,6 +21,7 @@ from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names
 from shelfwise_indexer import own_encoder
 from shelfwise_indexer.catalogue import Rejected, file_hash
+from shelfwise_indexer.continuation import check_continuation, warn_dropped
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.export import ENCODER
 from shelfwise_indexer.id_hashes import Hashes
@@ -38,10 +39,11 @@ from shelfwise_indexer.preparation import (
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.starting_point import StartingPoint
-from shelfwise_indexer.student import check_labels, taxonomy_of
+from shelfwise_indexer.student import taxonomy_of
 from shelfwise_indexer.task import Task, finish, learn, learn_held_back
 from shelfwise_indexer.trained_on import trained_on, write_trained_on
 from shelfwise_indexer.work_folder import forget, work_folder
+
 LONGEST_END = timedelta(hours=12)
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
 
@@ -97,6 +99,7 @@ def train(
 
     :param start: a bundle to continue from, when categories or products have been added: its trunk is the backbone, and
         its head is the start for the leaves that both know. The retention loss holds the embedding to that bundle's.
+        The catalogue is the whole one: categories that it lacks are forgotten, and said.
     :param teacher: a bundle to distil instead: its trunk with layers left out is the backbone, its taxonomy is kept,
         and the retention loss holds the embedding to the teacher's.
     :param events: an event log, which teaches a separate encoder (`settings.encoder`) what is bought together.
@@ -112,6 +115,8 @@ def train(
     digest, files = file_hash(catalogue), [file_hash(file) if file else None for file in (validation, events)]
     known = trained_on(start or teacher, validation is not None)
     labelled, prepared, taxonomy = _parts(catalogue, validation, settings, teacher, known)
+    if start:
+        warn_dropped(start, labelled.products, taxonomy, catalogue)
     # One, or those of `accelerate launch`, which wait while the first learns the head again and exports.
     processes = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_END)
     models = StartingPoint.load(settings, start, teacher, prepared.train, str(processes.device))
@@ -183,7 +188,9 @@ def _check_choices(
         )
     if teacher:
         own_encoder.refuse_student(teacher, settings)
-        check_labels(teacher, settings.loss.multi_label)
+        check_continuation(teacher, settings, "the teacher")
+    if start:
+        check_continuation(start, settings, "the bundle that training continues from,")
     if events and settings.encoder is None:
         raise UsageError("an event log teaches a separate encoder: give --encoder NAME with --events")
 
