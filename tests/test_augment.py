@@ -1,4 +1,5 @@
 import random
+import re
 from collections import Counter
 from typing import get_args
 
@@ -65,6 +66,22 @@ def test_a_text_without_spaces_is_altered_by_its_characters():
         turned = altered(text, "word_order", seed)
         assert Counter(turned) == Counter(text) and turned in text + text
         assert len(altered(text, "word_dropout", seed)) <= len(text)
+
+
+def test_latin_words_in_a_text_without_spaces_stay_words():
+    text = "Apple iPhone 手机壳 透明防摔保护适用于苹果手机全包边软胶Pro Max"
+    latin = {"Apple", "iPhone", "Pro", "Max"}
+    for seed in range(30):
+        turned, left = (altered(text, way, seed) for way in ("word_order", "word_dropout"))
+        found = re.findall(r"[A-Za-z]+", turned)
+        assert sorted(found) == sorted(latin)
+        assert Counter(turned.replace(" ", "")) == Counter(text.replace(" ", ""))
+        assert set(re.findall(r"[A-Za-z]+", left)) <= latin
+        assert "iPhone手" not in turned and "iPhone手" not in left
+
+
+def test_a_latin_word_that_no_blank_parts_from_its_neighbours_gets_none():
+    assert "充电USB线" in {altered("充电USB线白色", "phrases", seed) for seed in range(50)}
 
 
 @pytest.mark.parametrize("text", ["Bluetooth headphones", "Waschmaschine Trockner", "Соковыжималка электрическая"])

@@ -12,6 +12,7 @@ from shelfwise_indexer import baselines
 from shelfwise_indexer.baselines import Task, compare
 from shelfwise_indexer.catalogue import CatalogueError, file_hash
 from shelfwise_indexer.evaluate import LevelScores, Scores
+from shelfwise_indexer.model import BackboneError
 from shelfwise_indexer.preparation import PreparationSettings, TrainingError, parts, read_labelled
 from shelfwise_indexer.settings import TrainSettings
 from test_cli import runner_here
@@ -160,6 +161,12 @@ def test_a_bundle_that_had_a_validation_file_has_learnt_what_is_held_back_here(f
     given.info["data"].update({"used_held_back": False, "products": len(PRODUCTS)})
     compare(catalogue, bundle=given)
     assert "a validation file" in capsys.readouterr().err
+
+
+def test_a_backbone_that_is_not_there_is_refused_before_anything_is_measured(files, tmp_path, capsys):
+    with pytest.raises(BackboneError, match="nothing cannot be loaded"):
+        compare(files[0], files[1], backbone=str(tmp_path / "nothing"))
+    assert "majority class" not in capsys.readouterr().err
 
 
 def test_one_category_only_is_refused(tmp_path):

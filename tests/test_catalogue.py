@@ -318,6 +318,9 @@ class TestFormats:
         (tmp_path / "a.csv").write_text(self.CSV, encoding="utf-8")
         (tmp_path / "b.csv").write_bytes(self.CSV.replace("\n", "\r\n").replace("two\r\n\r\n", "two\n\n").encode())
         (tmp_path / "a.csv.gz").write_bytes(gzip.compress(self.CSV.encode()))
+        tabs = self.CSV.replace("lines, one", "lines; one").replace(",", "\t").replace("lines; one", "lines, one")
+        (tmp_path / "a.tsv").write_text(tabs, encoding="utf-8")
+        (tmp_path / "a.TSV.gz").write_bytes(gzip.compress(tabs.encode()))
         parquet.write_table(
             pa.Table.from_pylist(
                 self.products(),

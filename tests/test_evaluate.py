@@ -83,8 +83,10 @@ def test_a_leaf_that_ends_early_stands_for_itself_further_down():
     assert [(level.accuracy, level.classes) for level in levels] == [(1, 2), (1, 2)]
 
 
-def test_a_truth_deeper_than_the_taxonomy_is_compared_as_far_as_it_reaches():
-    assert [level.accuracy for level in scored(([1, 0, 0], [("A", "a", "deeper")])).levels] == [1, 1]
+def test_a_truth_deeper_than_the_taxonomy_is_wrong_at_the_leaves_and_right_above_them():
+    roots, leaves = scored(([1, 0, 0], [("A", "a", "deeper")]), ([1, 0, 0], [AA])).levels
+    assert (roots.accuracy, leaves.accuracy) == (1, 0.5)
+    assert (roots.classes, leaves.classes) == (1, 2)
 
 
 def test_nothing_to_measure_on_gives_no_levels():

@@ -36,6 +36,13 @@ def test_roots_of_several_labels_are_measured_by_whether_any_leaf_fits():
     assert (made.guesses, made.confidence) == ((("B",),), pytest.approx([0.7]))
 
 
+def test_a_product_that_belongs_below_a_leaf_is_a_mistake_there():
+    deep = [[("A", "a", "deeper")]]
+    leaves, roots = (predictions(TAXONOMY, PROBABILITIES[:1], deep, level) for level in (2, 1))
+    assert (leaves.correct.tolist(), roots.correct.tolist()) == ([False], [True])
+    assert leaves.truths == (("A", "a", "deeper"),)
+
+
 def test_pairs_are_named_with_their_rows_most_products_first_then_by_share():
     found = confusions(predictions(TAXONOMY, PROBABILITIES, PATHS, 2))
     assert [(one.truth, one.guess, one.rows, one.share) for one in found] == [(AA, AB, (1,), 0.5), (BC, AB, (3,), 0.5)]

@@ -12,6 +12,7 @@ from shelfwise_indexer.preparation import (
     PreparationSettings,
     TrainingError,
     check_fields,
+    groups_of,
     parts,
     prepare,
     read_labelled,
@@ -103,6 +104,74 @@ def test_merging_holds_for_a_validation_file_too(labelled, tmp_path):
     prepared = prepare(labelled, validation, FIELDS, 0, PreparationSettings(rare_below=2))
     assert paths(prepared.held_back) == {("Home",)}
     assert len(prepared.train) == len(labelled.products)
+
+
+def test_a_spelling_that_only_a_validation_file_has_is_merged(labelled, tmp_path):
+    validation = write(tmp_path / "validation.jsonl", [{"title": "old jug", "category": ["KITCHEN", "MUGS"]}])
+    prepared = prepare(labelled, validation, FIELDS, 0, PreparationSettings(merge_spellings=True))
+    assert paths(prepared.held_back) == {("Kitchen", "Mugs")}
+    assert prepared.stages["spellings"]["held_back_only"] == ["KITCHEN > MUGS"]
+
+
+def test_a_category_that_only_a_validation_file_has_is_lifted_as_rare_ones_are(labelled, tmp_path, capsys):
+    rows = [{"title": "child's cup", "category": ["Kitchen", "Mugs", "Small"]}]
+    validation = write(tmp_path / "validation.jsonl", rows)
+    prepared = prepare(labelled, validation, FIELDS, 0, PreparationSettings(rare_below=2))
+    assert paths(prepared.held_back) == {("Kitchen", "Mugs")}
+    assert "1 of them in the held-back part alone" in capsys.readouterr().err
+    unmerged = prepare(labelled, validation, FIELDS, 0)
+    assert paths(unmerged.held_back) == {("Kitchen", "Mugs", "Small")}
+
+
+def test_products_of_a_validation_file_that_training_has_are_said_and_stay(labelled, tmp_path, capsys):
+    rows = [
+        {"id": "5", "title": "quite another thing", "category": ["Kitchen", "Mugs"]},
+        {"id": "v1", "title": "<i>Blue</i> mug!", "category": ["Kitchen", "Mugs"]},
+        {"id": "v2", "title": "porcelain egg cup", "category": ["Kitchen", "Mugs"]},
+    ]
+    validation = write(tmp_path / "validation.jsonl", rows)
+    prepared = prepare(labelled, validation, FIELDS, 0)
+    told = capsys.readouterr().err
+    assert f"2 of the 3 products of {validation} are in the training part too (1 by id, 1 as variants or" in told
+    assert "the first: 5, v1 (like 1)" in told
+    assert prepared.stages["validation"] == {
+        "products": 3,
+        "in_training": 2,
+        "same_id": 1,
+        "variant_or_near_duplicate": 1,
+        "same_catalogue": False,
+        "examples": [{"id": "5", "like": "5"}, {"id": "v1", "like": "1"}],
+    }
+    assert (len(prepared.train), len(prepared.held_back)) == (len(labelled.products), 3)
+
+
+def test_the_very_catalogue_as_its_own_validation_is_said(labelled, tmp_path, capsys):
+    prepared = prepare(labelled, tmp_path / "catalogue.jsonl", FIELDS, 0)
+    told = capsys.readouterr().err
+    assert "holds the very products of the catalogue that is trained on: the scores flatter" in told
+    assert prepared.stages["validation"]["same_catalogue"]
+
+
+def test_a_validation_file_of_other_products_is_not_complained_about(labelled, tmp_path, capsys):
+    validation = write(tmp_path / "v.jsonl", [{"id": "v", "title": "egg cup", "category": ["Kitchen", "Mugs"]}])
+    assert prepare(labelled, validation, FIELDS, 0).stages["validation"]["in_training"] == 0
+    assert "in the training part" not in capsys.readouterr().err
+    assert "validation" not in prepare(labelled, None, FIELDS, 0).stages
+
+
+def test_titles_are_the_same_whatever_markup_and_encoding_they_are_in():
+    titles = ["<b>Café</b> mug &amp; lid", "Café mug & lid", "CafÃ© mug &amp; lid", "kettle"]
+    products = [Product(str(row), title, f"other words {row * 7919}") for row, title in enumerate(titles)]
+    assert groups_of(products, ("title", "description")).tolist() == [0, 0, 0, 1]
+
+
+def test_categories_that_a_policy_leaves_no_product_in_are_named(labelled, capsys):
+    prepared = prepare(labelled, None, FIELDS, 0, PreparationSettings(conflicts="drop"))
+    assert prepared.stages["conflicts"]["gone"] == ["Gifts"]
+    assert (
+        'conflicts = "drop" leaves no product in 1 categories, which are not learnt: Gifts' in capsys.readouterr().err
+    )
+    assert prepare(labelled, None, FIELDS, 0).stages["conflicts"]["gone"] == []
 
 
 def test_rejected_lines_of_a_validation_file_are_kept(labelled, tmp_path):

@@ -97,6 +97,26 @@ def test_the_text_is_the_named_fields_in_order_without_markup():
     assert product.text(("use", "title", "brand", "description")) == "tea soup Red kettle 1 < 2"
 
 
+def test_what_an_attribute_holds_is_read_as_words_however_it_is_nested():
+    record = {
+        "specs": {"size": {"w": 3, "h": None}, "tags": ["<b>steel</b>", ["matt", []]]},
+        "traits": [{"name": "colour", "value": "red"}],
+        "none": {"a": {}},
+    }
+    product = parse_product({"id": "a", "title": "x", **record})
+    assert product.words("specs") == "size w 3 tags steel matt"
+    assert product.words("traits") == "name colour value red"
+    assert product.words("none") == ""
+    assert product.text(("traits", "specs")) == "name colour value red size w 3 tags steel matt"
+
+
+@pytest.mark.parametrize("paths", [["手机 > 手机壳", "手机"], ["A", "B > C"]])
+def test_several_paths_in_category_are_refused_with_where_they_go(paths):
+    with pytest.raises(InvalidProduct, match=r'product a: category .*: write several paths into categories, such as "'):
+        parse_product({"id": "a", "title": "x", "category": paths})
+    assert len(parse_product({"id": "a", "title": "x", "categories": paths}).categories) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "clean"),
     [

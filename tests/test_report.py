@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from hand_bundle import write_hand_bundle
 from shelfwise.errors import ShelfwiseError
+from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.charts import Axis, Curve, axis_around, curve_chart, logarithmic_axis
@@ -18,6 +19,7 @@ from shelfwise_indexer.cli_evaluate import evaluate
 from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.report import report_page, write_report_page
 from shelfwise_indexer.report_data import ReportData
+from shelfwise_indexer.trained_on import NOTHING, write_trained_on
 from test_cli import runner_here
 
 MUGS, KETTLES, CASES = ("厨房", "杯子"), ("厨房", "水壶"), ("Phones", "Cases & <Covers>")
@@ -236,6 +238,44 @@ def test_products_that_the_bundle_was_trained_on_are_said_to_prove_nothing(tmp_p
     assert [line["trained_on"] for line in ran.lines] == [True]
     assert f"bundle {bundle.version} was trained on seen.jsonl" in ran.err
     assert "These products were trained on" in (tmp_path / "page" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(("learnt", "known"), [([], 0), (["1"], 1), (["1", "3"], 2), (["1", "2", "3"], 3)])
+def test_products_that_were_trained_on_are_known_by_their_ids_in_whatever_file(tmp_path, learnt, known):
+    bundle = write_hand_bundle(tmp_path / "bundle", {"mug": (1, 0), "kettle": (0, 1)}, [("Mugs",), ("Kettles",)])
+    (tmp_path / "bundle" / "checkpoint").mkdir()
+    products = [Product(id_, "mug") for id_ in learnt]
+    write_trained_on(tmp_path / "bundle", products[:1], NOTHING, in_the_end=products[1:])
+    lines = [{"id": id_, "title": "mug", "category": ["Mugs"]} for id_ in ("1", "2", "3")]
+    (tmp_path / "excerpt.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    ran = runner_here(tmp_path)("evaluate", "classifier", "excerpt.jsonl", "--bundle", "bundle", "--out", "page")
+    [printed] = ran.lines
+    assert (printed["trained_on"], printed["trained_on_products"]) == (known == 3, known)
+    some = f"bundle {bundle.version} was trained on {known} of the 3 products of excerpt.jsonl"
+    assert (some in ran.err) == (known in (1, 2))
+    page = (tmp_path / "page" / "index.html").read_text("utf-8")
+    assert (f"{known} of these 3 products were trained on" in page) == (known in (1, 2))
+    assert ("These products were trained on" in page) == (known == 3)
+
+
+@pytest.mark.model
+def test_a_bundle_that_does_not_say_what_it_learnt_gives_no_number(tmp_path):
+    write_hand_bundle(tmp_path / "bundle", {"mug": (1, 0), "kettle": (0, 1)}, [("Mugs",), ("Kettles",)])
+    (tmp_path / "c.jsonl").write_bytes(orjson.dumps({"id": "1", "title": "mug", "category": ["Mugs"]}))
+    ran = runner_here(tmp_path)("evaluate", "classifier", "c.jsonl", "--bundle", "bundle", "--out", "page")
+    assert [(line["trained_on"], line["trained_on_products"]) for line in ran.lines] == [(False, None)]
+
+
+@pytest.mark.model
+def test_products_deeper_than_the_bundles_taxonomy_count_as_wrong(tmp_path):
+    write_hand_bundle(tmp_path / "bundle", {"mug": (0, 1), "kettle": (1, 0)}, [("Mugs",), ("Kettles",)])
+    lines = [{"id": "1", "title": "mug", "category": ["Mugs", "Tall"]}, {"id": "2", "title": "mug", "category": "Mugs"}]
+    (tmp_path / "deep.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    ran = runner_here(tmp_path)("evaluate", "classifier", "deep.jsonl", "--bundle", "bundle", "--out", "page")
+    [printed] = ran.lines
+    assert printed["levels"][0]["accuracy"] == 0.5
+    assert "Mugs &gt; Tall" in (tmp_path / "page" / "index.html").read_text("utf-8")
 
 
 @pytest.mark.model

@@ -20,7 +20,7 @@ from shelfwise.filing import given_leaves
 from shelfwise.messages import SAID
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
-from shelfwise_indexer import task
+from shelfwise_indexer import task, training
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError
 from shelfwise_indexer.compress import CompressSettings
@@ -37,7 +37,7 @@ from shelfwise_indexer.readings import label_shares
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.task import carry_over
 from shelfwise_indexer.taxonomy_changes import Change, Changes
-from shelfwise_indexer.trained_on import hashes_of, trained_on
+from shelfwise_indexer.trained_on import has_learnt, hashes_of, trained_on
 from shelfwise_indexer.training import Trained, train
 from test_good_rows import cut_off
 from tiny_backbone import write_tiny_backbone
@@ -136,12 +136,15 @@ def test_in_the_end_the_head_learns_what_was_held_back_and_the_scores_are_those_
     np.testing.assert_array_equal(*vectors)
 
 
-def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path):
+def test_a_validation_file_is_never_learnt(catalogue, settings, tmp_path, capsys):
     validation = write(tmp_path / "validation.jsonl", records()[:40])
     done = train(catalogue, tmp_path / "out", validation, replace(settings, fit=replace(settings.fit, epochs=1)))
     bundle = Bundle.load(done.bundle)
     assert not bundle.info["data"]["used_held_back"]
     assert voices(load_checkpoint(bundle)) == 2 * (len(records()) + len(KINDS))
+    assert "40 of the 40 products of" in capsys.readouterr().err
+    report = orjson.loads((bundle.path / "report" / "preparation.json").read_bytes())
+    assert report["validation"]["in_training"] == 40
 
 
 def test_what_a_category_is_called_is_filed_in_it_though_no_product_says_so(quick, tmp_path):
@@ -543,6 +546,57 @@ def test_a_bundle_that_does_not_say_what_it_was_trained_on_is_named(bundle, tmp_
     assert not capsys.readouterr().err
     assert len(trained_on(silent, validation=False)) == 0
     assert f"bundle {bundle.version} does not say what it was trained on" in capsys.readouterr().err
+
+
+def test_a_bundle_says_what_its_head_learnt_in_the_end_and_what_its_trunk_never_saw(bundle, tmp_path):
+    ids = [str(record["id"]) for record in records()]
+    assert has_learnt(bundle, ids).all()
+    assert len(trained_on(bundle)) == bundle.info["data"]["products"] < len(ids)
+    assert has_learnt(bundle, ["another"]).tolist() == [False]
+    assert has_learnt(Bundle(tmp_path, {}, bundle.taxonomy), ids) is None
+
+
+class Stopped(Exception):
+    """Before anything is learnt."""
+
+
+@pytest.fixture
+def unlearnt(monkeypatch):
+    def stop(*_):
+        raise Stopped
+
+    monkeypatch.setattr(training, "learn", stop)
+
+
+@pytest.mark.usefixtures("unlearnt")
+def test_a_catalogue_without_the_old_categories_is_said_to_forget_them(bundle, quick, tmp_path, capsys):
+    new = [
+        {"id": f"s{n}", "title": f"{extra} stove", "category": ["Sports", "Stoves"]} for n, extra in enumerate(EXTRAS)
+    ]
+    catalogue = write(tmp_path / "new.jsonl", [*new, *(line for line in records() if line["category"][1] == "Tents")])
+    with pytest.raises(Stopped):
+        train(catalogue, tmp_path / "next", settings=quick, start=bundle)
+    told = capsys.readouterr().err
+    assert f"2 categories of bundle {bundle.version} have no product in {catalogue}" in told
+    assert "the first: Kitchen > Kettles, Kitchen > Mugs: give the whole catalogue" in told
+
+
+@pytest.mark.usefixtures("unlearnt")
+def test_a_bundle_to_go_on_from_of_other_labels_or_another_backbone_is_refused(bundle, catalogue, quick, tmp_path):
+    with pytest.raises(UsageError, match="leave out --multi-label"):
+        train(catalogue, tmp_path / "b", settings=replace(quick, loss=LossSettings(multi_label=True)), start=bundle)
+    with pytest.raises(UsageError, match="backbone = 'english' cannot be taken"):
+        train(catalogue, tmp_path / "b", settings=replace(quick, backbone="english"), start=bundle)
+    with pytest.raises(Stopped):
+        train(catalogue, tmp_path / "b", settings=replace(quick, backbone="auto"), start=bundle)
+
+
+def test_what_interrupted_trainings_left_is_gone_once_one_ends_well(catalogue, quick, tmp_path):
+    left, other = tmp_path / ".b.training-0123456789ab", tmp_path / ".c.training-0123456789ab"
+    for folder in (left, other):
+        (folder / "fit").mkdir(parents=True)
+    train(catalogue, tmp_path / "b", settings=quick)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "b"]
 
 
 @pytest.mark.parametrize("kind", HEADS)

@@ -1,5 +1,6 @@
 """Augmentation: the ways a product may look where the model is used."""
 
+import itertools
 import random
 import re
 from collections.abc import Sequence
@@ -19,9 +20,9 @@ MOST_ALTERED = 0.8  # of the readings: a model must see products as they are
 DROPPED = 0.2  # of the words
 UNPARTED_SHARE = 0.5  # of the letters, from which a text is read as one of characters
 # Thai, Lao, Burmese, Khmer, kana and ideographs: nothing parts their words. Korean words are parted by spaces.
-_UNPARTED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
+_SCRIPTS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNPARTED = re.compile(f"[{_SCRIPTS}]")
+_OF_UNPARTED = re.compile(rf"[{_SCRIPTS}]|[^\s{_SCRIPTS}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +72,55 @@ def views(fields: Sequence[str], dropout: float, augment: AugmentSettings | None
 def alter(text: str, alteration: Alteration, rng: random.Random) -> str:
     """The text altered in one way; as it is where it is too short for that.
 
-    Words are what spaces part; in a text of a script that parts none (Chinese, Japanese, Thai) each character is one.
+    Words are what spaces part; in a text of a script that parts none (Chinese, Japanese, Thai) each character of it is
+    one, and what stands between them, such as a Latin word, is one as a whole.
     """
-    words = text.split()
-    joint = " "
-    if len(_UNPARTED.findall(text)) > UNPARTED_SHARE * sum(map(len, words)):
-        words, joint = [character for character in text if not character.isspace()], ""
-    if len(words) < 2 and alteration != "typing_errors":
+    if alteration == "typing_errors":
+        return _mistyped(text, rng)
+    words = [_Word(word, blank_before=True, blank_after=True) for word in text.split()]
+    parted = len(_UNPARTED.findall(text)) <= UNPARTED_SHARE * sum(len(word.text) for word in words)
+    if not parted:
+        words = _unparted_words(text)
+    if len(words) < 2:
         return text
     match alteration:
         case "phrases":
-            longest = min(LONGEST_PHRASE if joint else LONGEST_RUN, len(words))
-            length = rng.randint(1 if joint else 2, longest)
+            longest = min(LONGEST_PHRASE if parted else LONGEST_RUN, len(words))
+            length = rng.randint(1 if parted else 2, longest)
             start = rng.randint(0, len(words) - length)
             words = words[start : start + length]
         case "word_dropout":
             words = [word for word in words if rng.random() >= DROPPED] or words[:1]
         case "word_order":
             cut = rng.randint(1, len(words) - 1)
-            words = [*words[cut:], *words[:cut]] if not joint or rng.random() < 0.5 else rng.sample(words, len(words))
-        case "typing_errors":
-            return _mistyped(text, rng)
-    return joint.join(words)
+            turned = not parted or rng.random() < 0.5
+            words = [*words[cut:], *words[:cut]] if turned else rng.sample(words, len(words))
+    return words[0].text + "".join(
+        f"{' ' if one.parted_from(other) else ''}{other.text}" for one, other in itertools.pairwise(words)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word, and whether a blank parts it from what stands beside it; those of a character never ask for one."""
+
+    text: str
+    blank_before: bool = False
+    blank_after: bool = False
+
+    def parted_from(self, following: "_Word") -> bool:
+        two = (self.text[-1], following.text[0])
+        words_meet = all(letter.isalnum() and not _UNPARTED.match(letter) for letter in two)
+        return words_meet or self.blank_after or following.blank_before
+
+
+def _unparted_words(text: str) -> list[_Word]:
+    return [
+        _Word(found[0])
+        if _UNPARTED.match(found[0])
+        else _Word(found[0], not text[: found.start()][-1:].strip(), not text[found.end() :][:1].strip())
+        for found in _OF_UNPARTED.finditer(text)
+    ]
 
 
 def _altered(whole: Fields, settings: AugmentSettings) -> list[View]:

@@ -25,6 +25,7 @@ from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.config import settings_of
 from shelfwise_indexer.evaluate import Scores, score
 from shelfwise_indexer.keywords import learn_keywords
+from shelfwise_indexer.model import load_trunk
 from shelfwise_indexer.preparation import (
     CATEGORY_HINT,
     PreparationSettings,
@@ -123,7 +124,8 @@ def compare(
     :param text_fields: as `train` takes them; a budget of tokens (`description:40`) means nothing here.
     :param kinds: a further row of TF-IDF and LinearSVC for each, to see what stop words, stems or segments give.
     :param bundle: scored on the same held-back part as the last row, on its own text fields.
-    :raises CatalogueError, BackboneError, TrainingError: the catalogue cannot be trained on, or nothing is held back.
+    :raises CatalogueError, BackboneError, TrainingError: the catalogue cannot be trained on, nothing is held back, or
+        the backbone cannot be loaded; all before the first row.
     """
     digest, validation_digest = file_hash(catalogue), None if validation is None else file_hash(validation)
     labelled = read_labelled(catalogue)
@@ -185,13 +187,10 @@ def tf_idf_svc(*kinds: WordKind) -> Baseline:
     return baseline
 
 
-def frozen_embedding(backbone: str) -> Baseline:
+def frozen_embedding(model: SentenceTransformer) -> Baseline:
     """Logistic regression on a backbone's own embeddings, which are not trained further."""
 
     def baseline(task: Task) -> Floats:
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        model = SentenceTransformer(resolve(backbone, task.texts).source)
-        model.max_seq_length = min(model.max_seq_length or MOST_TOKENS, MOST_TOKENS)
         train, held_back = (
             model.encode_document(list(texts), normalize_embeddings=True, show_progress_bar=len(texts) > 2000)
             for texts in (task.texts, task.held_back)
@@ -205,6 +204,10 @@ def frozen_embedding(backbone: str) -> Baseline:
 
 
 def _baselines(task: Task, backbone: str, kinds: Sequence[WordKind]) -> Iterator[tuple[str, Baseline]]:
+    """:raises BackboneError: the backbone cannot be loaded; before the first of them."""
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    model = load_trunk(resolve(backbone, task.texts).source, None)
+    model.max_seq_length = min(model.max_seq_length or MOST_TOKENS, MOST_TOKENS)
     yield "majority class", majority
     yield "keyword rules", keyword_rules
     yield "decision tree on TF-IDF", decision_tree
@@ -212,7 +215,7 @@ def _baselines(task: Task, backbone: str, kinds: Sequence[WordKind]) -> Iterator
     for kind in dict.fromkeys((plain, "characters", *kinds)):
         yield f"TF-IDF of {kind} + LinearSVC", tf_idf_svc(kind)
     yield f"TF-IDF of {plain} and characters + LinearSVC", tf_idf_svc(plain, "characters")
-    yield "frozen embedding + logistic regression", frozen_embedding(backbone)
+    yield "frozen embedding + logistic regression", frozen_embedding(model)
 
 
 def _fitted(task: Task, pipeline: Any) -> Floats:

@@ -37,7 +37,8 @@ from shelfwise_indexer.tables import csv_records, parquet_records
 __all__ = ["CatalogueError", "DeadLetters", "Rejected", "Row", "dead_letters_path", "file_hash", "read"]
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-EXTENSIONS = (*(kind + packed for kind in (*JSON_LINES, ".csv") for packed in ("", ".gz")), ".parquet")
+TABLES = (".csv", ".tsv")
+EXTENSIONS = (*(kind + packed for kind in (*JSON_LINES, *TABLES) for packed in ("", ".gz")), ".parquet")
 MAX_LINE_BYTES = 10_000_000
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -72,7 +73,7 @@ class Row:
 def read(path: str | os.PathLike[str], max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Row | Rejected]:
     """Every non-blank line of a catalogue, in order, as a product or as the reason why it is none.
 
-    JSON lines, CSV (both also `.gz`) and Parquet, told apart by the extension; `-` is standard input with JSON lines.
+    JSON lines, CSV or TSV (also `.gz`) and Parquet, told apart by the extension; `-` is standard input with JSON lines.
     A line of a dead-letter file stands for the record in it. Of products with the same id the first is kept; ids are
     remembered in a temporary file (see `seen`), so memory does not grow with the catalogue.
 
@@ -125,7 +126,7 @@ def _records(name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
     if extension == ".parquet":
         yield from parquet_records(name)
         return
-    if extension.startswith(".csv"):
+    if extension.startswith(TABLES):
         with _lines(name, extension, max_line_bytes) as its_lines:
             yield from csv_records(its_lines, name, max_line_bytes)
     else:

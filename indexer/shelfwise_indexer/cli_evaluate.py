@@ -117,12 +117,16 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, read_labelled
     from shelfwise_indexer.report import write_report_page
     from shelfwise_indexer.report_data import ReportData
+    from shelfwise_indexer.trained_on import has_learnt
 
     digest, learnt = (None if catalogue == "-" else file_hash(catalogue)), loaded.info.get("data", {})
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise TrainingError(f"{catalogue}: no product carries a category, nothing can be measured: {CATEGORY_HINT}")
-    trained_on = digest is not None and learnt.get("sha256") == digest
+    seen = has_learnt(loaded, [product.id for product in labelled.products])
+    known = None if seen is None else int(seen.sum())
+    same_file = digest is not None and learnt.get("sha256") == digest
+    trained_on = same_file or known == len(labelled.products)
     if digest is not None and learnt.get("validation") == digest:
         tell(
             f"{catalogue} set temperature and thresholds of bundle {loaded.version}, and when its training stopped: "
@@ -132,6 +136,11 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
         tell(
             f"bundle {loaded.version} was trained on {catalogue}: the figures say nothing about new products, "
             "give a catalogue that it has not seen"
+        )
+    elif known:
+        tell(
+            f"bundle {loaded.version} was trained on {known} of the {len(labelled.products)} products of {catalogue}, "
+            "by their ids: the figures flatter, give a catalogue that it has not seen"
         )
     texts = [loaded.text(product) for product in labelled.products]
     data = ReportData(
@@ -144,6 +153,7 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
         thresholds=loaded.threshold if loaded.thresholds is None else loaded.thresholds,
         baselines=compared,
         trained_on=trained_on,
+        known=known,
         multi_label=loaded.multi_label,
     )
     try:

@@ -25,11 +25,20 @@ _ELSEWHERE = "name a file in a folder you may write"
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the bundle.")
 @click.option("--validation", help="A catalogue to measure on; default: a part of CATALOGUE is held back.")
 @click.option(
-    "--from", "start", type=click.Path(path_type=Path), help="A bundle to go on from, after categories were added."
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    help="A bundle to go on from, after categories were added. CATALOGUE is the whole one: categories that it lacks "
+    "are not predicted any more.",
 )
 @click.option("--distil", type=click.Path(path_type=Path), help="A bundle whose student this is to be: fewer layers.")
 @click.option("--layers", type=click.IntRange(1), help="Of the student.  [default: half of the teacher's]")
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings; options given here win.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A TOML file of settings; options given here win. With "
+    "--from or --distil, what it does not name is as that bundle has it.",
+)
 @click.option("--show-config", is_flag=True, help="Print every setting with its default and a line of help, and end.")
 @click.option("--backbone", help="english, multilingual, chinese, a folder or a hub name.  [default: auto]")
 @click.option("--encoder", help="A second model for the embedding, named so too.  [default: the backbone gives it]")
@@ -69,7 +78,7 @@ def train(
     multi_label: bool,
     seed: int | None,
 ) -> None:
-    """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .parquet; also .gz).
+    """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .tsv, .parquet; also .gz).
 
     \b
     shelfwise train catalogue.jsonl --out bundle
@@ -187,11 +196,12 @@ def _settings(
     multi_label: bool,
     given: Mapping[str, Any],
 ) -> "TrainSettings":
-    """The file's settings, those of the bundle to go on from, or the defaults, with what was given besides."""
-    from shelfwise_indexer.config import read_config, settings_of
+    """The settings of the bundle to go on from, or the defaults, with what the file and the options say instead."""
+    from shelfwise_indexer.config import read_config, settings_before
     from shelfwise_indexer.settings import TrainSettings
 
-    settings = read_config(config) if config else settings_of(before) if before else TrainSettings()
+    own = settings_before(before, config) if before else TrainSettings()
+    settings = read_config(config, own) if config else own
     return replace(
         settings,
         **{name: value for name, value in given.items() if value is not None},

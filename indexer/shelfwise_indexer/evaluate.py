@@ -81,7 +81,7 @@ def score(
         names, likely = taxonomy.level_probabilities(probabilities, level, multi_label)
         predicted = [names[best] for best in likely.argmax(axis=1)]
         own = [
-            nearest_truth(guess, [path[:level] for path in paths])
+            nearest_truth(guess, [at_level(path, level, taxonomy) for path in paths])
             for guess, paths in zip(predicted, truths, strict=True)
         ]
         number = {name: at for at, name in enumerate(dict.fromkeys([*own, *predicted]))}
@@ -105,6 +105,11 @@ def ndcg(hits: Sequence[str], grades: Mapping[str, int], depth: int = 10) -> flo
     best = np.sort([2.0**grade - 1 for grade in grades.values()])[::-1][:depth]
     ideal = float(best @ discount[: len(best)])
     return float(got @ discount[: len(got)]) / ideal if ideal else 0.0
+
+
+def at_level(path: Path, level: int, taxonomy: Taxonomy) -> Path:
+    """A product's own node at a level; at that of the leaves its whole path, which may go deeper than the taxonomy."""
+    return path[:level] if level < taxonomy.depth else path
 
 
 def nearest_truth(guess: Path, truths: Sequence[Path]) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shelfwise.taxonomy import Path, Taxonomy
-from shelfwise_indexer.evaluate import nearest_truth
+from shelfwise_indexer.evaluate import at_level, nearest_truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,10 @@ def predictions(
     names, likely = taxonomy.level_probabilities(probabilities, level, multi_label)
     best = likely.argmax(axis=1)
     guesses = tuple(names[number] for number in best)
-    truths = (nearest_truth(guess, [p[:level] for p in own]) for guess, own in zip(guesses, paths, strict=True))
+    truths = (
+        nearest_truth(guess, [at_level(path, level, taxonomy) for path in own])
+        for guess, own in zip(guesses, paths, strict=True)
+    )
     return Predictions(tuple(truths), guesses, likely.max(axis=1))
 
 

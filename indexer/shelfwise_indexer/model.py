@@ -147,8 +147,8 @@ class ShelfModel(nn.Module):
         return nn.functional.normalize(features["sentence_embedding"], dim=-1), pooled, tokens
 
 
-def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> SentenceTransformer:
-    """A backbone by name or folder, cut to `max_tokens`.
+def load_trunk(backbone: str, max_tokens: int | None, device: str | None = None) -> SentenceTransformer:
+    """A backbone by name or folder, cut to `max_tokens`; None: as it says itself.
 
     Of a bare decoder, which does not say how its tokens become one vector, the last token stands for the text: it is
     the only one that has seen all the others.
@@ -181,6 +181,8 @@ def load_trunk(backbone: str, max_tokens: int, device: str | None = None) -> Sen
     pooling = [module for module in trunk if isinstance(module, Pooling)]
     if not pooling or not pooling[0].include_prompt:
         raise BackboneError(f"backbone {backbone} pools in a way that the runtime cannot follow: choose another")
+    if max_tokens is None:
+        return trunk
     limit = _positions(trunk) or int(trunk.max_seq_length or max_tokens)
     if max_tokens > limit:
         raise BackboneError(

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from shelfwise.errors import ShelfwiseError, UsageError
 from shelfwise.messages import tell
 from shelfwise.product import CONTRACT_FIELDS, Product
 from shelfwise.taxonomy import Path as CategoryPath
-from shelfwise.taxonomy import Taxonomy, path_text
+from shelfwise.taxonomy import Taxonomy, path_text, some_paths
 from shelfwise_indexer.catalogue import Rejected
 from shelfwise_indexer.clean import Report, clean, duplicate_groups, union, variant_pairs
 from shelfwise_indexer.duplicates import pairs_of
@@ -31,6 +31,7 @@ from shelfwise_indexer.labels import (
     settle_conflicts,
     skip_repeated_levels,
 )
+from shelfwise_indexer.overlap import overlap, warn_overlap
 from shelfwise_indexer.split import Integers, stratified_grouped, with_every_label
 from shelfwise_indexer.stages import conflicts_found, duplicates_found, missing_values
 from shelfwise_indexer.trained_on import NOTHING
@@ -153,7 +154,7 @@ def check_fields(products: Sequence[Product], fields: Sequence[str]) -> None:
 def groups_of(products: Sequence[Product], fields: Sequence[str]) -> Integers:
     """Group number of each product (int64 [n]): variants and near-duplicates by text or by title share one."""
     groups = duplicate_groups([product.text(fields) for product in products])
-    same_title = pairs_of(duplicate_groups([product.title for product in products]))
+    same_title = pairs_of(duplicate_groups([product.words("title") for product in products]))
     return union(groups, same_title + variant_pairs(products))
 
 
@@ -194,39 +195,39 @@ def prepare(
 
     What merges categories is learnt from the catalogue (rare ones from its training part) and holds for the held-back
     part too, `validation` included, so that a merged category counts as right where its parent is predicted.
-    Conflicts are settled in the catalogue only.
+    Conflicts are settled in the catalogue only. Products that `validation` shares with the training part are said, and
+    stay in both.
 
     :param known: as for `parts`.
     :raises TrainingError: `validation` has no product with a category, or `drop` leaves nothing to train on.
     """
     settings = settings or PreparationSettings()
+    measured = None if validation is None else _validation(validation)
+    same = measured is not None and measured.products == labelled.products
     relabellings: dict[str, Relabelling] = {}
     for name, wanted, stage in (
         ("spellings", settings.merge_spellings, merge_spellings),
         ("repeated_levels", settings.skip_repeated_levels, skip_repeated_levels),
     ):
         if wanted:
-            relabellings[name] = stage(_labels(labelled.products))
-            labelled = replace(labelled, products=tuple(map(relabellings[name].apply, labelled.products)))
+            made = relabellings[name] = stage(_filed(labelled.products), _filed(measured.products if measured else ()))
+            labelled = _relabelled(labelled, made)
+            measured = measured and _relabelled(measured, made)
     settled = _settled(labelled, fields, settings.conflicts)
     if not settled.products:
         raise TrainingError('every product stands under several categories, and conflicts = "drop" leaves none of them')
-    measured = None if validation is None else _validation(validation)
     train_part, held_back = parts(replace(labelled, products=settled.products), measured, fields, seed, known)
-    if validation is not None:
-        for relabelling in relabellings.values():
-            held_back = [relabelling.apply(product) for product in held_back]
     if settings.rare_below:
-        rare = relabellings["rare_categories"] = merge_rare(_labels(train_part), settings.rare_below)
+        rare = merge_rare(_filed(train_part), settings.rare_below, _filed(held_back))
+        relabellings["rare_categories"] = rare
         train_part, held_back = ([rare.apply(product) for product in part] for part in (train_part, held_back))
-    for name, relabelling in relabellings.items():
-        if relabelling.moves:
-            told = relabelling.to_json()
-            tell(
-                f"{name.replace('_', ' ')}: {told['categories']} categories of {told['products']} products were merged"
-            )
+    _tell_merged(relabellings)
     stages = _found(labelled, settled, fields, settings.conflicts)
     stages |= {name: one.to_json() for name, one in relabellings.items()}
+    if measured is not None:
+        shared = overlap(train_part, held_back, groups_of([*train_part, *held_back], fields), same)
+        warn_overlap(shared, os.fspath(validation or ""))
+        stages["validation"] = shared.to_json()
     return Prepared(train_part, held_back, stages, measured.rejected if measured else ())
 
 
@@ -243,6 +244,20 @@ def _validation(catalogue: str | os.PathLike[str]) -> Labelled:
     return labelled
 
 
+def _relabelled(labelled: Labelled, relabelling: Relabelling) -> Labelled:
+    return replace(labelled, products=tuple(map(relabelling.apply, labelled.products)))
+
+
+def _tell_merged(relabellings: Mapping[str, Relabelling]) -> None:
+    for name, relabelling in relabellings.items():
+        if relabelling.moves:
+            only = len(relabelling.held_back_only)
+            tell(
+                f"{name.replace('_', ' ')}: {len(relabelling.moves)} categories of {relabelling.products} products "
+                "were merged" + (f", {only} of them in the held-back part alone" if only else "")
+            )
+
+
 def _settled(labelled: Labelled, fields: Sequence[str], policy: Policy) -> Settled:
     settled = settle_conflicts(labelled.products, [product.text(fields) for product in labelled.products], policy)
     if settled.conflicts:
@@ -251,6 +266,11 @@ def _settled(labelled: Labelled, fields: Sequence[str], policy: Policy) -> Settl
         tell(
             f"{len(settled.conflicts)} texts stand under more than one category, "
             f"the first is {first.text[:80]!r}: {several}"
+        )
+    if gone := settled.gone(labelled.products):
+        tell(
+            f'conflicts = "{policy}" leaves no product in {len(gone)} categories, which are not learnt: '
+            f"{some_paths(gone)}: file their products anew, or keep the conflicts"
         )
     return settled
 
@@ -266,5 +286,5 @@ def _found(labelled: Labelled, settled: Settled, fields: Sequence[str], policy: 
     }
 
 
-def _labels(products: Sequence[Product]) -> list[CategoryPath]:
-    return [path for product in products for path in product.categories]
+def _filed(products: Sequence[Product]) -> list[Sequence[CategoryPath]]:
+    return [product.categories for product in products]

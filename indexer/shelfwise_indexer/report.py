@@ -58,6 +58,8 @@ def _standing(data: ReportData) -> Iterator[str]:
     """What the products that are measured on had to do with the training."""
     if data.trained_on:
         yield page.note(TRAINED_ON)
+    elif data.known:
+        yield page.note(f"{data.known:,} of these {len(data.ids):,} products were trained on: the figures flatter.")
     elif data.epochs:
         yield page.note(SET_BY)
 

@@ -27,7 +27,8 @@ class ReportData:
     calibrated. `thresholds` is float32 [leaves], how certain a predicted leaf must be to need no person, or one
     probability. `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines`
     prints, `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of a separate encoder.
-    `trained_on`: the classifier learnt these very products. `multi_label`: a product may be in several leaves.
+    `trained_on`: the classifier learnt these very products; `known`: how many of them, None where that is not known.
+    `multi_label`: a product may be in several leaves.
     """
 
     title: str
@@ -43,6 +44,7 @@ class ReportData:
     losses: Mapping[str, Any] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
     trained_on: bool = False
+    known: int | None = None
     multi_label: bool = False
 
     @cached_property
@@ -94,6 +96,7 @@ class ReportData:
         return {
             **self.scores.to_json(),
             "trained_on": self.trained_on,
+            "trained_on_products": self.known,
             "ece": round(self.calibration_error, 4),
             "accepted": {"coverage": round(self.accepted.coverage, 4), "precision": round(self.accepted.precision, 4)},
             "suspected_label_errors": len(self.suspects),

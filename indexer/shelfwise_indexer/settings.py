@@ -1,5 +1,6 @@
 """The settings: every choice of a training, with its default."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from shelfwise.errors import UsageError
 from shelfwise.product import DEFAULT_TEXT_FIELDS
+from shelfwise.text import field_names
 from shelfwise_indexer.augment import AugmentSettings
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
 from shelfwise_indexer.compress import CompressSettings
@@ -88,6 +90,14 @@ class TrainSettings:
     compress: CompressSettings = field(default_factory=CompressSettings)
 
     def __post_init__(self) -> None:
+        for name, model in (("backbone", self.backbone), ("encoder", self.encoder)):
+            if model is not None and not model.strip():
+                raise UsageError(
+                    f"{name} = {model!r}: expected auto, english, multilingual, chinese, a folder or a name"
+                )
+        names = field_names(self.text_fields)
+        if twice := [name for name, times in Counter(names).items() if times > 1]:
+            raise UsageError(f"text_fields names {twice[0]} twice: name each field once")
         if self.tuned_share is not None and not 0 < self.tuned_share <= 1:
             raise UsageError(f"tuned_share must be above 0 and at most 1, got {self.tuned_share}")
         if self.head != "linear" and self.tuned_share not in (None, 1.0):

@@ -54,6 +54,7 @@ def conflicts_found(products: Sequence[Product], settled: Settled, policy: Polic
         "texts": len(settled.conflicts),
         "products": sum(len(one.rows) for one in settled.conflicts),
         "changed": [products[row].id for row in settled.changed],
+        "gone": [path_text(path) for path in settled.gone(products)],
         "found": [
             {
                 "text": one.text[:SHOWN],
@@ -89,4 +90,4 @@ def _different(rows: Sequence[int], texts: Sequence[str]) -> list[str]:
 
 
 def _is_empty(value: object) -> bool:
-    return value is None or value in ([], ()) or (isinstance(value, str) and not plain(value))
+    return value is None or value in ([], (), {}) or (isinstance(value, str) and not plain(value))

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from shelfwise.bundle import Bundle
 from shelfwise.encoder import Encoded
-from shelfwise.errors import UsageError
 from shelfwise.messages import tell
 from shelfwise.product import Product
-from shelfwise.taxonomy import Taxonomy, path_text
+from shelfwise.taxonomy import Taxonomy, some_paths
 from shelfwise_indexer.cut import NEIGHBOURS
 from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.export import load_checkpoint
@@ -30,8 +29,6 @@ from shelfwise_indexer.model import BackboneError, ShelfModel
 from shelfwise_indexer.neighbours import recall
 from shelfwise_indexer.preparation import TrainingError
 from shelfwise_indexer.refit import of_texts
-
-NAMED = 3  # categories in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +106,6 @@ def check_words(teacher: Bundle, trunk: SentenceTransformer) -> None:
         )
 
 
-def check_labels(teacher: Bundle, multi_label: bool) -> None:
-    """See that a student is to give as many categories as its teacher: softmax's logits are no sigmoids'.
-
-    :raises UsageError: it is not.
-    """
-    if multi_label != teacher.multi_label:
-        todo, wanted = ("give", "true") if teacher.multi_label else ("leave out", "false")
-        raise UsageError(
-            f"the teacher {teacher.path} was trained with multi_label = {wanted}, and a student learns its "
-            f"probabilities: {todo} --multi-label, or set multi_label = {wanted} in [loss]"
-        )
-
-
 def taxonomy_of(teacher: Bundle, learnt: Taxonomy) -> Taxonomy:
     """The student's taxonomy: the teacher's, which must have the catalogue's leaves.
 
@@ -129,10 +113,9 @@ def taxonomy_of(teacher: Bundle, learnt: Taxonomy) -> Taxonomy:
     :raises TrainingError: the teacher does not know one of them.
     """
     if new := [leaf for leaf in learnt.leaves if leaf not in teacher.taxonomy.leaf_number]:
-        named = ", ".join(path_text(leaf) for leaf in new[:NAMED]) + (", …" if len(new) > NAMED else "")
         raise TrainingError(
-            f"the teacher {teacher.path} does not know {len(new)} of the catalogue's categories ({named}): teach it "
-            "with `shelfwise train --from` first, or give a catalogue of its categories"
+            f"the teacher {teacher.path} does not know {len(new)} of the catalogue's categories ({some_paths(new)}): "
+            "teach it with `shelfwise train --from` first, or give a catalogue of its categories"
         )
     return teacher.taxonomy
 

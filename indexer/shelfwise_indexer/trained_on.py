@@ -1,9 +1,10 @@
 """What a trunk was trained on: a training that goes on from it must not be measured on those products."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -13,6 +14,7 @@ from shelfwise.product import Product
 from shelfwise_indexer.id_hashes import Hashes, hashes_of
 
 FILE = Path("checkpoint", "trained_on.safetensors")
+TRUNK, HEAD = "ids", "in_the_end"
 NOTHING: Hashes = np.empty(0, dtype=np.uint64)
 
 
@@ -23,21 +25,39 @@ def trained_on(bundle: Bundle | None, validation: bool = True) -> Hashes:
     """
     if bundle is None:
         return NOTHING
-    try:
-        return np.asarray(load_file(bundle.path / FILE)["ids"], dtype=np.uint64)
-    except (OSError, SafetensorError, KeyError):
-        if not validation:
-            tell(
-                f"bundle {bundle.version} does not say what it was trained on, and some of that may be held back now: "
-                "scores too good, too little in review; give a --validation catalogue that it has not seen"
-            )
-        return NOTHING
+    kept = _kept(bundle)
+    if kept is None and not validation:
+        tell(
+            f"bundle {bundle.version} does not say what it was trained on, and some of that may be held back now: "
+            "scores too good, too little in review; give a --validation catalogue that it has not seen"
+        )
+    return NOTHING if kept is None else kept[TRUNK]
 
 
-def write_trained_on(folder: Path, products: Sequence[Product], before: Hashes) -> None:
+def has_learnt(bundle: Bundle, ids: Iterable[str]) -> npt.NDArray[np.bool_] | None:
+    """Whether a bundle has learnt each product, be it in the end and by its head alone; None: it does not say so.
+
+    :returns: bool [n].
+    """
+    kept = _kept(bundle)
+    return None if kept is None else np.isin(hashes_of(ids), np.concatenate([*kept.values()]))
+
+
+def write_trained_on(
+    folder: Path, products: Sequence[Product], before: Hashes, in_the_end: Sequence[Product] = ()
+) -> None:
     """Keep in a bundle's folder what its trunk has learnt from.
 
     :param before: what the trunk had learnt from when it began.
+    :param in_the_end: what head, memory and words learnt too, once it had measured.
     """
     ids = np.union1d(before, hashes_of(product.id for product in products))
-    save_file({"ids": ids}, folder / FILE)
+    save_file({TRUNK: ids, HEAD: np.sort(hashes_of(product.id for product in in_the_end))}, folder / FILE)
+
+
+def _kept(bundle: Bundle) -> dict[str, Hashes] | None:
+    try:
+        kept = load_file(bundle.path / FILE)
+        return {name: np.asarray(kept.get(name, kept[TRUNK]), dtype=np.uint64) for name in (TRUNK, HEAD)}
+    except (OSError, SafetensorError, KeyError):
+        return None

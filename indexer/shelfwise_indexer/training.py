@@ -1,18 +1,14 @@
 """Training: a catalogue becomes a bundle."""
 
-import glob
-import hashlib
 import importlib.metadata
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
 import torch
 from accelerate import PartialState
 from transformers import set_seed
@@ -25,9 +21,9 @@ from shelfwise.taxonomy import Taxonomy, path_text
 from shelfwise.text import field_names
 from shelfwise_indexer import own_encoder
 from shelfwise_indexer.catalogue import Rejected, file_hash
+from shelfwise_indexer.continuation import check_continuation, warn_dropped
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.export import ENCODER
-from shelfwise_indexer.fit import last_checkpoint
 from shelfwise_indexer.id_hashes import Hashes
 from shelfwise_indexer.packing import put_in_place, stage
 from shelfwise_indexer.preparation import (
@@ -43,9 +39,10 @@ from shelfwise_indexer.preparation import (
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.starting_point import StartingPoint
-from shelfwise_indexer.student import check_labels, taxonomy_of
+from shelfwise_indexer.student import taxonomy_of
 from shelfwise_indexer.task import Task, finish, learn, learn_held_back
 from shelfwise_indexer.trained_on import trained_on, write_trained_on
+from shelfwise_indexer.work_folder import forget, work_folder
 
 LONGEST_END = timedelta(hours=12)
 LIBRARIES = ("shelfwise", "torch", "transformers", "sentence-transformers", "openvino", "tokenizers")
@@ -102,6 +99,7 @@ def train(
 
     :param start: a bundle to continue from, when categories or products have been added: its trunk is the backbone, and
         its head is the start for the leaves that both know. The retention loss holds the embedding to that bundle's.
+        The catalogue is the whole one: categories that it lacks are forgotten, and said.
     :param teacher: a bundle to distil instead: its trunk with layers left out is the backbone, its taxonomy is kept,
         and the retention loss holds the embedding to the teacher's.
     :param events: an event log, which teaches a separate encoder (`settings.encoder`) what is bought together.
@@ -117,6 +115,8 @@ def train(
     digest, files = file_hash(catalogue), [file_hash(file) if file else None for file in (validation, events)]
     known = trained_on(start or teacher, validation is not None)
     labelled, prepared, taxonomy = _parts(catalogue, validation, settings, teacher, known)
+    if start:
+        warn_dropped(start, labelled.products, taxonomy, catalogue)
     # One, or those of `accelerate launch`, which wait while the first learns the head again and exports.
     processes = PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_END)
     models = StartingPoint.load(settings, start, teacher, prepared.train, str(processes.device))
@@ -124,7 +124,7 @@ def train(
     task = Task(settings, prepared, taxonomy, models, start, teacher, str(processes.device))
     _tell_parts(task, bool(len(known)))
     set_seed(settings.fit.seed)
-    work = _work_folder(folder, [digest, *files, asdict(settings), *models.identity()])
+    work = work_folder(folder, [digest, *files, asdict(settings), *models.identity()])
     learnt = learn(task, work / "fit", on_epoch)
     encoder = own_encoder.learn(own, prepared.held_back, settings, work / ENCODER) if own else None
     if processes.is_main_process:
@@ -145,9 +145,9 @@ def train(
         staging = stage(
             work / "bundle", learnt.model, taxonomy, info, prepared, learnt.epochs, settings, teacher, complete
         )
-        write_trained_on(staging, prepared.train, known)
+        write_trained_on(staging, prepared.train, known, prepared.held_back if everything else ())
         put_in_place(staging, folder)
-        shutil.rmtree(work, ignore_errors=True)
+        forget(folder)
     processes.wait_for_everyone()
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
@@ -188,7 +188,9 @@ def _check_choices(
         )
     if teacher:
         own_encoder.refuse_student(teacher, settings)
-        check_labels(teacher, settings.loss.multi_label)
+        check_continuation(teacher, settings, "the teacher")
+    if start:
+        check_continuation(start, settings, "the bundle that training continues from,")
     if events and settings.encoder is None:
         raise UsageError("an event log teaches a separate encoder: give --encoder NAME with --events")
 
@@ -227,19 +229,3 @@ def _check_target(folder: Path) -> None:
         raise TrainingError(f"{parent} cannot be made ({error.strerror}): give --out a folder you may write") from None
     if not os.access(parent, os.W_OK):
         raise TrainingError(f"{parent} cannot be written: give --out a folder you may write")
-
-
-def forget(folder: Path) -> None:
-    """Delete what interrupted trainings of this target left, so that none goes on from there."""
-    for work in folder.absolute().parent.glob(f".{glob.escape(folder.name)}.training-*"):
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _work_folder(folder: Path, inputs: Sequence[Any]) -> Path:
-    """Where the run keeps its checkpoints: found again only by a run of the same data, settings and models."""
-    run = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
-    work = folder.absolute().parent / f".{folder.name}.training-{run}"
-    if last_checkpoint(work / "fit"):
-        tell(f"going on with an interrupted training in {work}")
-    work.mkdir(exist_ok=True)
-    return work

@@ -18,7 +18,8 @@ from shelfwise_indexer.catalogue import file_hash
 from shelfwise_indexer.folders import made
 from shelfwise_indexer.preparation import TrainingError, read_labelled
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
-from shelfwise_indexer.training import forget, train
+from shelfwise_indexer.training import train
+from shelfwise_indexer.work_folder import forget
 
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
 STARTUP_TRIALS = 4  # that run to their end before others are compared with them

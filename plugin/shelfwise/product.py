@@ -11,7 +11,7 @@ from typing import Any
 
 from shelfwise.breadcrumb import breadcrumb_words, is_breadcrumb
 from shelfwise.errors import InvalidProduct
-from shelfwise.taxonomy import Path, written_path
+from shelfwise.taxonomy import SEPARATOR, Path, written_path
 
 CONTRACT_FIELDS = (
     "id",
@@ -91,8 +91,11 @@ class Product:
 
 
 def _joined(value: object) -> str:
+    """The words of a value; of a list or an object those of all that it holds, of an object with its keys."""
     if isinstance(value, (list, tuple)):
-        return " ".join(str(part) for part in value)
+        return " ".join(words for part in value if (words := _joined(part)))
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {words}" for name, part in value.items() if (words := _joined(part)))
     return "" if value is None else str(value)
 
 
@@ -266,6 +269,14 @@ def iso_moment(text: str) -> datetime:
 def _categories(record: Mapping[str, Any]) -> tuple[Path, ...]:
     single, several = record.get("category"), record.get("categories")
     paths: list[object] = []
+    if isinstance(single, (list, tuple)) and any(
+        isinstance(name, str) and SEPARATOR.strip() in name for name in single
+    ):
+        raise InvalidProduct(
+            f"category {shown(single)}: a list is the names of one path, root first, and a name must not hold "
+            f"{SEPARATOR.strip()!r}: write several paths into categories, such as "
+            f'"categories": ["A > B", "C"], or one as "category": ["A", "B"]'
+        )
     if single not in (None, "", [], ()):
         nested = isinstance(single, (list, tuple)) and isinstance(single[0], (list, tuple))
         paths.extend(single if nested and isinstance(single, (list, tuple)) else [single])

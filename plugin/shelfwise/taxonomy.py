@@ -19,6 +19,7 @@ from shelfwise.errors import InvalidTaxonomy
 Path = tuple[str, ...]
 Floats = npt.NDArray[np.float32]
 SEPARATOR = " > "
+NAMED = 3  # paths in a message
 MOST = 1 - 1e-6  # a probability whose complement has a logarithm
 
 _ENTITY = re.compile(r"&#?\w+;")
@@ -70,6 +71,11 @@ def _unescaped(text: str) -> str:
 def path_text(path: Sequence[str]) -> str:
     """The path as one string, `"A > B > C"`: what the index holds and what people read."""
     return SEPARATOR.join(path)
+
+
+def some_paths(paths: Sequence[Path]) -> str:
+    """The first few of them for a message, and an ellipsis where there are more."""
+    return ", ".join(map(path_text, paths[:NAMED])) + (", …" if len(paths) > NAMED else "")
 
 
 def ancestors(path: Path) -> list[Path]:

@@ -32,7 +32,7 @@ class TextField:
         found = _BUDGET.match(text.strip())
         field = cls(found["name"], int(found["tokens"])) if found else cls(text.strip())
         if not field.name or field.tokens == 0:
-            raise UsageError(f"text field {text!r}: expected a name, or a name and its tokens such as description:40")
+            raise UsageError(f"text_fields: {text!r}: expected a name, or a name and its tokens such as description:40")
         return field
 
 
