@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 PROGRAM = (
-    "import sys; from shelfwise_indexer import ingest; ingest.SEGMENT = int(sys.argv[5])\n"
+    "import sys; from shelfwise_indexer import index_run, ingest; index_run.SEGMENT = int(sys.argv[5])\n"
     "ingest.index(sys.argv[1], sys.argv[2], sys.argv[3], url=sys.argv[4])"
 )
 

@@ -18,7 +18,7 @@ from shelfwise.index import rollback, status
 from shelfwise.live_index import live, rewrite_meta
 from shelfwise.mapping import template
 from shelfwise.write_block import blocks
-from shelfwise_indexer import bulk, index_migration, ingest, sending
+from shelfwise_indexer import bulk, index_migration, index_run, sending
 from shelfwise_indexer.decisions import carry_decisions
 from shelfwise_indexer.indexed import read_index
 from shelfwise_indexer.ingest import index
@@ -64,7 +64,7 @@ def test_a_delta_leaves_the_index_that_filling_a_new_one_would(client, alias, bu
 
 @pytest.mark.parametrize(("together", "most"), [(1, 6), (3, 2), (1024, 1)])
 def test_changes_of_several_segments_are_sent_together(client, alias, bundle, tmp_path, monkeypatch, together, most):
-    monkeypatch.setattr(ingest, "SEGMENT", 4)
+    monkeypatch.setattr(index_run, "SEGMENT", 4)
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
     monkeypatch.setattr(sending, "TOGETHER", together)
@@ -285,7 +285,7 @@ def test_a_product_that_was_deleted_while_the_run_was_on_is_written_whole(client
         client.delete(index=original.name, id="p001")
         return clone_index(client, original, *rest)
 
-    monkeypatch.setattr(ingest, "clone_index", late)
+    monkeypatch.setattr(index_run, "clone_index", late)
     done = index(write(catalogue, changed(products())), bundle, alias, client=client)
     assert (done.unchanged, done.rejected) == (38, 0)
     assert held(client, alias)["p001"]["price"] == 99.5
@@ -296,7 +296,7 @@ def test_a_product_that_was_deleted_while_the_run_was_on_is_written_whole(client
 def test_a_product_that_was_read_as_unchanged_and_then_deleted_is_written_whole(
     client, alias, bundle, tmp_path, monkeypatch, records
 ):
-    monkeypatch.setattr(ingest, "SEGMENT", 8)
+    monkeypatch.setattr(index_run, "SEGMENT", 8)
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
 
@@ -305,7 +305,7 @@ def test_a_product_that_was_read_as_unchanged_and_then_deleted_is_written_whole(
             client.delete(index=original.name, id=id_)
         return clone_index(client, original, *rest)
 
-    monkeypatch.setattr(ingest, "clone_index", late)
+    monkeypatch.setattr(index_run, "clone_index", late)
     done = index(write(catalogue, records), bundle, alias, client=client)
     assert done.rejected == 0
     index(catalogue, bundle, f"{alias}-whole", client=client)
@@ -327,7 +327,7 @@ def test_a_product_that_comes_just_before_the_clone_is_made_goes_live_with_it(
             client.index(index=original.name, id=id_, document={"id": id_, "title": "steel jug"})
         return clone_index(client, original, *rest)
 
-    monkeypatch.setattr(ingest, "clone_index", late)
+    monkeypatch.setattr(index_run, "clone_index", late)
     if kind == "catalogue":
         done = index(write(catalogue, changed(products())), bundle, alias, client=client)
         assert (done.read, done.indexed, done.rejected, done.gone) == (40, 2, 0, 1)
@@ -462,7 +462,7 @@ def test_the_server_is_told_how_long_a_clone_may_take(client, alias, bundle, tmp
 
 
 def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp_path, elasticsearch_url, monkeypatch):
-    monkeypatch.setattr(ingest, "SEGMENT", 100)
+    monkeypatch.setattr(index_run, "SEGMENT", 100)
     catalogue = write(tmp_path / "many.jsonl", products(4000))
     index(catalogue, bundle, alias, client=client)
     before = live(client, alias).name
@@ -487,19 +487,19 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
 def test_an_interrupted_delta_goes_on_in_its_clone_only_while_nobody_writes_into_the_live_index(
     client, alias, bundle, tmp_path, monkeypatch, written
 ):
-    catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.check
+    catalogue, own = write(tmp_path / "c.jsonl", products()), index_run.check
     before = index(catalogue, bundle, alias, client=client).index
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ingest, "check", interrupted)
+    monkeypatch.setattr(index_run, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
         index(write(catalogue, changed(products())), bundle, alias, client=client)
     [left] = [name for name in client.indices.get(index=f"{alias}-*") if name != before]
     if written:
         client.update(index=before, id="p020", doc={"price": 3})
-    monkeypatch.setattr(ingest, "check", own)
+    monkeypatch.setattr(index_run, "check", own)
     done = index(catalogue, bundle, alias, client=client)
     assert (done.index == left) == (not written)
     assert held(client, alias)["p020"]["price"] == (3 if written else 20)
@@ -511,7 +511,7 @@ def test_an_interrupted_delta_goes_on_in_its_clone_only_while_nobody_writes_into
 @pytest.mark.parametrize("harm", ["added", "of another vector"])
 def test_an_index_that_is_not_what_was_encoded_does_not_go_live(client, alias, bundle, tmp_path, monkeypatch, harm):
     catalogue = write(tmp_path / "c.jsonl", products())
-    before, own_send = index(catalogue, bundle, alias, client=client).index, ingest.send
+    before, own_send = index(catalogue, bundle, alias, client=client).index, index_run.send
 
     def send(server, name, *rest):
         refused = own_send(server, name, *rest)
@@ -521,7 +521,7 @@ def test_an_index_that_is_not_what_was_encoded_does_not_go_live(client, alias, b
             server.update(index=name, id="p000", doc={"shelfwise": {"vector": [0, 0, 1]}})
         return refused
 
-    monkeypatch.setattr(ingest, "send", send)
+    monkeypatch.setattr(index_run, "send", send)
     message = "holds 41 products, expected 40" if harm == "added" else "p000 is not found by its own vector"
     with pytest.raises(ServerError, match=f"{message}: the alias was not moved"):
         index(write(catalogue, [*products()[:-1], {"id": "p039", "title": "tent"}]), bundle, alias, client=client)

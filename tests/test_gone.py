@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from shelfwise.live_index import live
-from shelfwise_indexer import gone, ingest
+from shelfwise_indexer import gone, index_run
 from shelfwise_indexer.catalogue import Rejected
 from shelfwise_indexer.dead_letters import DeadLetters
 from shelfwise_indexer.gone import CatalogueShrank, Gone
@@ -94,7 +94,7 @@ class TestOfTheLiveIndex:
         self, client, alias, bundle, tmp_path, monkeypatch
     ):
         monkeypatch.setattr(gone, "LARGE", 40)
-        monkeypatch.setattr(ingest, "SEGMENT", 4)
+        monkeypatch.setattr(index_run, "SEGMENT", 4)
         catalogue = write(tmp_path / "c.jsonl", products())
         before = index(catalogue, bundle, alias, client=client).index
         write(catalogue, [record | {"title": f"glass mug {n}"} for n, record in enumerate(products()[:19])])
@@ -126,7 +126,7 @@ class TestOfTheLiveIndex:
         self, client, alias, bundle, tmp_path, monkeypatch, capsys
     ):
         monkeypatch.setattr(gone, "LARGE", 40)
-        catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.encode
+        catalogue, own = write(tmp_path / "c.jsonl", products()), index_run.encode
         before = index(catalogue, bundle, alias, client=client).index
         client.index(index=before, id="earlier", document={"id": "earlier", "title": "steel jug"})
 
@@ -136,7 +136,7 @@ class TestOfTheLiveIndex:
             client.update(index=before, id="p000", doc={"price": 5})
             return own(*given)
 
-        monkeypatch.setattr(ingest, "encode", late)
+        monkeypatch.setattr(index_run, "encode", late)
         done = index(write(catalogue, products()[1:]), bundle, alias, client=client)
         assert done.gone == 2
         assert "because the catalogue lacks them:\nearlier\np000\n" in capsys.readouterr().err

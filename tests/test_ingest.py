@@ -14,7 +14,7 @@ from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.index import rollback, status
 from shelfwise.live_index import live, rewrite_meta
 from shelfwise.write_block import blocks
-from shelfwise_indexer import bulk, ingest
+from shelfwise_indexer import bulk, index_run, ingest
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError, file_hash
 from shelfwise_indexer.document_encoder import DocumentEncoder
@@ -225,14 +225,14 @@ def test_a_first_run_loads_its_model_while_it_reads_and_one_in_which_nothing_cha
 
 def test_the_models_memory_is_free_before_neighbours_are_searched_for(client, alias, bundle, tmp_path, monkeypatch):
     encoders, held = [], []
-    began, neighbours = DocumentEncoder.begin_loading, ingest.SimilarLists.of
+    began, neighbours = DocumentEncoder.begin_loading, index_run.SimilarLists.of
     monkeypatch.setattr(DocumentEncoder, "begin_loading", lambda self: encoders.append(self) or began(self))
 
     def of(*given):
         held.extend(dict(encoder._encoders) for encoder in encoders)
         return neighbours(*given)
 
-    monkeypatch.setattr(ingest.SimilarLists, "of", of)
+    monkeypatch.setattr(index_run.SimilarLists, "of", of)
     index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client, precision="bf16")
     assert held
     assert not any(held)
@@ -319,7 +319,7 @@ SPLIT = Changes((Change(1, "split", (("Home", "Mugs"),), (("Home", "Mugs", "Tall
 def test_what_a_person_decided_follows_the_changes_that_made_the_bundle(
     client, alias, bundle, tmp_path, monkeypatch, capsys, moment
 ):
-    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.check
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), index_run.check
     first = index(catalogue, bundle, alias, client=client).index
 
     def decide(*given):
@@ -328,7 +328,7 @@ def test_what_a_person_decided_follows_the_changes_that_made_the_bundle(
         own(*given) if given else None
 
     if moment == "meanwhile":
-        monkeypatch.setattr(ingest, "check", decide)
+        monkeypatch.setattr(index_run, "check", decide)
     else:
         decide()
     if moment == "with the product":  # which the live index lacks
@@ -366,7 +366,7 @@ def test_a_decision_for_a_category_that_was_split_is_open_again(client, alias, b
 def test_decisions_for_categories_that_the_bundle_does_not_know_are_kept_and_named(
     client, alias, bundle, tmp_path, monkeypatch, capsys, moment
 ):
-    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.check
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), index_run.check
     first = index(catalogue, bundle, alias, client=client).index
 
     def decide(*given):
@@ -374,7 +374,7 @@ def test_decisions_for_categories_that_the_bundle_does_not_know_are_kept_and_nam
         own(*given) if given else None
 
     if moment == "meanwhile":
-        monkeypatch.setattr(ingest, "check", decide)
+        monkeypatch.setattr(index_run, "check", decide)
     else:
         decide()
     other = write_hand_bundle(tmp_path / "other", WORDS, [LEAVES[0], ("Home", "Cups"), LEAVES[2]])
@@ -398,7 +398,7 @@ WRITTEN = {
 def test_a_decision_counts_however_a_partial_update_writes_it(
     client, alias, bundle, tmp_path, monkeypatch, way, moment, same_bundle
 ):
-    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.check
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), index_run.check
     before = index(catalogue, bundle, alias, client=client).index
 
     def decide():
@@ -413,7 +413,7 @@ def test_a_decision_counts_however_a_partial_update_writes_it(
     if moment == "before":
         decide()
     else:
-        monkeypatch.setattr(ingest, "check", late)
+        monkeypatch.setattr(index_run, "check", late)
     following = bundle if same_bundle else write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
     index(catalogue, following, alias, client=client)
     now = source(client, alias, "t1")
@@ -421,7 +421,7 @@ def test_a_decision_counts_however_a_partial_update_writes_it(
     assert not any(name.startswith("shelfwise.") for name in now)
     if moment == "meanwhile":
         assert source(client, alias, "own")["shelfwise"] == CORRECTED
-    monkeypatch.setattr(ingest, "check", own)
+    monkeypatch.setattr(index_run, "check", own)
     assert index(catalogue, following, alias, client=client).unchanged == 7
     assert CORRECTED.items() <= source(client, alias, "t1")["shelfwise"].items()
 
@@ -469,19 +469,19 @@ def test_what_a_person_decides_while_a_run_is_on_survives_it_and_the_next_one(
     catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
     index(catalogue, bundle, alias, client=client)
     decided = {"status": "corrected", "category": ["Home > Mugs"], "ancestors": ["Home", "Home > Mugs"]}
-    own, before = ingest.check, live(client, alias).name
+    own, before = index_run.check, live(client, alias).name
 
     def late(*given):
         client.update(index=before, id="t1", doc={"shelfwise": decided})
         own(*given)
 
     following = bundle if same_bundle else write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
-    monkeypatch.setattr(ingest, "check", late)
+    monkeypatch.setattr(index_run, "check", late)
     index(write(catalogue, *PRODUCTS[1:]), following, alias, client=client)
     assert "1 products that a person decided on meanwhile" in capsys.readouterr().err
     assert source(client, alias, "t1")["shelfwise"].items() >= decided.items()
     assert vector(client, alias, "t1") == [0, 0, 1]
-    monkeypatch.setattr(ingest, "check", own)
+    monkeypatch.setattr(index_run, "check", own)
     dearer = [product | {"price": 99} if product["id"] != "t1" else product for product in PRODUCTS[1:]]
     index(write(catalogue, *dearer), following, alias, client=client)
     assert source(client, alias, "t1")["shelfwise"].items() >= decided.items()
@@ -551,14 +551,14 @@ def test_of_a_file_that_is_written_anew_before_its_refused_lines_are_looked_up_n
     client, alias, bundle, tmp_path, monkeypatch
 ):
     before = index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client).index
-    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS, BAD[-1]), ingest.send
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS, BAD[-1]), index_run.send
 
     def late(*given):
         refused = own(*given)
         write(catalogue, *PRODUCTS)
         return refused
 
-    monkeypatch.setattr(ingest, "send", late)
+    monkeypatch.setattr(index_run, "send", late)
     with pytest.raises(CatalogueError, match="was written while it was read"):
         index(catalogue, bundle, alias, client=client)
     assert live(client, alias).name == before
@@ -592,14 +592,14 @@ def test_a_slower_run_does_not_replace_what_another_made_live_meanwhile(
 ):
     if not first:
         index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
-    newer, own = write(tmp_path / "newer.jsonl", *PRODUCTS[:3]), ingest.check
+    newer, own = write(tmp_path / "newer.jsonl", *PRODUCTS[:3]), index_run.check
 
     def overtaken(*given):
-        monkeypatch.setattr(ingest, "check", own)
+        monkeypatch.setattr(index_run, "check", own)
         index(newer, bundle, alias, client=client)
         return own(*given)
 
-    monkeypatch.setattr(ingest, "check", overtaken)
+    monkeypatch.setattr(index_run, "check", overtaken)
     older = write(tmp_path / "older.jsonl", *PRODUCTS[:5])
     with pytest.raises(ServerError, match=f"somebody else moved alias {alias} .*nothing was changed: .*run the same"):
         index(older, bundle, alias, client=client)
@@ -612,20 +612,20 @@ def test_a_slower_run_does_not_replace_what_another_made_live_meanwhile(
 def test_a_run_of_the_same_on_another_host_does_not_write_into_what_this_one_fills_or_made_live(
     client, alias, bundle, tmp_path, monkeypatch, capsys, changed
 ):
-    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.send
+    catalogue, own = write(tmp_path / "c.jsonl", *PRODUCTS), index_run.send
     index(catalogue, bundle, alias, client=client)
     write(catalogue, *({**one, "title": f"{one['title']} mug"} for one in PRODUCTS[:changed]), *PRODUCTS[changed:])
     decided = {"status": "corrected", "category": ["Sports > Tents"], "ancestors": ["Sports", "Sports > Tents"]}
 
     def overtaken(*given):
-        monkeypatch.setattr(ingest, "send", own)
+        monkeypatch.setattr(index_run, "send", own)
         with monkeypatch.context() as there:
             there.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
             index(catalogue, bundle, alias, client=client, dead_letters=tmp_path / "elsewhere.jsonl")
         client.update(index=alias, id="k1", doc={"price": 99999, "shelfwise": decided})
         return own(*given)
 
-    monkeypatch.setattr(ingest, "send", overtaken)
+    monkeypatch.setattr(index_run, "send", overtaken)
     with pytest.raises(ServerError, match=f"somebody else moved alias {alias} .*nothing was changed") as refused:
         index(catalogue, bundle, alias, client=client)
     k1 = source(client, alias, "k1")
@@ -665,7 +665,7 @@ def test_a_live_index_that_cannot_be_replaced_is_said_before_anything_is_read(
 ):
     catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
     name = index(catalogue, bundle, alias, client=client).index
-    monkeypatch.setattr(ingest, "encode", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(index_run, "encode", lambda *_: pytest.fail("it was read"))
     client.indices.put_settings(index=name, settings={f"index.blocks.{setting}": True})
     try:
         with pytest.raises(ServerError, match=f"index {name} has the block index.blocks.{setting}"):
@@ -687,14 +687,14 @@ def test_a_live_index_that_somebody_closed_to_writes_stays_so_and_the_next_one_t
 
 
 def test_an_index_template_with_the_alias_keeps_nobody_from_searching(client, alias, bundle, tmp_path, monkeypatch):
-    catalogue, own, found = write(tmp_path / "c.jsonl", *PRODUCTS), ingest.send, []
+    catalogue, own, found = write(tmp_path / "c.jsonl", *PRODUCTS), index_run.send, []
     index(catalogue, bundle, alias, client=client)
 
     def searched(*given):
         found.extend(hit.id for hit in ProductSearch(client, alias, bundle).search("tent", 1))
         return own(*given)
 
-    monkeypatch.setattr(ingest, "send", searched)
+    monkeypatch.setattr(index_run, "send", searched)
     given = {"aliases": {alias: {}}}
     client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=given)
     try:
@@ -739,7 +739,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_uninterrupted_one(
     client, alias, bundle, tmp_path, elasticsearch_url, monkeypatch
 ):
     """SIGKILL while documents are being sent; the second run neither encodes nor sends what the first one had."""
-    monkeypatch.setattr(ingest, "SEGMENT", 500)
+    monkeypatch.setattr(index_run, "SEGMENT", 500)
     catalogue = write(tmp_path / "many.jsonl", *many(6000), "not json")
     sent_before = index_and_kill(
         catalogue, bundle.path, alias, elasticsearch_url, segment=500, cache=tmp_path / "cache", after=KILLED_AT

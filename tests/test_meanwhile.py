@@ -13,7 +13,7 @@ from hand_bundle import write_hand_bundle
 from shelfwise import Bundle
 from shelfwise.errors import ServerError
 from shelfwise.live_index import live
-from shelfwise_indexer import bulk, ingest, meanwhile
+from shelfwise_indexer import bulk, index_run, ingest, meanwhile
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.meanwhile import three_way
 from small_shop import LEAVES, WORDS, held, products, small_bundle, write
@@ -63,13 +63,13 @@ def open_views(client) -> int:
 
 def before_going_live(monkeypatch, write_something) -> None:
     """Something is written when all is sent and checked, the alias not yet moved."""
-    own = ingest.check
+    own = index_run.check
 
     def late(*given):
         own(*given)
         write_something()
 
-    monkeypatch.setattr(ingest, "check", late)
+    monkeypatch.setattr(index_run, "check", late)
 
 
 @pytest.mark.es
@@ -167,7 +167,7 @@ class TestWhileARunIsOn:
     def test_what_is_written_in_the_moment_of_the_swap_is_not_lost(
         self, client, alias, bundle, tmp_path, monkeypatch, capsys
     ):
-        catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.swap
+        catalogue, own = write(tmp_path / "c.jsonl", products()), index_run.swap
         before = index(catalogue, bundle, alias, client=client).index
         decided = {"status": "confirmed", "category": ["Home > Mugs"], "ancestors": ["Home", "Home > Mugs"]}
 
@@ -181,7 +181,7 @@ class TestWhileARunIsOn:
             client.index(index=before, id="new", document={"id": "new", "title": "jug", "price": 7, "brand": "Tarn"})
             client.index(index=alias, id="new", document={"id": "new", "title": "jug", "price": 8})
 
-        monkeypatch.setattr(ingest, "swap", swap)
+        monkeypatch.setattr(index_run, "swap", swap)
         index(catalogue, bundle, alias, client=client)
         after = {id_: client.get(index=alias, id=id_)["_source"] for id_ in ("p001", "p002", "p003", "p004", "new")}
         assert [after[id_]["price"] for id_ in ("p001", "p002", "p003", "new")] == [3, 4, 6, 8]
@@ -192,7 +192,7 @@ class TestWhileARunIsOn:
     def test_no_price_that_the_server_took_while_a_run_was_on_is_lost(
         self, client, alias, bundle, tmp_path, monkeypatch, following
     ):
-        catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.encode
+        catalogue, own = write(tmp_path / "c.jsonl", products()), index_run.encode
         index(catalogue, bundle, alias, client=client)
         taken, over = {}, threading.Event()
 
@@ -209,7 +209,7 @@ class TestWhileARunIsOn:
             writing.start()
             return own(*given)
 
-        monkeypatch.setattr(ingest, "encode", encode)
+        monkeypatch.setattr(index_run, "encode", encode)
         following_bundle, records = following
         before = live(client, alias).name
         try:
@@ -260,7 +260,7 @@ class TestWhileARunIsOn:
     def test_a_view_that_the_server_lost_stops_the_run_only_where_it_is_needed(
         self, client, alias, bundle, tmp_path, monkeypatch, needed
     ):
-        catalogue, look, check = write(tmp_path / "c.jsonl", products()), meanwhile.View.__init__, ingest.check
+        catalogue, look, check = write(tmp_path / "c.jsonl", products()), meanwhile.View.__init__, index_run.check
         before, views = index(catalogue, bundle, alias, client=client).index, []
 
         def noted(self, *given):
@@ -280,21 +280,21 @@ class TestWhileARunIsOn:
         with pytest.raises(ServerError, match="as it was \\(run the same command again\\)"):
             index(catalogue, bundle, alias, client=client)
         assert live(client, alias).name == before
-        monkeypatch.setattr(ingest, "check", check)
+        monkeypatch.setattr(index_run, "check", check)
         index(catalogue, bundle, alias, client=client)
         assert held(client, alias)["p001"]["price"] == 3  # in the clone that was made then
 
     def test_what_was_written_while_a_run_lay_interrupted_is_named(
         self, client, alias, bundle, tmp_path, monkeypatch, capsys
     ):
-        catalogue, own = write(tmp_path / "c.jsonl", products()), ingest.check
+        catalogue, own = write(tmp_path / "c.jsonl", products()), index_run.check
         before = index(catalogue, bundle, alias, client=client).index
         other = write_hand_bundle(tmp_path / "other", WORDS, LEAVES, threshold=0.2)
-        monkeypatch.setattr(ingest, "check", interrupted)
+        monkeypatch.setattr(index_run, "check", interrupted)
         with pytest.raises(KeyboardInterrupt):
             index(catalogue, other, alias, client=client)
         client.update(index=before, id="p001", doc={"price": 3})
-        monkeypatch.setattr(ingest, "check", own)
+        monkeypatch.setattr(index_run, "check", own)
         before_going_live(monkeypatch, lambda: client.update(index=before, id="p002", doc={"price": 4}))
         index(catalogue, other, alias, client=client)
         said = capsys.readouterr().err
@@ -317,7 +317,7 @@ class TestWhileARunIsOn:
 
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             before_going_live(patched, write_something)
-            patched.setattr(ingest, "swap", interrupted)
+            patched.setattr(index_run, "swap", interrupted)
             index(catalogue, other, alias, client=client)
         client.update(index=before, id="new", doc={"price": 6})
         done = index(catalogue, other, alias, client=client)
@@ -336,7 +336,7 @@ class TestWhileARunIsOn:
         following_bundle, records = following
         write(catalogue, records)
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(ingest, "check", interrupted)
+            patched.setattr(index_run, "check", interrupted)
             index(catalogue, following_bundle, alias, client=client)
         client.index(index=before, id="new", document={"id": "new", "title": "steel jug"})
         client.update(index=before, id="gone", doc={"price": 3})  # may have come just now and been written twice
@@ -384,7 +384,7 @@ class TestWhileARunIsOn:
     ):
         catalogue = write(tmp_path / "c.jsonl", products())
         index(catalogue, bundle, alias, client=client)
-        monkeypatch.setattr(ingest, "position", lambda *_: None)
+        monkeypatch.setattr(index_run, "position", lambda *_: None)
         assert "is not carried over" not in capsys.readouterr().err
         assert index(catalogue, bundle, alias, client=client).rejected == 0
         assert "is not carried over: the server does not say" in capsys.readouterr().err

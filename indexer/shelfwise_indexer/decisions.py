@@ -112,7 +112,7 @@ def known_nowhere_else(server: Elasticsearch, old: Sequence[str], kept: Sequence
     for index in old:
         doing = f"reading the decisions of index {index}"
         ids = (hit["_id"] for hit in bulk.scanned(server, index, doing, {"query": DECIDED, "_source": False}))
-        for page in iter(lambda ids=ids: list(islice(ids, bulk.PAGE)), []):
+        for page in _pages(ids):
             with one_line(f"looking for decided products in {', '.join(kept)}"):
                 there = server.search(
                     index=list(kept),
@@ -125,6 +125,10 @@ def known_nowhere_else(server: Elasticsearch, old: Sequence[str], kept: Sequence
                 )["hits"]["hits"]
             lacking |= set(page) - {hit["_id"] for hit in there}
     return sorted(lacking)
+
+
+def _pages(ids: Iterator[str]) -> Iterator[list[str]]:
+    yield from iter(lambda: list(islice(ids, bulk.PAGE)), [])
 
 
 def _decided(server: Elasticsearch, index: str, following: Following) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -11,8 +11,8 @@ import orjson
 
 from shelfwise.errors import ShelfwiseError, UsageError
 from shelfwise.product import id_text, plain
-from shelfwise.search import words_of
 from shelfwise.taxonomy import Path, written_path
+from shelfwise.wanted import words_of
 from shelfwise_indexer.records import Line, lines, opened
 
 MOST_GRADE = 30  # the gain 2^grade - 1 must stay an integer that trec_eval can hold
