@@ -107,5 +107,5 @@ def test_a_folder_with_something_else_is_left_alone_and_a_reranker_is_replaced(t
 
 
 def test_fields_that_are_none_are_refused(tiny, tmp_path):
-    with pytest.raises(UsageError, match="text field"):
+    with pytest.raises(UsageError, match="text_fields: 'title:0'"):
         write_reranker(load_cross_encoder(str(tiny), 24), tmp_path / "r", INFO | {"text_fields": ["title:0"]})

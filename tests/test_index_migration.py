@@ -10,7 +10,7 @@ from hand_index import document, fill
 from shelfwise import ProductSearch
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.live_index import live
-from shelfwise_indexer import bulk, ingest
+from shelfwise_indexer import bulk, index_run
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.decisions import Following
 from shelfwise_indexer.index_migration import followed, migrate_index
@@ -281,7 +281,7 @@ class TestLiveIndex:
         catalogue = tmp_path / "c.jsonl"
         catalogue.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
         before = run(catalogue, bundle, alias, client=client).index
-        own, update = getattr(ingest, moment), bulk.update
+        own, update = getattr(index_run, moment), bulk.update
 
         def killed(*_):
             raise KeyboardInterrupt
@@ -293,12 +293,12 @@ class TestLiveIndex:
                 migrate_index(client, alias, bundle, after, CHANGES)
             return answer
 
-        monkeypatch.setattr(ingest, moment, late)
+        monkeypatch.setattr(index_run, moment, late)
         with pytest.raises(ServerError, match=f"takes index {before} to bundle {after.version}"):
             run(catalogue, bundle, alias, client=client)
         assert live(client, alias).name == before
         assert len(client.indices.get(index=f"{alias}-*")) == (1 if moment == "delta" else 2)
-        monkeypatch.setattr(ingest, moment, own)
+        monkeypatch.setattr(index_run, moment, own)
         migrate_index(client, alias, bundle, after, CHANGES)
         assert run(catalogue, after, alias, client=client).unchanged == 9
 

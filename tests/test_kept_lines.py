@@ -9,7 +9,7 @@ from shelfwise.errors import ServerError
 from shelfwise.index import rollback
 from shelfwise.live_index import live
 from shelfwise.position import position
-from shelfwise_indexer import catalogue, ingest, kept_lines
+from shelfwise_indexer import catalogue, index_run, kept_lines
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.kept_lines import KeptLines
 from shelfwise_indexer.known_lines import Known, read_unknown, source_of
@@ -105,7 +105,7 @@ def test_what_was_written_between_reading_and_cloning_is_put_right_by_the_next_r
         return clone_index(client, original, *rest)
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(ingest, "clone_index", late)
+        meanwhile.setattr(index_run, "clone_index", late)
         index(write(file, changed(products())), bundle, alias, client=client)
     assert_put_right_by_the_next_run(client, alias, file, bundle)
 
@@ -120,7 +120,7 @@ def test_the_lines_of_a_run_that_went_on_are_not_believed(client, alias, bundle,
         raise ServerError("gone")
 
     with monkeypatch.context() as while_cut:
-        while_cut.setattr(ingest, "clone_index", cut_short)
+        while_cut.setattr(index_run, "clone_index", cut_short)
         with pytest.raises(ServerError, match="gone"):
             index(write(file, changed(products())), bundle, alias, client=client)
     client.update(index=live(client, alias).name, id="p005", doc={"price": 1234})
@@ -177,7 +177,7 @@ def test_a_server_that_does_not_say_how_far_it_was_written_costs_a_full_reading(
     client, alias, bundle, tmp_path, parsed, monkeypatch
 ):
     file = write(tmp_path / "c.jsonl", products())
-    monkeypatch.setattr(ingest, "position", lambda client, index: None)
+    monkeypatch.setattr(index_run, "position", lambda client, index: None)
     index(file, bundle, alias, client=client)
     parsed.clear()
     assert index(file, bundle, alias, client=client).unchanged == 40

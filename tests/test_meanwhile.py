@@ -384,7 +384,8 @@ class TestWhileARunIsOn:
     ):
         catalogue = write(tmp_path / "c.jsonl", products())
         index(catalogue, bundle, alias, client=client)
-        monkeypatch.setattr(index_run, "position", lambda *_: None)
+        for module in (ingest, index_run):
+            monkeypatch.setattr(module, "position", lambda *_: None)
         assert "is not carried over" not in capsys.readouterr().err
         assert index(catalogue, bundle, alias, client=client).rejected == 0
         assert "is not carried over: the server does not say" in capsys.readouterr().err
