@@ -18,9 +18,10 @@ import numpy as np
 
 from figures import tell
 from shelfwise import Bundle
+from shelfwise.filing import certainty
 from shelfwise_indexer.calibrate import ASSURANCE, accept_threshold, accept_thresholds
 from shelfwise_indexer.preparation import read_labelled
-from shelfwise_indexer.reliability import accepted, certainty
+from shelfwise_indexer.reliability import accepted
 
 Thresholds = Callable[[np.ndarray, np.ndarray, np.ndarray, int, float], np.ndarray]
 

@@ -33,16 +33,15 @@ from sklearn.metrics import roc_auc_score
 
 from figures import keep, machine, rows, tell
 from shelfwise import Bundle
+from shelfwise.filing import certainty, given_leaves
 from shelfwise.product import Product
 from shelfwise_indexer.augment import AugmentSettings
 from shelfwise_indexer.baselines import Task, tf_idf_svc
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
-from shelfwise_indexer.enrich import given_leaves
 from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.loss import LossSettings
 from shelfwise_indexer.preparation import read_labelled, split_apart
-from shelfwise_indexer.reliability import certainty
 from shelfwise_indexer.report_data import ReportData
 from shelfwise_indexer.settings import TrainSettings, uncompressed
 from shelfwise_indexer.training import train

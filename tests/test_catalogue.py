@@ -733,6 +733,13 @@ class TestDeadLetters:
         (rejected,) = read(tmp_path / "letters.jsonl")
         assert "duplicate id still" in rejected.reason
 
+    def test_a_letter_whose_id_somebody_wrote_as_a_number_stays_a_letter(self, tmp_path):
+        letter = {"line": 2, "id": 5, "reason": "product 5: duplicate id", "record": {"id": 5, "title": "Pot"}}
+        (rejected,) = rejected_of(lines_file(tmp_path / "letters.jsonl", letter))
+        with DeadLetters(tmp_path / "again.jsonl", source="letters.jsonl") as letters:
+            letters.write(rejected)
+            assert letters.about(["5", "6"]) == {"5"}
+
     def test_letters_about_letters_do_not_nest(self, tmp_path):
         letter = {"file": "f", "line": 1, "id": None, "reason": "r", "record": {"id": "x"}}
         (rejected,) = rejected_of(lines_file(tmp_path / "letters.jsonl", letter))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shelfwise_indexer.events import read_histories
+from shelfwise_indexer.events import DOUBLED, read_histories
 from test_cli import lines_of
 
 KETTLE, CUP = {"user": "u", "product": "kettle"}, {"user": "u", "product": "cup"}
@@ -29,12 +29,25 @@ def test_a_history_that_a_user_had_before_counts_once_and_is_said(read, capsys):
 
 
 def test_a_log_line_by_line_of_which_the_second_half_is_the_first_counts_once(read):
-    other = {"user": "v", "product": "cup"}
-    once = {"u": ["kettle", "cup", "kettle"], "v": ["cup"]}
-    log = [KETTLE, other, CUP, KETTLE]
-    assert read(*log) == (once, (4, 0, 0))
-    assert read(*log, *log) == (once, (8, 4, 0))
-    assert read(*log, KETTLE, CUP, other, KETTLE)[1] == (8, 0, 0)
+    others = [{"user": f"v{number}", "product": "cup"} for number in range(DOUBLED)]
+    once = {"u": ["kettle", "cup", "kettle"], **{other["user"]: ["cup"] for other in others}}
+    log = [KETTLE, *others, CUP, KETTLE]
+    assert read(*log) == (once, (len(log), 0, 0))
+    assert read(*log, *log) == (once, (2 * len(log), len(log), 0))
+    assert read(*log, KETTLE, CUP, *others, KETTLE)[1] == (2 * len(log), 0, 0)
+
+
+def test_so_does_one_of_histories_and_events(read):
+    others = [{"user": "v", "product": f"cup {number}"} for number in range(DOUBLED)]
+    log = [BOTH, KETTLE, *others, BOTH]
+    products, (_, repeated, _) = read(*log, *log)
+    assert products["u"] == ["kettle", "cup", "kettle"]
+    assert (len(products["v"]), repeated) == (DOUBLED, len(log) + 1)
+
+
+def test_a_few_lines_that_come_again_are_no_log_put_together_twice(read):
+    assert read(KETTLE, KETTLE) == ({"u": ["kettle", "kettle"]}, (2, 0, 0))
+    assert read(KETTLE, CUP, KETTLE, CUP) == ({"u": ["kettle", "cup", "kettle", "cup"]}, (4, 0, 0))
 
 
 def test_a_product_that_comes_again_is_bought_again(read, capsys):

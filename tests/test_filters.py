@@ -96,6 +96,8 @@ def test_a_filter_that_cannot_be_says_what_is_expected(text, message):
         (("in_stock", "no"), "in_stock=no"),
         (("price", "10..20"), "price=10..20"),
         (("price", (10.0, 20.0)), "price=10..20"),
+        (("price", 10), "price=10"),
+        (("in_stock", 1), "in_stock=yes"),
     ],
 )
 def test_a_filter_of_a_field_and_a_value_is_what_its_text_is(direct, text):
@@ -109,7 +111,12 @@ def test_a_filter_of_a_field_and_a_value_is_what_its_text_is(direct, text):
         ("title", "kettle", "title cannot be filtered by: there are id, brand"),
         ("category", "Home", "pass it as --category"),
         ("price", "cheap", "expected a number or a range such as 10..20"),
+        ("price", True, "expected a number or a range such as 10..20"),
+        ("price", float("nan"), "expected a number or a range such as 10..20"),
+        ("price", (None, None), "expected a number or a range such as 10..20"),
+        ("price", (20, 10), "the range is empty"),
         ("in_stock", "maybe", "expected true or false"),
+        ("in_stock", 3, "expected true or false"),
         ("status", "new", "expected one of accepted, review"),
         ("shelfwise.status", 5, "expected one of accepted, review"),
         ("brand", ["Sony", "LG"], r"filter on 'brand': expected one value, .* got \['Sony', 'LG'\]"),

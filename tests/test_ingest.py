@@ -438,7 +438,18 @@ def test_what_only_older_indices_know_of_decisions_is_said_before_they_are_delet
     index(without, bundle, alias, client=client)
     said = capsys.readouterr().err
     assert f"1 older indices of {alias} can be deleted: {first}\n" in said
-    assert "only they know what people decided of 1 products, and give it back when these return:\nt1\n" in said
+    assert "only they know what people decided of 1 products, which no newer index has:\nt1\n" in said
+
+
+def test_what_cannot_be_said_of_older_indices_fails_no_run(client, alias, bundle, tmp_path, monkeypatch, capsys):
+    def gone(*_):
+        raise ServerError("a part of the index did not answer")
+
+    monkeypatch.setattr(ingest, "known_nowhere_else", gone)
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS)
+    done = [index(catalogue, bundle, alias, client=client) for _ in range(3)]
+    assert live(client, alias).name == done[-1].index
+    assert "a part of the index did not answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("way", ["two nights", "letters one by one", "taken back"])

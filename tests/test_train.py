@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pytest
 import torch
+from safetensors.numpy import save_file
 from transformers import Trainer
 
 from as_trained import assert_exported_as_trained
@@ -554,6 +555,9 @@ def test_a_bundle_says_what_its_head_learnt_in_the_end_and_what_its_trunk_never_
     assert len(trained_on(bundle)) == bundle.info["data"]["products"] < len(ids)
     assert has_learnt(bundle, ["another"]).tolist() == [False]
     assert has_learnt(Bundle(tmp_path, {}, bundle.taxonomy), ids) is None
+    (tmp_path / "checkpoint").mkdir()
+    save_file({"ids": hashes_of(ids)}, tmp_path / "checkpoint" / "trained_on.safetensors")
+    assert has_learnt(Bundle(tmp_path, {}, bundle.taxonomy), ids) is None  # it does not say what was learnt in the end
 
 
 class Stopped(Exception):

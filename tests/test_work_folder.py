@@ -1,6 +1,8 @@
 """Work folders: one for each training, and none stays when a training for the same bundle has ended well."""
 
-from shelfwise_indexer.work_folder import forget, work_folder
+import subprocess
+
+from shelfwise_indexer.work_folder import PROCESS, forget, work_folder
 
 
 def begun(work):
@@ -26,6 +28,19 @@ def test_a_training_of_other_inputs_names_those_that_were_interrupted(tmp_path, 
     told = capsys.readouterr().err
     assert f"with another catalogue or other settings left {before}: deleted when this training ends well" in told
     assert before.exists()
+
+
+def test_a_training_that_runs_elsewhere_is_neither_named_nor_deleted(tmp_path, capsys):
+    other = begun(work_folder(tmp_path / "bundle", [1]))
+    with subprocess.Popen(["sleep", "60"]) as running:
+        (other / PROCESS).write_text(str(running.pid))
+        own = work_folder(tmp_path / "bundle", [2])
+        forget(tmp_path / "bundle", own)
+        assert (other.exists(), own.exists()) == (True, False)
+        assert "left" not in capsys.readouterr().err
+        running.kill()
+    forget(tmp_path / "bundle")
+    assert not other.exists()
 
 
 def test_all_that_trainings_for_a_bundle_left_is_forgotten_and_nothing_else(tmp_path):

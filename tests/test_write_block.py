@@ -4,6 +4,7 @@ import pytest
 from elasticsearch import ApiError
 
 from hand_index import CATALOGUE
+from shelfwise import write_block
 from shelfwise.clone import clone_index
 from shelfwise.errors import ServerError
 from shelfwise.live_index import live
@@ -45,6 +46,13 @@ def test_a_block_that_somebody_else_set_stays_and_is_said(client, alias, name, c
     assert capsys.readouterr().err == (
         f"index {name} has the block index.blocks.write: it keeps it, and the next index takes writes\n"
     )
+
+
+def test_a_block_of_somebody_else_that_is_gone_at_once_is_not_set_again(client, name, monkeypatch):
+    monkeypatch.setattr(write_block, "blocks", lambda *_: ["index.blocks.write"])
+    with blocked(client, name):
+        pass
+    assert blocks(client, name) == []
 
 
 def test_what_went_wrong_first_is_what_is_said(client, name):

@@ -108,10 +108,11 @@ def known_nowhere_else(server: Elasticsearch, old: Sequence[str], kept: Sequence
 
     :raises ServerError: the server did not answer, or refused.
     """
-    lacking: set[str] = set()
+    lacking, seen = set[str](), set[str]()
     for index in old:
         doing = f"reading the decisions of index {index}"
-        ids = (hit["_id"] for hit in bulk.scanned(server, index, doing, {"query": DECIDED, "_source": False}))
+        hits = bulk.scanned(server, index, doing, {"query": DECIDED, "_source": False})
+        ids = (hit["_id"] for hit in hits if hit["_id"] not in seen)
         for page in _pages(ids):
             with one_line(f"looking for decided products in {', '.join(kept)}"):
                 there = server.search(
@@ -124,6 +125,7 @@ def known_nowhere_else(server: Elasticsearch, old: Sequence[str], kept: Sequence
                     allow_partial_search_results=False,
                 )["hits"]["hits"]
             lacking |= set(page) - {hit["_id"] for hit in there}
+            seen.update(page)
     return sorted(lacking)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from shelfwise_indexer.catalogue import JSON_LINES, MAX_LINE_BYTES, unpacked
 from shelfwise_indexer.records import CatalogueError, Record, Rejected, json_records, json_text, lines, opened
 
 EXPECTED = "expected an object with user and product, or with user and history"
+DOUBLED = 20  # lines, of which a half does not come again by chance
 EXTENSIONS = tuple(kind + packed for kind in JSON_LINES for packed in ("", ".gz"))
 
 
@@ -62,14 +64,14 @@ def read_histories(events: str | os.PathLike[str]) -> Histories:
     """The events of each user. What is told twice counts once, and is said on stderr as are lines that are rejected.
 
     Without times, who is told twice seems to have bought everything again. So a history that the same user had before
-    counts once, and so does a log of which the second half is the first, line by line (an export put together twice). A
-    single event that comes again alone is another one: there is nothing to tell it from.
+    counts once, and so does a log of DOUBLED lines or more of which the second half is the first, line by line (an
+    export put together twice). A single event that comes again alone is another one: there is nothing to tell it from.
 
     :raises CatalogueError: the log cannot be read, or not to its end, or holds nothing.
     """
     histories: dict[str, list[Event]] = {}
     whole: set[tuple[str, tuple[Event, ...]]] = set()
-    hashes = array("q")  # of each line that counts
+    hashes, singles = array("q"), Counter[str]()  # of all lines, and of each user the lines of one event
     read, repeated, complaints = 0, 0, Complaints("lines that were rejected")
     for told in read_events(events):
         read += 1
@@ -78,19 +80,22 @@ def read_histories(events: str | os.PathLike[str]) -> Histories:
             complaints.add(f"{os.fspath(events)}, line {told.line}: {told.reason}")
             continue
         content = told.user, told.events
+        hashes.append(hash(content))
         if told.whole:
             if content in whole:
                 repeated += 1
                 continue
             whole.add(content)
-        hashes.append(hash(content))
+        else:
+            singles[told.user] += 1
         histories.setdefault(told.user, []).extend(told.events)
     complaints.end()
     if not read:
         raise CatalogueError(f"{os.fspath(events)}: the event log is empty: expected at least one event")
     if _halves_alike(hashes):
-        repeated += len(hashes) // 2
-        histories = {user: history[: len(history) // 2] for user, history in histories.items()}
+        again = {user: count // 2 for user, count in singles.items()}
+        histories = {user: history[: len(history) - again.get(user, 0)] for user, history in histories.items()}
+        repeated += sum(again.values())
     if repeated:
         tell(f"{os.fspath(events)}: {repeated} lines tell again what was told before, and count once")
     return Histories(histories, read, repeated, complaints.count)
@@ -98,7 +103,7 @@ def read_histories(events: str | os.PathLike[str]) -> Histories:
 
 def _halves_alike(numbers: "array[int]") -> bool:
     half, odd = divmod(len(numbers), 2)
-    return half > 0 and not odd and numbers[:half] == numbers[half:]
+    return len(numbers) >= DOUBLED and not odd and numbers[:half] == numbers[half:]
 
 
 def _records(name: str) -> Iterator[Record | Rejected]:

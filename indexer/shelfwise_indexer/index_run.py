@@ -87,11 +87,7 @@ class Run:
         read_lines = encode(self.catalogue, encoder, carried, lines, self.spool, self.letters, SEGMENT)
         lines.close()
         encoder.release()
-        try:
-            self.state.check()
-        except CatalogueError:
-            self.spool.remove()  # else a file that is as it was in the end would go on with what was read in between
-            raise
+        self._check_unwritten()
         self._check_some_left(read_lines)
         return read_lines
 
@@ -111,7 +107,7 @@ class Run:
         refused = send(server, name, spool, similar, changes)
         _write_refused(self.catalogue, refused, self.letters)
         if refused:
-            self.state.check()
+            self._check_unwritten()
         self._check_some_left(read_lines)
         gone = gone.with_refused(server, refused)
         self._check_shrink(gone)
@@ -211,6 +207,14 @@ class Run:
         for complaint in self.meanwhile.untold(self.began, name) if self.began else ():
             say(complaint)
         return count
+
+    def _check_unwritten(self) -> None:
+        """:raises CatalogueError: somebody has written the catalogue since the run began to read it."""
+        try:
+            self.state.check()
+        except CatalogueError:
+            self.spool.remove()  # else a file that is as it was in the end would go on with what was read in between
+            raise
 
     def _check_some_left(self, read_lines: int) -> None:
         """:raises CatalogueError: every line was rejected, so that there would be nothing to search."""

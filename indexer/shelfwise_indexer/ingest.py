@@ -12,6 +12,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from shelfwise.bundle import Bundle
+from shelfwise.errors import ServerError
 from shelfwise.index import being_filled, superseded
 from shelfwise.live_index import check_alias, find
 from shelfwise.machine import cache_folder
@@ -189,8 +190,13 @@ def _others(server: Elasticsearch, alias: str) -> Iterator[str]:
     if current and old:
         yield f"{len(old)} older indices of {alias} can be deleted: {', '.join(old)}"
         kept = [name for name in (current.name, current.meta.get("previous")) if name and name not in old]
-        if lost := known_nowhere_else(server, old, kept):
-            yield f"only they know what people decided of {len(lost)} products, and give it back when these return:"
+        try:
+            lost = known_nowhere_else(server, old, kept)
+        except ServerError as error:  # what is live is live
+            yield f"whether only they know of decisions is not known: {error}"
+            lost = []
+        if lost:
+            yield f"only they know what people decided of {len(lost)} products, which no newer index has:"
             yield from first_of(lost, len(lost), "products")
     if left := [name for name in being_filled(server, alias) if name not in old]:
         yield (

@@ -56,7 +56,7 @@ class Meanwhile:
         if not ids or now == self._written:
             return set()
         wanted, came, tells = set(ids), set[str](), _versions_tell(self._written, now)
-        for hits in self._since(self._written, now):
+        for hits in self._since(self._written, now, source=False):
             written = {hit["_id"]: hit["_version"] for hit in hits if hit["_id"] in wanted}
             older = [id_ for id_, number in written.items() if not (tells and number == 1)]
             came |= written.keys() - (self._view.documents(older).keys() if older else set())
@@ -169,11 +169,11 @@ class Meanwhile:
         """Let go of it."""
         self._view.close()
 
-    def _since(self, began: Position, now: Position | None) -> Iterator[list[dict[str, Any]]]:
-        """The products that were written after a moment, as they are now."""
+    def _since(self, began: Position, now: Position | None, source: bool = True) -> Iterator[list[dict[str, Any]]]:
+        """The products that were written after a moment, as they are now, or only their ids and versions."""
         doing = f"reading what was written into index {self._live} meanwhile"
         for preference, newer in since(began, now):
-            query = {"query": newer, "_source": {"excludes": BULKY}, "version": True}
+            query = {"query": newer, "_source": {"excludes": BULKY} if source else False, "version": True}
             hits = bulk.scanned(self._server, self._live, doing, query, preference=preference)
             while page := list(islice(hits, bulk.PAGE)):
                 yield page

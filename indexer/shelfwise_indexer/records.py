@@ -170,10 +170,11 @@ def _unwrapped(line: Line, letter: dict[str, Any], expected: str) -> Record | Re
     record = _json_record(line, content, expected)
     if isinstance(record, Rejected) or DUPLICATE not in str(letter["reason"]):
         return record
-    if id_text(record[1].get("id")) != id_text(letter["id"]):
+    its_id = id_text(letter["id"])
+    if id_text(record[1].get("id")) != its_id:
         return record
-    why = f"product {letter['id']}: {DUPLICATE} still: give it one of its own, or take the line out"
-    return Rejected(line.number, why, json_text(record[1]), letter["id"])
+    why = f"product {its_id}: {DUPLICATE} still: give it one of its own, or take the line out"
+    return Rejected(line.number, why, json_text(record[1]), its_id)
 
 
 def object_or_text(text: str) -> object:

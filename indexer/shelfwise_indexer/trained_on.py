@@ -40,7 +40,9 @@ def has_learnt(bundle: Bundle, ids: Iterable[str]) -> npt.NDArray[np.bool_] | No
     :returns: bool [n].
     """
     kept = _kept(bundle)
-    return None if kept is None else np.isin(hashes_of(ids), np.concatenate([*kept.values()]))
+    if kept is None or HEAD not in kept:
+        return None
+    return np.isin(hashes_of(ids), np.concatenate([kept[TRUNK], kept[HEAD]]))
 
 
 def write_trained_on(
@@ -58,6 +60,6 @@ def write_trained_on(
 def _kept(bundle: Bundle) -> dict[str, Hashes] | None:
     try:
         kept = load_file(bundle.path / FILE)
-        return {name: np.asarray(kept.get(name, kept[TRUNK]), dtype=np.uint64) for name in (TRUNK, HEAD)}
-    except (OSError, SafetensorError, KeyError):
+    except (OSError, SafetensorError):
         return None
+    return {name: np.asarray(ids, dtype=np.uint64) for name, ids in kept.items()} if TRUNK in kept else None

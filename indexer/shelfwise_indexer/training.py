@@ -147,7 +147,7 @@ def train(
         )
         write_trained_on(staging, prepared.train, known, prepared.held_back if everything else ())
         put_in_place(staging, folder)
-        forget(folder)
+        forget(folder, work)
     processes.wait_for_everyone()
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])

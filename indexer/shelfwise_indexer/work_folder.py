@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from shelfwise.messages import tell
 from shelfwise_indexer.fit import last_checkpoint
 
 DIGITS = 12  # of the hash in its name
+PROCESS = "process"  # file with the id of one that is, or was, at work
 
 
 def work_folder(folder: Path, inputs: Sequence[Any]) -> Path:
@@ -24,19 +26,34 @@ def work_folder(folder: Path, inputs: Sequence[Any]) -> Path:
     work = folder.absolute().parent / f".{folder.name}.training-{run}"
     if last_checkpoint(work / "fit"):
         tell(f"going on with an interrupted training in {work}")
-    if others := [str(other) for other in _left(folder) if other != work]:
+    if others := [str(other) for other in _left(folder) if other != work and not _runs(other)]:
         tell(
             f"interrupted trainings of {folder} with another catalogue or other settings left {', '.join(others)}: "
             "deleted when this training ends well; to go on with one of them, give what it was given"
         )
     work.mkdir(exist_ok=True)
+    (work / PROCESS).write_text(str(os.getpid()))
     return work
 
 
-def forget(folder: Path) -> None:
-    """Delete what trainings of this bundle left, so that none goes on from there."""
+def forget(folder: Path, own: Path | None = None) -> None:
+    """Delete what trainings of this bundle left, so that none goes on from there; not of one that runs.
+
+    :param own: the folder of the training that ends, whichever of its processes wrote there last.
+    """
     for work in _left(folder):
-        shutil.rmtree(work, ignore_errors=True)
+        if work == own or not _runs(work):
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _runs(work: Path) -> bool:
+    """Whether another process of this machine is at work there."""
+    try:
+        process = int((work / PROCESS).read_text())
+        os.kill(process, 0)
+    except (OSError, ValueError):
+        return False
+    return process != os.getpid()
 
 
 def _left(folder: Path) -> list[Path]:

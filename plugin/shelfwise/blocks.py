@@ -41,6 +41,8 @@ def advice(setting: str, index: str = "") -> str:
             f"{said}, which the server sets where a disk is nearly full (flood stage) and takes away once there is "
             "room: make room on the disks of its nodes"
         )
+    if setting == WRITE:
+        said = f"{said}, as for a second while `shelfwise index` clones it; if it stays"
     if where == "the cluster":
         return f'{said}: take it away (PUT _cluster/settings {{"persistent": {{"{setting}": null}}}})'
     return f'{said}: take it away (PUT {index}/_settings {{"{setting}": null}})'

@@ -85,7 +85,8 @@ def _start(client: Elasticsearch, original: str, name: str) -> None:
     if not answer["shards_acknowledged"]:
         raise NotCloned(
             f"index {name}, a clone of {original}, did not start within {CLONE_TIMEOUT:g} seconds and was deleted: is "
-            "the server's disk full, or does it start no shards (cluster.routing.allocation.enable)?"
+            "the server's disk full, does it start no shards (cluster.routing.allocation.enable), or can its file "
+            "system not link files, so that it copies them?"
         )
 
 

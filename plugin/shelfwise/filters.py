@@ -124,8 +124,8 @@ def _read(name: str, value: Any) -> tuple[str, Any]:
 
     :param value: as text, or as `Filter` has it.
     """
-    ends = name in _NUMBERS and isinstance(value, tuple) and len(value) == 2
-    if not isinstance(value, str | Real) and not ends:
+    is_range = name in _NUMBERS and isinstance(value, tuple) and len(value) == 2
+    if not isinstance(value, str | Real) and not is_range:
         raise UsageError(
             f"filter on {_shown(name)}: expected one value, or the two ends of a range of {' or '.join(_NUMBERS)}, "
             f"got {_shown(value)}; several filters on one field are alternatives"
@@ -136,11 +136,13 @@ def _read(name: str, value: Any) -> tuple[str, Any]:
     if name in _EXACT:
         return _EXACT[name], value
     if name in _NUMBERS:
-        return name, value if text is None else _range(name, text)
+        ends = value if isinstance(value, tuple) else (value, value) if text is None else _range(text)
+        return name, _checked(name, ends, value)
     if name == "in_stock":
-        if text is not None and text.lower() not in TRUTH:
-            raise UsageError(f"filter in_stock={_shown(text)}: expected true or false")
-        return name, value if text is None else TRUTH[text.lower()]
+        truth = value if isinstance(value, bool) else TRUTH.get(str(value).lower())
+        if truth is None:
+            raise UsageError(f"filter in_stock={_shown(value)}: expected true or false")
+        return name, truth
     if name == "status":
         if value not in STATUSES:
             raise UsageError(f"filter status={_shown(value)}: expected one of {', '.join(STATUSES)}")
@@ -157,22 +159,32 @@ def _read(name: str, value: Any) -> tuple[str, Any]:
     return _ATTRIBUTE + name.removeprefix(_ATTRIBUTE), value
 
 
-def _range(name: str, text: str) -> tuple[float | None, float | None]:
+def _range(text: str) -> tuple[float | None, float | None]:
+    """The two ends; NaN for what is no number."""
     first, dots, last = text.partition("..")
     below = last.strip().startswith("<")
     last = last.strip().removeprefix("<") if dots else first
     try:
         least, most = (float(end) if end.strip() else None for end in (first, last))
     except ValueError:
-        least, most = math.nan, None
+        return math.nan, math.nan
     if below:
         most = math.nan if most is None else math.nextafter(most, -math.inf)  # the greatest number below
-    ends = [end for end in (least, most) if end is not None]
-    if not ends or not all(math.isfinite(end) for end in ends):
-        raise UsageError(f"filter {name}={_shown(text)}: expected a number or a range such as 10..20, ..20 or 10..")
-    if len(ends) == 2 and ends[0] > ends[1]:
-        raise UsageError(f"filter {name}={_shown(text)}: the range is empty, write the lesser number first")
     return least, most
+
+
+def _checked(name: str, ends: tuple[Any, Any], given: object) -> tuple[float | None, float | None]:
+    """:raises UsageError: they are no range."""
+    numbers = [end for end in ends if end is not None]
+    if not numbers or not all(_is_number(end) for end in numbers):
+        raise UsageError(f"filter {name}={_shown(given)}: expected a number or a range such as 10..20, ..20 or 10..")
+    if len(numbers) == 2 and numbers[0] > numbers[1]:
+        raise UsageError(f"filter {name}={_shown(given)}: the range is empty, write the lesser number first")
+    return ends
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _shown(given: object) -> str:

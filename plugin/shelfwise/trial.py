@@ -1,5 +1,6 @@
 """The trial: an index that is not live yet is searched as it would be, by an alias of its own."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,7 @@ def on_trial(client: Elasticsearch, alias: str, name: str) -> Iterator[str]:
 
 def is_trial(name: str, alias: str) -> bool:
     """Whether an alias is that of a trial, which a run that was killed left."""
-    return name.startswith(f"{_prefix(alias)}-")
+    return re.fullmatch(rf"{re.escape(_prefix(alias))}-\d{{14}}-\w+", name) is not None
 
 
 def _prefix(alias: str) -> str:

@@ -27,7 +27,7 @@ def blocked(client: Elasticsearch, name: str) -> Iterator[None]:
         with one_line(f"blocking writes to index {name}"):
             if ours:
                 rewrite_meta(client, name, {"cloning": name})
-            client.indices.add_block(index=name, block="write")
+                client.indices.add_block(index=name, block="write")
         yield
     except BaseException:
         if ours:
