@@ -12,8 +12,8 @@ KIND = "cluster_block_exception: "
     [
         (
             "index [bb] blocked by: [FORBIDDEN/8/index write (api)];",
-            "index bb has the block index.blocks.write, as for a second while `shelfwise index` clones it; if it stays: "
-            'take it away (PUT bb/_settings {"index.blocks.write": null})',
+            "index bb has the block index.blocks.write, as for a second while `shelfwise index` clones it; if it stays"
+            ': take it away (PUT bb/_settings {"index.blocks.write": null})',
         ),
         (
             "index [bb] blocked by: [FORBIDDEN/5/index read-only (api)];[FORBIDDEN/8/index write (api)];",

@@ -581,7 +581,7 @@ def test_where_the_server_forbids_writing_the_run_ends_and_the_alias_stays(clien
     blocked = {"settings": {"index.blocks.write": True}}
     client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=blocked)
     try:
-        with pytest.raises(ServerError, match=r"has the block index.blocks.write: .*run the same command again"):
+        with pytest.raises(ServerError, match=r"has the block index.blocks.write, .*run the same command again"):
             index(write(tmp_path / "other.jsonl", *many(4)), bundle, alias, client=client)
     finally:
         client.indices.delete_index_template(name=alias)
