@@ -400,7 +400,7 @@ class TestLearn:
     def test_a_log_that_tells_everything_twice_teaches_what_it_teaches_once(
         self, client, alias, shop, bundle, capsys, line_by_line
     ):
-        lines = histories(["k1", "c1"], ["k1", "c1", "a1"], ["k1", "c1"])
+        lines = histories(["k1", "c1"], ["k1", "c1", "a1"], ["k1", "c1"], ["c1", "a1"], ["k1", "c1", "a1"])
         if line_by_line:
             lines = [{"user": line["user"], "product": id_} for line in lines for id_ in line["history"]]
         shop.fill(*six(bundle)).learn(*lines)
