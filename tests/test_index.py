@@ -39,6 +39,20 @@ WIDER = SimpleNamespace(path=Path("wider"), version="cccccccc3333", dimension=3,
 RUN = "0123456789abcdef"
 
 
+def swap_overtaken(client, alias, slow, fast, monkeypatch):
+    """A swap that another one is ahead of, just before the alias moves; it is refused."""
+    put_mapping = client.indices.put_mapping
+
+    def overtaken(**given):
+        monkeypatch.undo()
+        swap(client, alias, fast)
+        return put_mapping(**given)
+
+    monkeypatch.setattr(client.indices, "put_mapping", overtaken)
+    with pytest.raises(ServerError, match=f"moving alias {alias} to index {slow}"):
+        swap(client, alias, slow)
+
+
 def made_live(client, alias, bundle=BUNDLE, catalogue=CATALOGUE):
     name = create_index(client, alias, bundle, catalogue)
     finish(client, name)
@@ -527,16 +541,7 @@ def test_status_names_blocks_of_what_is_live_and_indices_that_are_being_filled_o
 def test_a_run_that_lost_the_race_for_the_alias_moves_nothing(client, alias, monkeypatch):
     first = made_live(client, alias)
     slow, fast = create_index(client, alias, BUNDLE, CATALOGUE), create_index(client, alias, BUNDLE, CATALOGUE)
-    put_mapping = client.indices.put_mapping
-
-    def overtaken(**given):
-        monkeypatch.undo()
-        swap(client, alias, fast)
-        return put_mapping(**given)
-
-    monkeypatch.setattr(client.indices, "put_mapping", overtaken)
-    with pytest.raises(ServerError, match=f"moving alias {alias} to index {slow}"):
-        swap(client, alias, slow)
+    swap_overtaken(client, alias, slow, fast, monkeypatch)
     assert live(client, alias).name == fast
     assert live(client, alias).meta["previous"] == first
 

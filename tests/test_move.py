@@ -3,11 +3,10 @@
 import pytest
 
 from hand_index import CATALOGUE
-from shelfwise.errors import ServerError
 from shelfwise.index import create_index, finish, rollback, swap
 from shelfwise.live_index import live
 from shelfwise.trial import on_trial
-from test_index import BUNDLE, made_live
+from test_index import BUNDLE, made_live, swap_overtaken
 
 pytestmark = pytest.mark.es
 IN_STOCK = {"term": {"in_stock": True}}
@@ -55,16 +54,7 @@ def test_when_the_alias_was_moved_meanwhile_no_other_moves_either(client, alias,
     client.indices.put_alias(index=first, name=f"{alias}-write")
     slow, fast = create_index(client, alias, BUNDLE, CATALOGUE), create_index(client, alias, BUNDLE, CATALOGUE)
     finish(client, slow)
-    put_mapping = client.indices.put_mapping
-
-    def overtaken(**given):
-        monkeypatch.undo()
-        swap(client, alias, fast)
-        return put_mapping(**given)
-
-    monkeypatch.setattr(client.indices, "put_mapping", overtaken)
-    with pytest.raises(ServerError, match=f"moving alias {alias} to index {slow}"):
-        swap(client, alias, slow)
+    swap_overtaken(client, alias, slow, fast, monkeypatch)
     assert (set(aliases(client, fast)), aliases(client, slow)) == ({alias, f"{alias}-write"}, {})
 
 

@@ -110,27 +110,14 @@ def known_nowhere_else(server: Elasticsearch, old: Sequence[str], kept: Sequence
     """
     lacking, seen = set[str](), set[str]()
     for index in old:
-        doing = f"reading the decisions of index {index}"
-        hits = bulk.scanned(server, index, doing, {"query": DECIDED, "_source": False})
-        ids = (hit["_id"] for hit in hits if hit["_id"] not in seen)
-        for page in _pages(ids):
-            with one_line(f"looking for decided products in {', '.join(kept)}"):
-                there = server.search(
-                    index=list(kept),
-                    ignore_unavailable=True,
-                    size=len(page) * len(kept),
-                    query={"ids": {"values": page}},
-                    source=False,
-                    track_total_hits=False,
-                    allow_partial_search_results=False,
-                )["hits"]["hits"]
-            lacking |= set(page) - {hit["_id"] for hit in there}
+        ids = (id_ for id_ in bulk.ids(server, index, DECIDED) if id_ not in seen)
+        while page := list(islice(ids, bulk.PAGE)):
+            absent = set(page)
+            for name in kept:
+                absent -= decisions_of(server, name, sorted(absent)).keys()
+            lacking |= absent
             seen.update(page)
     return sorted(lacking)
-
-
-def _pages(ids: Iterator[str]) -> Iterator[list[str]]:
-    yield from iter(lambda: list(islice(ids, bulk.PAGE)), [])
 
 
 def _decided(server: Elasticsearch, index: str, following: Following) -> Iterator[tuple[str, dict[str, Any]]]:

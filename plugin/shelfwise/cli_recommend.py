@@ -1,6 +1,5 @@
 """The command line of the recommendations."""
 
-import re
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from shelfwise.history import Event
     from shelfwise.recommender import Recommendation
 
-_COMMA = re.compile(r"(?<!\\),")
 HISTORY_LINE = '{"user": "u7", "history": ["KT-7", "MG-2"]}'
 
 
@@ -121,9 +119,9 @@ def recommend(
 
 
 def _ids(text: str) -> list[str]:
-    """The ids between commas that no backslash precedes."""
-    ids = (id_.replace("\\,", ",").strip() for id_ in _COMMA.split(text))
-    return [id_ for id_ in ids if id_]
+    from shelfwise.synonyms import at_commas
+
+    return [id_ for part in at_commas(text) if (id_ := part.strip())]
 
 
 def _answer(user: Any, found: "Recommendation", kind: str, table: bool) -> None:

@@ -1,11 +1,10 @@
 """Diversity: a ranked list in which each product adds something to those before it."""
 
-from numbers import Real
-
 import numpy as np
 import numpy.typing as npt
 
 from shelfwise.errors import UsageError
+from shelfwise.product import is_number
 
 Floats = npt.NDArray[np.float32]
 
@@ -36,5 +35,5 @@ def maximal_marginal_relevance(relevance: Floats, vectors: Floats, k: int, diver
 
 def check_diversity(diversity: float) -> None:
     """:raises UsageError: it is no number between 0 and 1."""
-    if not isinstance(diversity, Real) or isinstance(diversity, bool) or not 0 <= diversity <= 1:
+    if not is_number(diversity) or not 0 <= diversity <= 1:
         raise UsageError(f"diversity must be from 0 (most alike) to 1 (least alike to each other), got {diversity!r}")

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from shelfwise.errors import UsageError
-from shelfwise.product import CONTRACT_FIELDS, shown
+from shelfwise.product import CONTRACT_FIELDS, is_number, shown
 from shelfwise.taxonomy import Path, path_text
 
 Body = dict[str, Any]
@@ -183,8 +183,8 @@ def _checked(name: str, ends: tuple[Any, Any], given: object) -> tuple[float | N
     return ends
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
 
 
 def _shown(given: object) -> str:

@@ -210,6 +210,7 @@ def status(client: Elasticsearch, alias: str) -> dict[str, Any]:
     if without := products - sum(by_status.values()):
         by_status["none"] = without
     described = ("bundle", "dimension", "similarity", "taxonomy", "catalogue", "schema", "state", "created_at")
+    indices = _indices_of(client, alias)
     return {
         "alias": alias,
         "index": current.name,
@@ -219,8 +220,8 @@ def status(client: Elasticsearch, alias: str) -> dict[str, Any]:
         "by_status": by_status,
         "previous": current.meta.get("previous"),
         "blocks": blocks(client, current.name),
-        "others": [index.name for index in _indices_of(client, alias) if index.name != current.name],
-        "filling": being_filled(client, alias),
+        "others": [index.name for index in indices if index.name != current.name],
+        "filling": [index.name for index in indices if _is_being_filled(index)],
         "server": server_version(client),
         "client": version("elasticsearch"),
     }

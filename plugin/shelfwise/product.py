@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from html import unescape
+from numbers import Real
 from typing import Any
 
 from shelfwise.breadcrumb import breadcrumb_words, is_breadcrumb
@@ -174,6 +175,11 @@ def shown(value: object) -> str:
     """What was given, for a message; of something long the beginning."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, which Python takes true and false for as well."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _id(record: Mapping[str, Any], name: str) -> str | None:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from shelfwise.filing import Filing
 from shelfwise.hit import Hit, Listing, distinct, group_of, known_categories, listing_of
 from shelfwise.letters import word_pattern
 from shelfwise.live_index import LiveIndex
-from shelfwise.product import plain
+from shelfwise.product import is_number, plain
 from shelfwise.query import (
     MAX_HITS,
     VECTOR,
@@ -214,7 +213,7 @@ def _found(
 
 
 def _priced(id_: str, price: float | None, band: float) -> Body:
-    if not isinstance(band, Real) or isinstance(band, bool) or not band > 0:
+    if not is_number(band) or not band > 0:
         raise UsageError(f"price band must be above 0, as .3 for 70 to 130 % of the product's price, got {band!r}")
     if not price:
         lacks = "has no price" if price is None else "has the price 0, around which there is no band"

@@ -25,9 +25,9 @@ MAX_READINGS = 8  # of one query; each is a few more clauses
 _OTHER = word_pattern(besides=IDEOGRAPHS)
 _WORD = re.compile(rf"[{IDEOGRAPHS}]|\b[A-Za-z](?:#|\+\+)(?!\w)|{_OTHER}(?:[-'’.]{_OTHER})*")
 _PART = re.compile(rf"[{LETTERS}]+(?:['’][{LETTERS}]+)*")  # as the server's tokenizer has them: levi's is one
+_COMMA = re.compile(r"(?<!\\),")
 _POSSESSIVE = re.compile("['’]s$")
 _COMMENT = re.compile(r"^\s*#.*|\s#(\s.*)?$")
-_COMMA = re.compile(r"(?<!\\),")
 Phrase = tuple[str, ...]
 
 
@@ -173,10 +173,14 @@ def words_of(rules: dict[Phrase, Rule]) -> frozenset[str]:
     return frozenset(folded(part) for text in texts for part in _PART.findall(text))
 
 
+def at_commas(text: str) -> list[str]:
+    """What stands between commas; `\\,` is a comma of its part."""
+    return [part.replace("\\,", ",") for part in _COMMA.split(text)]
+
+
 def _phrases(text: str) -> list[str]:
     """The phrases between commas; empty where no word is in it."""
-    parts = (part.replace("\\,", ",") for part in _COMMA.split(text))
-    return [" ".join(part.casefold().split()) if _words(part) else "" for part in parts]
+    return [" ".join(part.casefold().split()) if _words(part) else "" for part in at_commas(text)]
 
 
 def _words(text: str) -> Phrase:
