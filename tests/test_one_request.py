@@ -234,6 +234,23 @@ def test_a_word_begun_with_its_second_letter_is_mended_and_a_short_word_by_no_tw
     )
 
 
+def test_another_form_of_a_word_that_titles_have_is_not_mended(client, bundle, alias):
+    titles = {
+        "b": "Wooden bed",
+        "n": "Glass beads",
+        "t": "Oak table",
+        "p": "Drawing tablet",
+        "m": "Red mugs",
+        "h": "Hug",
+    }
+    fill(client, alias, bundle, [document(bundle, {"id": id_, "title": title}) for id_, title in titles.items()])
+    shop = ProductSearch(client, alias, bundle, SETTINGS)
+    for typed, meant in {"beds": "b", "tables": "t", "mug": "m"}.items():
+        page = shop.page(typed, mode="lexical")
+        assert ([hit.id for hit in page.hits], page.total, page.relaxed) == ([meant], 1, ())
+    assert [hit.id for hit in shop.search("baeds", mode="lexical")] == ["n"]
+
+
 def test_words_of_both_kinds_in_one_query(shop, client, bundle, shop_alias):
     shop.search("tarnholt")
     mixed = shop.page("tarnholt kettel")

@@ -252,8 +252,8 @@ def with_corrections(body: Body, words: str) -> Body:
 
 
 def holds(word: str) -> Body:
-    """Products whose title, brand or description has the word."""
-    fields = ["title", "brand.cjk", "brand.english", "description", "description.english"]
+    """Products whose title, brand or description has the word, or another form of it: of `beds`, `bed`."""
+    fields = ["title", "title.english", "brand.cjk", "brand.english", "description", "description.english"]
     return {"multi_match": {"query": word, "fields": fields}}
 
 
