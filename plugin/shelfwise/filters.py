@@ -20,6 +20,7 @@ _STATUS = "shelfwise.status"
 _NAMES = {field: name for name, field in _EXACT.items()} | {_STATUS: "status"}
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _ATTRIBUTE = "attributes."
+_NUMBER = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.(\d*?)0*)?")  # 007 is a code
 _RANGE = re.compile(r"-?[\d.]*\d\s*\.\.\s*(<?\s*-?\d[\d.]*)?|\.\.\s*<?\s*-?\d[\d.]*")
 FIELDS = (*_EXACT, *_NUMBERS, "in_stock", "status")
 LONGEST = 1024  # characters; the mapping indexes no longer value
@@ -51,7 +52,8 @@ class Filter:
         The ends of a range belong to it; `price=10..<20` ends below 20, as the ranges of `PriceFacet` do.
 
         A field that the product contract does not name is an attribute; `attributes.color` is the same as `color`.
-        Brand and language match whatever their capitals and accents; an attribute matches exactly.
+        Brand and language match whatever their capitals and accents; an attribute matches exactly, but for 5 and 5.0,
+        and for true and True.
 
         :raises UsageError: not of this form, a field that cannot be filtered by, or a value that its field never has.
         """
@@ -79,9 +81,8 @@ class Filter:
             least, most = self.value
             ends = {"gte": least, "lte": most}
             return {"range": {self.field: {name: end for name, end in ends.items() if end is not None}}}
-        if self.attribute and str(self.value).lower() in ("true", "false"):
-            # A boolean is stored in small letters, a text as the shop has it.
-            return {"terms": {self.field: list(dict.fromkeys([str(self.value), str(self.value).lower()]))}}
+        if self.attribute and len(forms := _forms(str(self.value))) > 1:
+            return {"terms": {self.field: forms}}
         return {"term": {self.field: {"value": self.value}}}
 
 
@@ -157,6 +158,16 @@ def _read(name: str, value: Any) -> tuple[str, Any]:
             f"{name:.60}=2; ranges are of {' and '.join(_NUMBERS)}"
         )
     return _ATTRIBUTE + name.removeprefix(_ATTRIBUTE), value
+
+
+def _forms(value: str) -> list[str]:
+    """How catalogues write a value of an attribute, which is stored as text: a number with and without `.0`."""
+    if value.lower() in ("true", "false"):
+        return list(dict.fromkeys([value, value.lower(), value.capitalize()]))
+    if number := _NUMBER.fullmatch(value):
+        whole, part = number[1], number[2]
+        return list(dict.fromkeys([value, *([f"{whole}.{part}"] if part else [whole, f"{whole}.0"])]))
+    return [value]
 
 
 def _range(text: str) -> tuple[float | None, float | None]:
