@@ -16,7 +16,8 @@ TAXONOMY = Taxonomy.of([MUGS, TENTS, ("Pets", "Cats"), ("Food", "Tea")])
 
 def found(id_, score, category=(), **source):
     nodes = [path_text(node) for node in ancestors(category)]
-    return {"_id": id_, "_score": score, "_source": {"title": id_, "shelfwise": {"ancestors": nodes}, **source}}
+    enriched = {"ancestors": nodes, "status": "accepted"}
+    return {"_id": id_, "_score": score, "_source": {"title": id_, "shelfwise": enriched, **source}}
 
 
 def ids(candidates):
@@ -101,6 +102,32 @@ def test_what_the_fusion_by_rank_added_has_the_rank_and_the_score_that_it_counts
     assert mug3.ranks == {"semantic": 4}
     assert mug3.scores == {"semantic": pytest.approx(0.3)}
     assert mug3.fused.shares == {"semantic": 1 / (RANK_CONSTANT + 4)}
+
+
+@pytest.mark.parametrize("fusion", ["rank", "score"])
+@pytest.mark.parametrize("unread", [None, {"status": None, "ancestors": []}])  # as documents and as columns tell it
+def test_of_a_product_without_a_vector_its_words_count_for_both(fusion, unread):
+    words = [
+        found("new", 9.0, shelfwise=unread),
+        found("old", 8.0),
+        found("weak", 2.0, shelfwise=unread),
+        found("w", 1.0),
+    ]
+    near = [found(f"near{n}", 0.9 - n / 100) for n in range(9)]
+    weights = {"lexical": 0.3, "semantic": 0.7}
+    retrieved = Retrieved({"lexical": words, "semantic": near})
+    ranked = {one.id: one for one in rank(retrieved, SearchSettings(fusion=fusion), weights, None, None)}
+    assert next(iter(ranked)) == "new"
+    assert (
+        ranked["new"].score
+        == ranked["new"].fused.shares["lexical"]
+        == pytest.approx({"rank": 1 / (RANK_CONSTANT + 1), "score": 1.0}[fusion])
+    )
+    assert ranked["old"].score < ranked["near0"].score
+    if fusion == "score":
+        assert ranked["weak"].score < ranked["near6"].score
+    words_alone = rank(retrieved, SearchSettings(fusion=fusion), {"lexical": 0.0, "semantic": 1.0}, None, None)
+    assert ids(words_alone)[0] == "near0"
 
 
 @pytest.mark.parametrize("fusion", ["rank", "score"])

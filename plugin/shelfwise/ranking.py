@@ -1,7 +1,8 @@
 """The ranking: what the retrievers found becomes one list, by fusion, the query's category and the shop's habits.
 
 A product's score is that of the fusion, times 1 + boost for its category, times 1 + boost for its popularity. Products
-with the query's exact model number then come first and what is out of stock last, whatever their scores.
+with the query's exact model number then come first and what is out of stock last, whatever their scores. Of a product
+without a vector its words count for both: a new one is not behind all that is near to anything that was typed.
 """
 
 import math
@@ -93,6 +94,8 @@ def rank(
     by_rank = len(lists) > 1 and settings.fusion == "rank"
     fused_lists = _with_added(lists, retrieved.added) if by_rank else lists
     fused = _fused(fused_lists, retrieved.added, settings, weights)
+    if len(lists) > 1:
+        fused = _with_words_for_vectors(fused, by_id, weights or {})
     ranks = _ranks(fused_lists) if explained else {}
     scores = _scores(fused_lists) if explained else {}
     shares: Mapping[str, float] = {}
@@ -132,6 +135,11 @@ def rank(
 def unranked(found: Found) -> Candidate:
     """A product that no retriever found."""
     return Candidate(found["_id"], found, 0.0, Fused(found["_id"], 0.0, {}), {}, {}, 0.0, 0.0, 0.0, 0.0, False)
+
+
+def is_enriched(found: Found) -> bool:
+    """Whether a run has given the product a vector: what the shop wrote since has none yet."""
+    return (found["_source"].get("shelfwise") or {}).get("status") is not None
 
 
 def nodes_of(found: Found) -> list[str]:
@@ -186,6 +194,23 @@ def _fused(
     fused = _by_scores(lists, weights)
     known = {one.id for one in fused}
     return [*fused, *(Fused(hit["_id"], 0.0, {}) for hit in added if hit["_id"] not in known)]
+
+
+def _with_words_for_vectors(
+    fused: Sequence[Fused], by_id: Mapping[str, Found], weights: Mapping[str, float]
+) -> list[Fused]:
+    """The same, with the whole weight on `lexical` where no run has enriched the product."""
+    lexical = weights.get("lexical", 1.0)
+    whole = lexical + weights.get("semantic", 1.0)
+    if not lexical:
+        return list(fused)
+    done = []
+    for one in fused:
+        if not is_enriched(by_id[one.id]):
+            shares = {name: share * whole / lexical for name, share in one.shares.items()}
+            one = Fused(one.id, one.score * whole / lexical, shares)
+        done.append(one)
+    return done
 
 
 def _with_added(lists: Mapping[str, Sequence[Found]], added: Sequence[Found]) -> dict[str, Sequence[Found]]:
