@@ -231,6 +231,24 @@ def test_what_no_run_has_enriched_comes_last_by_its_id(half_enriched, mode):
     assert [ids(hits)[-4:] for hits in many] == [["r1", "r2", "r3", "r4"]] * 2
 
 
+def test_words_that_a_catalogue_wrote_together_are_found_apart(client, alias, bundle):
+    titles = {"s": "Bed sheet Material:Cotton", "d": "Duvet_cover king", "j": "Jack 3.5mm by e.l.f."}
+    texts = {"s": "Great sheet.Easy to wash.<b>Breathable</b>"}
+    records = [{"id": id_, "title": title, "description": texts.get(id_)} for id_, title in titles.items()]
+    fill(client, alias, bundle, [document(bundle, record) for record in records])
+    shop = ProductSearch(client, alias, bundle, SearchSettings(spelling=False))
+    for query in ("cotton", "material:cotton", "material cotton", "wash", "breathable", "sheets"):
+        assert ids(shop.search(query, mode="lexical")) == ["s"]
+    for query in ("duvet cover", "duvet_cover", "DUVET"):
+        assert ids(shop.search(query, mode="lexical")) == ["d"]
+    for query in ("3.5mm", "e.l.f"):
+        assert ids(shop.search(query, mode="lexical")) == ["j"]
+    assert [shop.search(query, mode="lexical") for query in ("3", "e", "l")] == [[]] * 3
+    [hit] = shop.search("easy cotton", mode="lexical", highlight=True)
+    assert hit.highlight["description"] == "Great sheet.<em>Easy</em> to wash.&lt;b&gt;Breathable&lt;&#x2F;b&gt;"
+    assert hit.highlight["title"] == "Bed sheet Material:<em>Cotton</em>"
+
+
 def test_what_no_run_has_enriched_is_found_by_its_words_before(half_enriched):
     assert ids(half_enriched(EVERYTHING).search("kettle", filters=["brand=rawbrand"])) == ["r4", "r1", "r2", "r3"]
 
