@@ -69,6 +69,13 @@ def test_min_max_stretches_each_list_before_adding():
     assert fused[1].shares == {"words": 1.0, "vectors": 1.0}
 
 
+def test_min_max_measures_a_list_from_the_least_that_it_can_give_where_that_is_known():
+    given = {"words": {"a": 8.0, "b": 4.0}, "vectors": {"a": 0.8, "b": 0.9}}
+    fused = {f.id: f.shares for f in min_max(given, floors={"words": 0.0})}
+    assert fused == {"a": {"words": 1.0, "vectors": 0.0}, "b": {"words": 0.5, "vectors": 1.0}}
+    assert [f.score for f in min_max({"words": {"a": 2.0, "b": 2.0}}, floors={"words": 0.0})] == [1.0, 1.0]
+
+
 def test_min_max_of_equal_scores_gives_each_the_whole_weight():
     assert [(f.id, f.score) for f in min_max({"words": {"b": 3.0, "a": 3.0}})] == [("a", 1.0), ("b", 1.0)]
 

@@ -125,7 +125,7 @@ def test_of_a_product_without_a_vector_its_words_count_for_both(fusion, unread):
     )
     assert ranked["old"].score < ranked["near0"].score
     if fusion == "score":
-        assert ranked["weak"].score < ranked["near6"].score
+        assert ranked["weak"].score < ranked["near4"].score
     words_alone = rank(retrieved, SearchSettings(fusion=fusion), {"lexical": 0.0, "semantic": 1.0}, None, None)
     assert ids(words_alone)[0] == "near0"
 

@@ -249,6 +249,20 @@ def test_words_that_a_catalogue_wrote_together_are_found_apart(client, alias, bu
     assert hit.highlight["title"] == "Bed sheet Material:<em>Cotton</em>"
 
 
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+def test_of_products_of_one_title_the_one_with_the_attribute_comes_first(client, alias, bundle, mode):
+    colours = {"k1": "Grey", "k2": "matt black", "k3": ["Red", "Turquoise"], "k4": "navy"}
+    plain = [{"id": id_, "title": "Tea kettle", "color": colour} for id_, colour in colours.items()]
+    variants = [{"id": f"v{at}", "title": "Phone case", "color": of, "variant_of": "v"} for at, of in enumerate("ABC")]
+    fill(client, alias, bundle, [document(bundle, record) for record in (*plain, *variants)])
+    shop = ProductSearch(client, alias, bundle)
+    for query, first in [("turquoise kettle", "k3"), ("kettle, Matt Black", "k2"), ("kettle NAVY", "k4")]:
+        found = ids(shop.search(query, mode=mode, k=4))
+        assert (found[0], set(found)) == (first, set(colours))
+    assert ids(shop.search("case b", mode=mode))[0] == "v1"  # of variants the one that was asked for
+    assert shop.search("turquoise", mode="lexical") == []
+
+
 def test_what_no_run_has_enriched_is_found_by_its_words_before(half_enriched):
     assert ids(half_enriched(EVERYTHING).search("kettle", filters=["brand=rawbrand"])) == ["r4", "r1", "r2", "r3"]
 

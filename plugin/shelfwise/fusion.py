@@ -32,15 +32,20 @@ def reciprocal_rank(lists: Mapping[str, Sequence[str]], weights: Mapping[str, fl
     return _ranked(shares)
 
 
-def min_max(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str, float] | None = None) -> list[Fused]:
+def min_max(
+    scores: Mapping[str, Mapping[str, float]],
+    weights: Mapping[str, float] | None = None,
+    floors: Mapping[str, float] | None = None,
+) -> list[Fused]:
     """Fuse by score: each list is stretched to [0, 1], weighted and added up; ties break by id.
 
-    The worst of a list gets 0 from it, as does a product that the list lacks; a list of equal scores, rounding
-    aside, gives 1 to each.
+    What scores the floor of a list gets 0 from it, as does a product that the list lacks; a list of equal scores,
+    rounding aside, gives 1 to each.
     Source: Bruch, Gai, Ingber: "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023.
 
     :param scores: retriever name to the score of each id; every score finite.
     :param weights: retriever name to weight (default 1.0).
+    :param floors: retriever name to the least that it can give, no score below it (default: the least that it gave).
     :raises UnknownRetriever: a weight names a list that is not there.
     """
     weights = _checked(weights, scores)
@@ -50,9 +55,10 @@ def min_max(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str, flo
             continue
         least, most = min(given.values()), max(given.values())
         level = most / 2 - least / 2 <= LEVEL * max(abs(most), abs(least))
+        floor = (floors or {}).get(retriever, least)
         for id_, score in given.items():
             # Halved first: the span of two finite floats may not be finite.
-            stretched = (score / 2 - least / 2) / (most / 2 - least / 2) if not level else 1.0
+            stretched = (score / 2 - floor / 2) / (most / 2 - floor / 2) if not level else 1.0
             shares.setdefault(id_, {})[retriever] = weights.get(retriever, 1.0) * stretched
     return _ranked(shares)
 

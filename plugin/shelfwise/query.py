@@ -4,6 +4,7 @@ No text of a user ever becomes query syntax: it stands as a value of `match`, `c
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,9 @@ ID_SCORE = 50.0  # of a product whose id was typed: more than its words give ano
 MAX_MARKED = 1_000_000  # characters of a field; of a longer one the server, not told so, refuses the whole search
 BEGUN_OTHERWISE = 10  # words one edit away, among which is the one whose first two letters were swapped
 PHRASE_SLOP = 3  # words that may stand between those of the query for its title to count as near
+MOST_VALUES = 24  # words and pairs of words of a query that may be the value of an attribute, each a few clauses
+
+_PUNCTUATION = ".,;:!?\"'()[]"
 
 # The words of one language count together over title, brand and description (BM25F); title words matter most.
 _WEIGHTED = (("title", 5), ("brand", 3), ("description", 1))
@@ -62,12 +66,15 @@ def shortest(vectors: npt.NDArray[np.float32]) -> list[list[float]]:
 def lexical(words: str, k: int, filters: Sequence[Body] = (), others: Sequence[str] = ()) -> Body:
     """The k best by their words (BM25), English or Chinese, or by their id; only the first 512 characters are read.
 
+    Of products that hold a word, those rise that have another as an attribute: the red one to `red mug`.
+
     :param others: readings of the words, by synonyms or spelling, any of which may be meant as well.
     """
     words = words[:MAX_WORDS_LENGTH]
     ways = _ways(words)
     for other in others:
         ways += [_weaker(way) for way in _ways(other[:MAX_WORDS_LENGTH])]
+    values = dict.fromkeys(value for text in (words, *others) for value in _values(text))
     written = [{"match_phrase": {"title.english": {"query": phrase}}} for phrase in written_otherwise(words)]
     ways += [*written, {"terms": {"id": ids_in(words), "boost": ID_SCORE}}]
     return {
@@ -77,7 +84,11 @@ def lexical(words: str, k: int, filters: Sequence[Body] = (), others: Sequence[s
         "query": {
             "bool": {
                 "must": [{"dis_max": {"queries": ways}}],
-                "should": [{"match_phrase": {"title.english": {"query": words, "slop": PHRASE_SLOP}}}, *written],
+                "should": [
+                    {"match_phrase": {"title.english": {"query": words, "slop": PHRASE_SLOP}}},
+                    *written,
+                    *map(_has_value, islice(values, MOST_VALUES)),
+                ],
                 "filter": list(filters),
             }
         },
@@ -280,6 +291,22 @@ def counted(filters: Sequence[Body], words: str | None = None, others: Sequence[
     """
     query = lexical(words, 0, filters, others)["query"] if words is not None else {"bool": {"filter": list(filters)}}
     return {"size": 0, "track_total_hits": True, "query": query, "aggs": facet_bodies()}
+
+
+def _values(words: str) -> Iterator[str]:
+    """The words of a query, and each two beside each other: what may be a colour, a material or a size."""
+    single = [stripped for word in words.split() if (stripped := word.strip(_PUNCTUATION))]
+    yield from single
+    yield from map(" ".join, pairwise(single))
+
+
+def _has_value(value: str) -> Body:
+    """Products that have it as the value of any attribute: as it was typed, or in capitals as catalogues write it.
+
+    Attributes are stored as they are, without an analysis that would make capitals small.
+    """
+    written = dict.fromkeys([value, value.lower(), value.capitalize(), value.title()])
+    return {"dis_max": {"queries": [{"term": {"attributes": {"value": text}}} for text in written]}}
 
 
 def _ways(words: str) -> list[Body]:

@@ -33,10 +33,10 @@ _WORD = re.compile(rf"[{IDEOGRAPHS}]{{1,2}}|{word_pattern(besides=IDEOGRAPHS)}")
 
 @dataclass(frozen=True, slots=True)
 class QueryWeights:
-    """The coefficients; by default BM25 weighs .31 for one word, .27 for three, .15 for ten, .69 with a digit."""
+    """The coefficients; by default BM25 weighs .31 for one word, .27 for three, .15 for ten, .48 with a digit."""
 
     bias: float = -1.0
-    digits: float = 1.8
+    digits: float = 0.9
     """Added when the query holds a digit."""
     length: float = -0.1
     """Added for each word beyond three."""
@@ -63,7 +63,7 @@ class QueryWeights:
 
         :raises UsageError: the file is not there, or not of the format.
         """
-        expected = 'expected {"bias": -1.0, "digits": 1.8, "length": -0.1}'
+        expected = 'expected {"bias": -1.0, "digits": 0.9, "length": -0.1}'
         try:
             given = orjson.loads(Path(path).read_bytes())
         except OSError as error:

@@ -20,6 +20,7 @@ from shelfwise.source import listed, popularity_of
 from shelfwise.spelling import Correction
 
 Found = Mapping[str, Any]
+_FLOORS = {"lexical": 0.0}  # of BM25: the worst that holds a word is not as far off as what holds none
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def rank(
                 exact=one.id in first,
             )
         )
-    # The worst that holds a word gets as little from the fusion as what holds none, and is nearer all the same.
+    # Of equals, what holds a word is nearer.
     by_words = {hit["_id"]: place for place, hit in enumerate(lists.get("lexical", ()))}
     return sorted(candidates, key=lambda c: (not c.exact, -c.score, by_words.get(c.id, len(by_words)), c.id))
 
@@ -220,7 +221,8 @@ def _with_added(lists: Mapping[str, Sequence[Found]], added: Sequence[Found]) ->
 
 
 def _by_scores(lists: Mapping[str, Sequence[Found]], weights: Mapping[str, float] | None) -> list[Fused]:
-    return min_max({name: {hit["_id"]: _scale(name, hit) for hit in found} for name, found in lists.items()}, weights)
+    scores = {name: {hit["_id"]: _scale(name, hit) for hit in found} for name, found in lists.items()}
+    return min_max(scores, weights, _FLOORS)
 
 
 def _ordered(found: Sequence[Found]) -> list[Found]:
