@@ -1,10 +1,11 @@
-"""A run of `index` in a process of its own, killed while documents are being sent."""
+"""Runs of `index` that do not come to their end: killed in a process of its own, or interrupted at a step."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PROGRAM = (
@@ -23,6 +24,16 @@ def index_and_kill(catalogue: Path, bundle: Path, alias: str, url: str, segment:
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     return len(marks.read_text().split())
+
+
+def interrupted_after(step: Callable[..., object]) -> Callable[..., None]:
+    """The step, during which Ctrl-C was pressed."""
+
+    def call(*given: object) -> None:
+        step(*given)
+        raise KeyboardInterrupt
+
+    return call
 
 
 def _wait_for_marks(cache: Path, run: "subprocess.Popen[bytes]", after: int) -> Path:

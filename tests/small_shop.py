@@ -1,6 +1,8 @@
 """A shop of forty products and three categories, whose vectors are made by hand, and what its index holds."""
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -8,6 +10,7 @@ import orjson
 from hand_bundle import write_hand_bundle
 from shelfwise import Bundle
 from shelfwise.live_index import live
+from shelfwise.query import VECTOR
 from shelfwise_indexer import bulk
 
 WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}
@@ -32,12 +35,19 @@ def write(path: Path, records, *more: bytes) -> Path:
     return path
 
 
-def held(client, alias) -> dict[str, dict[str, object]]:
-    """All documents, with their vectors, without what two runs cannot have in common."""
+def held(client, alias, lists_of: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+    """All documents, with their vectors and neighbours, without what two runs cannot have in common.
+
+    :param lists_of: products whose neighbours are wanted, where those of the others are of an earlier run; None: all.
+    """
     client.indices.refresh(index=alias)
-    name = live(client, alias).name
-    found = bulk.enrichments(client, name, list(bulk.ids(client, name)))
-    for document in found.values():
-        document["shelfwise"].pop("enriched_at")
-        document["shelfwise"]["vector"] = np.round(document["shelfwise"]["vector"], 5).tolist()
+    found = {}
+    query = {"_source": {"excludes": [VECTOR]}, "fields": [VECTOR]}
+    for hit in bulk.scanned(client, live(client, alias).name, f"reading {alias}", query):
+        enrichment = hit["_source"]["shelfwise"]
+        enrichment.pop("enriched_at")
+        enrichment["vector"] = np.round(hit["fields"][VECTOR], 5).tolist()
+        if lists_of is not None and hit["_id"] not in lists_of:
+            enrichment.pop("similar")
+        found[hit["_id"]] = hit["_source"]
     return found

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from shelfwise.encoder import softmax
 from shelfwise_indexer.calibrate import (
     ASSURANCE,
+    FEW,
     PROMISED_PRECISION,
     accept_threshold,
     accept_thresholds,
@@ -218,6 +219,12 @@ def test_a_leafs_label_threshold_is_the_one_with_the_best_f1_drawn_to_that_of_al
     wanted = np.array([[True], [True], [False], [False]])
     assert label_thresholds(probabilities, wanted)[0] == pytest.approx(0.5)
     assert label_thresholds(probabilities, np.zeros((4, 1), dtype=bool))[0] == 0.5
+    # a second leaf, of one held-back product, for which .125 were best, and .6 for both leaves together
+    sure, unsure, rare = [0.9, 0.05], [0.3, 0.05], [0.1, 0.2]
+    probabilities = np.array([sure] * 40 + [unsure] * 40 + [rare], dtype=np.float32)
+    wanted = np.array([[True, False]] * 40 + [[False, False]] * 40 + [[False, True]])
+    drawn = (1 * 0.125 + FEW * 0.6) / (1 + FEW)
+    assert label_thresholds(probabilities, wanted) == pytest.approx([0.6, drawn])
 
 
 def test_a_further_category_is_accepted_from_where_enough_of_them_are_right():
@@ -230,6 +237,9 @@ def test_a_further_category_is_accepted_from_where_enough_of_them_are_right():
     thresholds = floats(0.3, 0.3, 0.3)
     assert further_threshold(probabilities, wanted, thresholds, 0.95) == pytest.approx(0.6)
     assert further_threshold(probabilities[:10], wanted[:10], thresholds, 0.95) == 1.0  # ten prove too little
+    # that the best leaf of each row is right proves nothing of the further ones
+    wanted[::12, 1] = False
+    assert further_threshold(probabilities[:120], wanted[:120], thresholds, 0.95) == 1.0
 
 
 def test_the_temperature_of_sigmoids_recovers_by_how_much_they_were_scaled():

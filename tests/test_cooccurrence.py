@@ -146,6 +146,12 @@ def test_what_was_bought_is_in_a_basket_however_little_it_counts():
     assert events.chosen.tolist() == [False, True, True, True]
 
 
+def test_an_event_weighs_as_its_kind_does_times_the_shops_own_weight():
+    given = [("view", 8), ("view", 1), ("cart", 1), ("purchase", 3), (None, 0.5)]
+    events, _ = log_of([[Event("A", kind=kind, weight=weight) for kind, weight in given]], {"A": 0})
+    assert events.weights.tolist() == [2, 0.25, 0.5, 3, 0.5]
+
+
 def test_a_log_is_held_once_while_it_is_read():
     histories = [[Event("A", float(number))] for number in range(20_000)]
     tracemalloc.start()

@@ -4,15 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import orjson
 import pytest
 from elasticsearch import ApiError, ConnectionTimeout
 from elasticsearch.helpers import ScanError
 
-from killed_run import index_and_kill
+from killed_run import index_and_kill, interrupted_after
 from shelfwise import SimilarProducts, clone
-from shelfwise.clone import clone_index
+from shelfwise.clone import NotCloned, clone_index
 from shelfwise.errors import ServerError
 from shelfwise.index import rollback, status
 from shelfwise.live_index import live, rewrite_meta
@@ -22,6 +23,7 @@ from shelfwise_indexer import bulk, index_migration, index_run, sending
 from shelfwise_indexer.decisions import carry_decisions
 from shelfwise_indexer.indexed import read_index
 from shelfwise_indexer.ingest import index
+from shelfwise_indexer.spool import Spool
 from small_shop import held, products, small_bundle, write
 
 pytestmark = [pytest.mark.es, pytest.mark.usefixtures("own_folders")]
@@ -43,6 +45,9 @@ def changed(before: list[dict[str, object]]) -> list[dict[str, object]]:
     return [*after, {"id": "new", "title": "glass mug"}]
 
 
+ENCODED = ("p000", "new")  # of these
+
+
 def too_deep() -> dict[str, object]:
     """Attributes that the server refuses."""
     deep: dict[str, object] = {"a": 1}
@@ -59,7 +64,7 @@ def test_a_delta_leaves_the_index_that_filling_a_new_one_would(client, alias, bu
     assert (done.read, done.indexed, done.unchanged, done.rejected, done.written) == (40, 2, 38, 0, 6)
     assert live(client, alias).meta["cloned_from"] == before.name
     index(catalogue, bundle, f"{alias}-whole", client=client)
-    assert held(client, alias) == held(client, f"{alias}-whole")
+    assert held(client, alias, ENCODED) == held(client, f"{alias}-whole", ENCODED)
 
 
 @pytest.mark.parametrize(("together", "most"), [(1, 6), (3, 2), (1024, 1)])
@@ -82,7 +87,8 @@ def test_changes_of_several_segments_are_sent_together(client, alias, bundle, tm
     assert sum(sizes) == 5
     assert len([size for size in sizes if size]) <= most
     index(catalogue, bundle, f"{alias}-whole", client=client)
-    assert held(client, alias) == held(client, f"{alias}-whole")
+    encoded = (*ENCODED, "p021")
+    assert held(client, alias, encoded) == held(client, f"{alias}-whole", encoded)
 
 
 def test_without_the_vectors_of_the_run_before_it_reads_them_from_the_index(client, alias, bundle, tmp_path):
@@ -93,7 +99,7 @@ def test_without_the_vectors_of_the_run_before_it_reads_them_from_the_index(clie
     done = index(write(catalogue, changed(products())), bundle, alias, client=client)
     assert (done.unchanged, done.written) == (38, 6)
     index(catalogue, bundle, f"{alias}-whole", client=client)
-    assert held(client, alias) == held(client, f"{alias}-whole")
+    assert held(client, alias, ENCODED) == held(client, f"{alias}-whole", ENCODED)
 
 
 def test_what_did_not_change_is_not_sent_and_what_only_costs_another_price_not_encoded(
@@ -182,10 +188,8 @@ def test_a_product_without_a_vector_that_the_shop_wrote_itself_does_not_have_all
     assert (done.indexed, done.unchanged, done.written) == (2, 39, 2)
     assert live(client, alias).meta["cloned_from"] == before
     index(catalogue, bundle, f"{alias}-whole", client=client)
-    left, right = held(client, alias), held(client, f"{alias}-whole")
-    for document in (*left.values(), *right.values()):
-        document["shelfwise"].pop("similar", None)
-    assert left == right
+    encoded = ("p001", "new")
+    assert held(client, alias, encoded) == held(client, f"{alias}-whole", encoded)
 
 
 def lose_a_vector(client, alias):
@@ -299,9 +303,10 @@ def test_a_product_that_was_read_as_unchanged_and_then_deleted_is_written_whole(
     monkeypatch.setattr(index_run, "SEGMENT", 8)
     catalogue = write(tmp_path / "c.jsonl", products())
     index(catalogue, bundle, alias, client=client)
+    deleted = ("p008", "p029")  # one of them as far down its segment as one that was encoded
 
     def late(client, original, *rest):
-        for id_ in ("p011", "p029"):
+        for id_ in deleted:
             client.delete(index=original.name, id=id_)
         return clone_index(client, original, *rest)
 
@@ -309,10 +314,9 @@ def test_a_product_that_was_read_as_unchanged_and_then_deleted_is_written_whole(
     done = index(write(catalogue, records), bundle, alias, client=client)
     assert done.rejected == 0
     index(catalogue, bundle, f"{alias}-whole", client=client)
-    left, right = held(client, alias), held(client, f"{alias}-whole")
-    for document in (*left.values(), *right.values()):
-        document["shelfwise"].pop("similar", None)
-    assert left == right
+    encoded = ENCODED if records == changed(products()) else ()
+    assert held(client, alias, encoded) == held(client, f"{alias}-whole", encoded)
+    assert [held(client, alias)[id_]["shelfwise"]["similar"] for id_ in deleted] == [[], []]
 
 
 @pytest.mark.parametrize("kind", ["catalogue", "dead letters", "dead letters that are refused"])
@@ -448,6 +452,25 @@ def test_dead_letters_without_a_clone_to_join_are_refused_and_nothing_is_left(
     assert list(client.indices.get(index=f"{alias}-*")) == [name]
 
 
+def test_a_clone_that_is_given_up_takes_no_index_with_it_that_had_the_first_name_it_tried(
+    client, alias, bundle, tmp_path, monkeypatch
+):
+    name = index(write(tmp_path / "c.jsonl", products()), bundle, alias, client=client).index
+
+    class Standing(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2031, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("shelfwise.index.datetime", Standing)
+    anothers = f"{alias}-20310101000000-{bundle.version[:8]}"
+    client.indices.create(index=anothers)
+    nobody_takes_clones(monkeypatch)
+    with pytest.raises(NotCloned):
+        clone_index(client, live(client, alias), alias, bundle, "catalogue")
+    assert set(client.indices.get(index=f"{alias}-*")) == {name, anothers}
+
+
 def test_the_server_is_told_how_long_a_clone_may_take(client, alias, bundle, tmp_path, monkeypatch):
     index(write(tmp_path / "c.jsonl", products()), bundle, alias, client=client)
     own, waits = type(client.indices).clone, []
@@ -477,10 +500,29 @@ def test_a_delta_that_was_killed_goes_on_in_its_clone(client, alias, bundle, tmp
     assert (done.read, done.indexed, done.unchanged, done.rejected) == (4000, 500, 3500, 0)
     assert done.index == left
     index(catalogue, bundle, f"{alias}-whole", client=client)
-    left, right = held(client, alias), held(client, f"{alias}-whole")
-    for document in (*left.values(), *right.values()):
-        document["shelfwise"].pop("similar", None)
-    assert left == right
+    encoded = {record["id"] for record in records[::8]}
+    assert held(client, alias, encoded) == held(client, f"{alias}-whole", encoded)
+
+
+@pytest.mark.parametrize("kind", ["filled", "cloned"])
+def test_a_run_that_was_interrupted_while_it_sent_goes_on_with_each_products_own_neighbours(
+    client, alias, bundle, tmp_path, monkeypatch, kind
+):
+    monkeypatch.setattr(index_run, "SEGMENT", 10)
+    monkeypatch.setattr(sending, "TOGETHER", 1)
+    catalogue, records, encoded = write(tmp_path / "c.jsonl", products()), products(), None
+    if kind == "cloned":
+        index(catalogue, bundle, alias, client=client)
+        for n, title in enumerate(["mug of steel", "glass tent", "glass mug", "mug of tents"]):
+            records[9 * n]["title"] = title
+        encoded = {record["id"] for record in records[:28:9]}
+        write(catalogue, records)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Spool, "mark_sent", interrupted_after(Spool.mark_sent))
+        index(catalogue, bundle, alias, client=client)
+    index(catalogue, bundle, alias, client=client)
+    index(catalogue, bundle, f"{alias}-whole", client=client)
+    assert held(client, alias, encoded) == held(client, f"{alias}-whole", encoded)
 
 
 @pytest.mark.parametrize("written", [True, False])
@@ -505,7 +547,7 @@ def test_an_interrupted_delta_goes_on_in_its_clone_only_while_nobody_writes_into
     assert held(client, alias)["p020"]["price"] == (3 if written else 20)
     if not written:
         index(catalogue, bundle, f"{alias}-whole", client=client)
-        assert held(client, alias) == held(client, f"{alias}-whole")
+        assert held(client, alias, ENCODED) == held(client, f"{alias}-whole", ENCODED)
 
 
 @pytest.mark.parametrize("harm", ["added", "of another vector"])

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from hand_bundle import write_hand_bundle
-from killed_run import index_and_kill
+from hand_index import document, fill
+from killed_run import index_and_kill, interrupted_after
 from shelfwise import ProductSearch, SimilarProducts
 from shelfwise.errors import IncompatibleIndex, ServerError
 from shelfwise.index import rollback, status
@@ -17,16 +18,16 @@ from shelfwise.write_block import blocks
 from shelfwise_indexer import bulk, index_run, ingest
 from shelfwise_indexer.bundle_migration import migrate_bundle
 from shelfwise_indexer.catalogue import CatalogueError, file_hash
+from shelfwise_indexer.decisions import known_nowhere_else
 from shelfwise_indexer.document_encoder import DocumentEncoder
 from shelfwise_indexer.encoding import Source
 from shelfwise_indexer.index_migration import migrate_index
 from shelfwise_indexer.ingest import index
+from shelfwise_indexer.spool import Spool
 from shelfwise_indexer.taxonomy_changes import Change, Changes
+from small_shop import LEAVES, WORDS, products
 
 pytestmark = [pytest.mark.es, pytest.mark.usefixtures("own_folders")]
-
-WORDS = {"kettle": [1, 0, 0], "steel": [0.9, 0.1, 0], "glass": [0.8, 0, 0.3], "mug": [0, 1, 0], "tent": [0, 0, 1]}
-LEAVES = [("Home", "Kettles"), ("Home", "Mugs"), ("Sports", "Tents")]
 
 
 @pytest.fixture
@@ -441,6 +442,17 @@ def test_what_only_older_indices_know_of_decisions_is_said_before_they_are_delet
     assert "only they know what people decided of 1 products, which no newer index has:\nt1\n" in said
 
 
+def test_what_any_of_the_older_indices_alone_knows_is_known_of_them(client, alias, bundle, monkeypatch):
+    monkeypatch.setattr(bulk, "PAGE", 1)
+
+    def deciding_on(*ids):
+        decided = [document(bundle, {"id": id_, "title": "mug"}, status="confirmed") for id_ in ids]
+        return fill(client, alias, bundle, decided)
+
+    old, kept = [deciding_on("c", "b", "a"), deciding_on("b", "d")], [deciding_on("b")]
+    assert known_nowhere_else(client, old, kept) == ["a", "c", "d"]
+
+
 def test_what_cannot_be_said_of_older_indices_fails_no_run(client, alias, bundle, tmp_path, monkeypatch, capsys):
     def gone(*_):
         raise ServerError("a part of the index did not answer")
@@ -523,9 +535,9 @@ def test_of_a_file_that_is_cut_off_nothing_goes_live(client, alias, bundle, tmp_
     index(write(tmp_path / "c.jsonl", *PRODUCTS), bundle, alias, client=client)
     name = live(client, alias).name
     if kind == "jsonl":
-        text = "".join(orjson.dumps(product).decode() + "\n" for product in many(3000))
+        text = "".join(orjson.dumps(product).decode() + "\n" for product in products(3000))
     else:
-        text = "id,title\n" + "".join(f"{product['id']},{product['title']}\n" for product in many(3000))
+        text = "id,title\n" + "".join(f"{product['id']},{product['title']}\n" for product in products(3000))
     packed = gzip.compress(text.encode())
     half = tmp_path / f"half.{kind}.gz"
     half.write_bytes(packed[: len(packed) // 2])
@@ -582,7 +594,7 @@ def test_where_the_server_forbids_writing_the_run_ends_and_the_alias_stays(clien
     client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=blocked)
     try:
         with pytest.raises(ServerError, match=r"has the block index.blocks.write, .*run the same command again"):
-            index(write(tmp_path / "other.jsonl", *many(4)), bundle, alias, client=client)
+            index(write(tmp_path / "other.jsonl", *products(4)), bundle, alias, client=client)
     finally:
         client.indices.delete_index_template(name=alias)
     assert live(client, alias).name == name
@@ -709,7 +721,7 @@ def test_an_index_template_with_the_alias_keeps_nobody_from_searching(client, al
     given = {"aliases": {alias: {}}}
     client.indices.put_index_template(name=alias, index_patterns=[f"{alias}-*"], template=given)
     try:
-        done = index(write(catalogue, *PRODUCTS[:3], *many(9)), bundle, alias, client=client)
+        done = index(write(catalogue, *PRODUCTS[:3], *products(9)), bundle, alias, client=client)
     finally:
         client.indices.delete_index_template(name=alias)
     assert (found, live(client, alias).name) == (["t1"], done.index)
@@ -738,11 +750,6 @@ def test_a_partial_update_of_a_price_keeps_vector_and_enrichment(client, alias, 
     assert source(client, alias, "k1")["shelfwise"]["ancestors"] == ["Home", "Home > Kettles"]
 
 
-def many(count: int) -> list[dict[str, object]]:
-    kinds = list(WORDS)
-    return [{"id": f"p{n}", "title": f"{kinds[n % 5]} {kinds[n // 5 % 5]} no {n}", "price": n} for n in range(count)]
-
-
 KILLED_AT = 3  # segments sent
 
 
@@ -751,7 +758,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_uninterrupted_one(
 ):
     """SIGKILL while documents are being sent; the second run neither encodes nor sends what the first one had."""
     monkeypatch.setattr(index_run, "SEGMENT", 500)
-    catalogue = write(tmp_path / "many.jsonl", *many(6000), "not json")
+    records = products(6000)
+    for n, record in enumerate(records):
+        record["title"] = f"{record['title']}{' steel' * (n // 25 % 13)}"  # so that no two segments are alike
+    catalogue = write(tmp_path / "many.jsonl", *records, "not json")
     sent_before = index_and_kill(
         catalogue, bundle.path, alias, elasticsearch_url, segment=500, cache=tmp_path / "cache", after=KILLED_AT
     )
@@ -776,11 +786,23 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_uninterrupted_one(
     assert int(client.count(index=alias)["count"]) == 6000
     whole = index(catalogue, bundle, f"{alias}-whole", client=client)
     assert (whole.indexed, whole.rejected) == (6000, 1)
-    for id_ in ("p0", "p1499", "p5999"):
+    for id_ in ("p000", "p1499", "p5999"):
         left, right = source(client, alias, id_), source(client, f"{alias}-whole", id_)
         left["shelfwise"].pop("enriched_at"), right["shelfwise"].pop("enriched_at")
         assert left == right
     assert not list((tmp_path / "cache" / "shelfwise" / "runs").iterdir())
+
+
+@pytest.mark.parametrize("step", ["mark_refused", "mark_sent"])
+def test_a_product_that_was_refused_is_rejected_wherever_the_run_was_interrupted(
+    client, alias, bundle, tmp_path, monkeypatch, step
+):
+    catalogue = write(tmp_path / "c.jsonl", *PRODUCTS, BAD[-1])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Spool, step, interrupted_after(getattr(Spool, step)))
+        index(catalogue, bundle, alias, client=client)
+    done = index(catalogue, bundle, alias, client=client)
+    assert (done.read, done.indexed, done.unchanged, done.rejected) == (8, 7, 0, 1)
 
 
 def test_a_server_that_goes_away_is_one_line_and_the_alias_stays(bundle, tmp_path):

@@ -58,7 +58,8 @@ def test_only_lines_that_changed_are_parsed_and_the_index_is_what_parsing_all_gi
     assert parsed == ["new", "p001", "p000", "p002"]
     assert (done.read, done.indexed, done.unchanged, done.rejected, done.written) == (42, 2, 38, 2, 3)
     index(file, bundle, f"{alias}-whole", client=client)
-    assert held(client, alias) == held(client, f"{alias}-whole")
+    encoded = ("p000", "new")
+    assert held(client, alias, encoded) == held(client, f"{alias}-whole", encoded)
     parsed.clear()
     again = index(file, bundle, alias, client=client)  # what was known in one run is known in the next
     assert parsed == ["p002"]

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hand_bundle import write_hand_bundle
+from killed_run import interrupted_after
 from shelfwise import Bundle
 from shelfwise.errors import ServerError
 from shelfwise.live_index import live
 from shelfwise_indexer import bulk, index_run, ingest, meanwhile
 from shelfwise_indexer.ingest import index
 from shelfwise_indexer.meanwhile import three_way
+from shelfwise_indexer.view import KEEP_ALIVE
 from small_shop import LEAVES, WORDS, held, products, small_bundle, write
 
 VALUES = st.recursive(
@@ -189,6 +191,22 @@ class TestWhileARunIsOn:
         assert after["p004"]["shelfwise"].items() >= decided.items()
         assert "5 products that were written in the moment of the swap" in capsys.readouterr().err
 
+    def test_what_was_on_its_way_to_the_old_index_when_the_alias_moved_is_waited_for(
+        self, client, alias, bundle, tmp_path, monkeypatch
+    ):
+        catalogue, swap, block = write(tmp_path / "c.jsonl", products()), index_run.swap, type(client.indices).add_block
+        before, swapped = index(catalogue, bundle, alias, client=client).index, []
+
+        def add_block(self, **given):  # the server answers once it has done what it was asked before
+            if swapped:
+                client.update(index=before, id="p001", doc={"price": 3})
+            return block(self, **given)
+
+        monkeypatch.setattr(index_run, "swap", lambda *given, **named: swapped.append(swap(*given, **named)))
+        monkeypatch.setattr(type(client.indices), "add_block", add_block)
+        index(catalogue, bundle, alias, client=client)
+        assert held(client, alias)["p001"]["price"] == 3
+
     def test_no_price_that_the_server_took_while_a_run_was_on_is_lost(
         self, client, alias, bundle, tmp_path, monkeypatch, following
     ):
@@ -302,8 +320,9 @@ class TestWhileARunIsOn:
         assert "\np001\n" in said
         assert (held(client, alias)["p001"]["price"], held(client, alias)["p002"]["price"]) == (1, 4)
 
-    def test_a_run_that_was_killed_after_it_carried_something_goes_on(
-        self, client, alias, bundle, tmp_path, monkeypatch
+    @pytest.mark.parametrize("killed", ["as it was carried", "at the swap"])
+    def test_a_run_that_was_killed_when_it_had_carried_something_goes_on(
+        self, client, alias, bundle, tmp_path, monkeypatch, killed
     ):
         catalogue, other = (
             write(tmp_path / "c.jsonl", products()),
@@ -314,6 +333,8 @@ class TestWhileARunIsOn:
         def write_something():
             client.index(index=before, id="new", document={"id": "new", "title": "steel jug", "price": 5})
             client.update(index=before, id="p001", doc={"price": 77})
+            if killed == "as it was carried":
+                patched.setattr(bulk, "send", interrupted_after(bulk.send))
 
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             before_going_live(patched, write_something)
@@ -341,7 +362,7 @@ class TestWhileARunIsOn:
         client.index(index=before, id="new", document={"id": "new", "title": "steel jug"})
         client.update(index=before, id="gone", doc={"price": 3})  # may have come just now and been written twice
         done = index(catalogue, following_bundle, alias, client=client)
-        assert (done.read, done.indexed + done.unchanged, done.rejected) == (40, 40, 0)
+        assert (done.read, done.indexed + done.unchanged, done.rejected, done.gone) == (40, 40, 0, 1)
         assert client.get(index=alias, id="new")["_source"] == {"id": "new", "title": "steel jug"}
         said = capsys.readouterr().err
         assert "1 products that were written into the live index meanwhile keep that" in said
@@ -369,15 +390,20 @@ class TestWhileARunIsOn:
         assert held(client, alias)["p001"]["price"] == 3
 
     def test_the_view_is_renewed_as_long_as_the_run_takes(self, client, alias, bundle, tmp_path, monkeypatch):
-        renewed = []
+        own, renewed = type(client).search, []
         monkeypatch.setattr(meanwhile, "RENEWED_EVERY", 0.001)
-        own = meanwhile.Meanwhile.renew
-        monkeypatch.setattr(meanwhile.Meanwhile, "renew", lambda self: renewed.append(own(self)))
+
+        def search(self, **body):
+            if "pit" in body and body["size"] == 0:
+                renewed.append(body["pit"]["keep_alive"])
+            return own(self, **body)
+
+        monkeypatch.setattr(type(client), "search", search)
         catalogue = write(tmp_path / "c.jsonl", products())
         index(catalogue, bundle, alias, client=client)
         assert not renewed
         index(catalogue, bundle, alias, client=client)
-        assert renewed
+        assert set(renewed) == {KEEP_ALIVE}
 
     def test_a_server_that_does_not_say_how_far_it_is_written_is_filled_all_the_same(
         self, client, alias, bundle, tmp_path, monkeypatch, capsys

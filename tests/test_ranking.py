@@ -88,6 +88,13 @@ def test_the_exact_model_number_comes_first_whatever_the_scores():
     assert ids(rank(Retrieved(lists), SearchSettings(), None, None, Exact.of("hp 74xl"))) == ["y", "x"]
 
 
+@pytest.mark.parametrize("fusion", ["rank", "score"])
+@pytest.mark.parametrize("retrievers", [["lexical"], ["lexical", "semantic"]])
+def test_of_products_that_are_found_equally_well_the_first_by_id_is_first(retrievers, fusion):
+    lists = {name: [found(id_, 0.9) for id_ in "bca"] for name in retrievers}
+    assert ids(rank(Retrieved(lists), SearchSettings(fusion=fusion), None, None, None)) == ["a", "b", "c"]
+
+
 def test_a_candidate_says_where_each_retriever_had_it():
     tent, mug, *_ = rank(TWO_LISTS, SearchSettings(fusion="rank"), None, None, None)
     assert (tent.id, mug.id) == ("tent1", "mug1")  # a tie, which the words break

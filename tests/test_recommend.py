@@ -11,6 +11,7 @@ from shelfwise.recommend import SimilarProducts
 pytestmark = pytest.mark.es
 
 KETTLES, PANS, AUDIO = ("Home", "Kitchen", "Kettles"), ("Home", "Kitchen", "Pans"), ("Electronics", "Audio")
+LATER = "2999-01-01T00:00:00+00:00"  # than the full run
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +151,31 @@ def test_a_product_that_arrived_after_the_full_run_stands_among_stored_neighbour
     near = [{"id": "old near", "score": 0.98}, {"id": "old far", "score": 0.5}]
     old = [at(0, bundle, "a", similar=near), at(10, bundle, "old near"), at(80, bundle, "old far")]
     index = fill(client, alias, bundle, old)
-    add(client, index, [at(30, bundle, "new", enriched_at="2999-01-01T00:00:00+00:00")])
+    add(client, index, [at(30, bundle, "new", enriched_at=LATER)])
     recommender = SimilarProducts(client, alias)
     assert [hit.id for hit in recommender.similar("a", 2)] == ["old near", "new"]
     assert [hit.id for hit in recommender.similar("new", 2)] == ["old near", "a"]
+
+
+def test_what_may_not_be_recommended_may_not_when_it_arrived_after_the_full_run_either(client, alias, bundle):
+    old = [at(0, bundle, "a", similar=stored("old near"), price=10.0), at(10, bundle, "old near", price=10.0)]
+    index = fill(client, alias, bundle, old)
+    new = {
+        "sold out": {"price": 10.0, "in_stock": False},
+        "variant": {"price": 10.0, "variant_of": "a"},
+        "dear": {"price": 99.0},
+        "new": {"price": 10.0},
+    }
+    add(client, index, [at(20 + n, bundle, id_, enriched_at=LATER, **new[id_]) for n, id_ in enumerate(new)])
+    hits = SimilarProducts(client, alias).similar("a", 2, price_band=0.5)
+    assert [hit.id for hit in hits] == ["old near", "new"]
+
+
+def test_a_neighbour_that_was_encoded_anew_since_it_was_stored_is_as_near_as_it_is_now(client, alias, bundle):
+    index = fill(client, alias, bundle, [at(0, bundle, "a", similar=stored("changed", "old")), at(20, bundle, "old")])
+    add(client, index, [at(60, bundle, "changed", enriched_at=LATER)])
+    hits = SimilarProducts(client, alias).similar("a", 2)
+    assert [(hit.id, hit.score) for hit in hits] == [("old", 0.98), ("changed", pytest.approx(0.5, abs=1e-4))]
 
 
 def test_a_product_in_two_categories_has_neighbours_from_both(recommend, bundle):
@@ -275,11 +297,13 @@ def test_titles_that_differ_in_what_tells_products_apart_are_two_listings(recomm
 
 
 def test_diversity_looks_beyond_the_stored_neighbours(client, alias, bundle):
-    near = [{"id": f"n{number}", "score": 0.99} for number in range(3)]
-    stored = [at(5 + number / 10, bundle, f"n{number}") for number in range(3)]
-    fill(client, alias, bundle, [at(0, bundle, "a", similar=near), *stored, at(-60, bundle, "other way")])
-    hits = SimilarProducts(client, alias).similar("a", 2, diversity=0.7)
-    assert [hit.id for hit in hits][1] == "other way"
+    near = {f"n{number}": at(5 + number / 10, bundle, f"n{number}") for number in range(3)}
+    index = fill(client, alias, bundle, [at(0, bundle, "a", similar=stored(*near)), *near.values()])
+    similar = SimilarProducts(client, alias)
+    add(client, index, [at(-61, bundle, "sold out", in_stock=False), at(-62, bundle, "variant", variant_of="a")])
+    assert {hit.id for hit in similar.similar("a", 2, diversity=0.7)} <= near.keys()
+    add(client, index, [at(-60, bundle, "other way")])
+    assert [hit.id for hit in similar.similar("a", 2, diversity=0.7)][1] == "other way"
 
 
 def test_a_price_band_keeps_to_the_products_price(client, alias, bundle):
@@ -338,7 +362,8 @@ def test_words_that_are_shared_are_whole_in_every_script(client, alias, bundle):
 def test_a_product_that_is_only_described_has_similar_ones_at_once(client, alias, tmp_path):
     # The second dimension stands for the second leaf in alphabetical order: kettles.
     bundle = write_hand_bundle(tmp_path / "bundle", {"kettle": (0.0, 1.0)}, [KETTLES, PANS, AUDIO])
-    fill(client, alias, bundle, [at(85, bundle, "kettle"), at(89, bundle, "radio", AUDIO)])
+    sold_out = at(88, bundle, "sold out", in_stock=False)
+    fill(client, alias, bundle, [at(85, bundle, "kettle"), sold_out, at(89, bundle, "radio", AUDIO)])
     similar = SimilarProducts(client, alias)
     assert [hit.id for hit in similar.similar_to_text("kettle", bundle, 5)] == ["kettle", "radio"]
     with pytest.raises(UsageError, match="the text is empty"):

@@ -73,6 +73,20 @@ def test_a_segment_after_a_gap_does_not_count(spool):
     assert spool.segments() == 1
 
 
+def test_a_segment_whose_writing_was_interrupted_before_all_of_it_was_there_is_none(spool, monkeypatch):
+    own, written = Spool._whole, []
+
+    def interrupted(*given):
+        if written:
+            raise KeyboardInterrupt
+        written.append(own(*given))
+
+    monkeypatch.setattr(Spool, "_whole", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        spool.write(0, entries("a"), vectors([1, 0]))
+    assert spool.segments() == 0
+
+
 def test_nothing_partial_is_left_after_a_write(spool):
     spool.write(0, entries("a"), vectors([1, 0]))
     assert sorted(path.name for path in spool.folder.iterdir()) == [

@@ -55,8 +55,9 @@ def test_merged_categories_become_one_that_was_there_or_a_new_one(changes):
     assert [follow(new, text) for text in ("Home > Cups", "Kitchen > Mugs")] == ["Kitchen > Mugs & cups"] * 2
 
 
-def test_a_category_merges_into_its_parent(changes):
-    found = changes(("merged", ["Sports > Tents", "Sports"], "Sports"))
+@pytest.mark.parametrize("sources", [["Sports > Tents", "Sports"], ["Sports", "Sports > Tents"]])
+def test_a_category_merges_into_its_parent(changes, sources):
+    found = changes(("merged", sources, "Sports"))
     assert follow(found, "Sports > Tents > Dome") == "Sports > Dome"
     assert follow(found, "Sports") == "Sports"
 

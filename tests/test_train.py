@@ -694,6 +694,16 @@ def test_grouped_logits_add_up_what_the_runtime_adds_up(multi_label):
     np.testing.assert_allclose(shape(grouped.detach().numpy()), expected, atol=1e-5)
 
 
+def test_of_outputs_of_equal_weights_the_layer_to_go_on_from_gives_what_they_add_up_to():
+    torch.manual_seed(1)
+    trained, texts = torch.nn.Linear(4, 3), torch.randn(5, 4)
+    with torch.no_grad():
+        trained.weight[2] = trained.weight[0]
+    layer = Grouping(torch.tensor([1, 0, 1]), 2.0, multi_label=False).layer(trained)
+    before, after = trained(texts).softmax(-1), layer(texts).softmax(-1)
+    torch.testing.assert_close(after, torch.stack([before[:, 1], before[:, 0] + before[:, 2]], dim=1))
+
+
 def test_the_package_gives_the_functions_however_often_it_is_asked():
     for _ in range(2):
         from shelfwise_indexer import index as one
