@@ -132,7 +132,8 @@ class Bundle:
 
     @cached_property
     def network(self) -> "ov.Model":
-        """The model as it lies on disk; its weights are mapped once, for the encoders of all precisions."""
+        """The model, read once and whole, for the encoders of all precisions: what happens to its file later is nothing
+        to it."""
         from shelfwise.encoder import network
 
         model = network(self.path)

@@ -248,7 +248,7 @@ def model_of(bundle: "Bundle", precision: Precision) -> tuple[ov.Model, Arithmet
 
 
 def network(folder: Path, name: str = MODEL) -> ov.Model:
-    """A folder's model; its weights stay on disk until they are asked for."""
+    """A folder's model, read whole; see `processor.CORE`."""
     return CORE.read_model(str(folder / name))
 
 
