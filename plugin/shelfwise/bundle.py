@@ -4,13 +4,13 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from shelfwise.errors import InvalidBundle, InvalidTaxonomy
+from shelfwise.once import Once
 from shelfwise.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ class Bundle:
             )
         return bundle
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has, in another process too: it loads a model of its own."""
+        return {name: vars(self)[name] for name in ("path", "info", "taxonomy")}
+
     @property
     def version(self) -> str:
         """Content hash, 12 hex digits: equal versions give equal vectors and categories."""
@@ -113,13 +117,13 @@ class Bundle:
         """What the model reads of a product; see `TextRecipe`."""
         return self._recipe.text(product)
 
-    @cached_property
+    @Once
     def _recipe(self) -> "TextRecipe":
         from shelfwise.text import TextRecipe
 
         return TextRecipe(self.text_fields, self.tokenizer, self.max_tokens, self.info["prompts"].get("document", ""))
 
-    @cached_property
+    @Once
     def tokenizer(self) -> "Tokenizer":
         """The model's, which cuts at `max_tokens`; loaded once, for texts and for the encoders of all precisions."""
         from tokenizers import Tokenizer
@@ -130,7 +134,7 @@ class Bundle:
         self.check_in_place()
         return tokenizer
 
-    @cached_property
+    @Once
     def network(self) -> "ov.Model":
         """The model, read once and whole, for the encoders of all precisions: what happens to its file later is nothing
         to it."""
@@ -196,9 +200,9 @@ class Bundle:
         leaves = self.info.get("logit_leaves")
         return None if leaves is None else np.asarray(leaves, dtype=np.int64)
 
-    @cached_property
+    @Once
     def encoder(self) -> "Encoder":
-        """The model, loaded at first use."""
+        """The model, loaded at first use, once, however many threads ask for it."""
         from shelfwise.encoder import Encoder
 
         return Encoder(self)
