@@ -13,6 +13,7 @@ from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 from elasticsearch.serializer import JsonSerializer, NdjsonSerializer, OrjsonSerializer
 
 from shelfwise.blocks import explained
+from shelfwise.connection import Connection, ForeignAnswer
 from shelfwise.errors import ServerError, UsageError
 
 DEFAULT_URL = "http://localhost:9200"
@@ -58,6 +59,9 @@ def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Ela
     Who asks: the `user:password@` of the URL, else ELASTICSEARCH_API_KEY, else ELASTICSEARCH_USERNAME and
     ELASTICSEARCH_PASSWORD. None of them is ever part of a message.
 
+    A process that is forked afterwards may go on using the client, over connections of its own (see `Connection`; a
+    client that was made without `connect` shares its parent's and gets answers that are meant for others).
+
     :param url: default: ELASTICSEARCH_URL, then `http://localhost:9200`. Without a port: 9200, with https 443.
     :param env: default: this process's environment.
     :raises UsageError: the URL is not one, or a user name came without its password.
@@ -71,6 +75,7 @@ def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Ela
             where,
             request_timeout=REQUEST_TIMEOUT,
             connections_per_node=CONNECTIONS,
+            node_class=Connection,
             serializers=SERIALIZERS,
             **login,
         )
@@ -125,6 +130,8 @@ def one_line(doing: str) -> Iterator[None]:
         yield
     except ApiError as error:
         raise ServerError(f"{doing}: {refusal(error)}") from error
+    except ForeignAnswer as error:
+        raise ServerError(f"{doing}: {_first_line(error.message)}: check the URL, and the proxy before it") from error
     except ConnectionTimeout as error:
         raise ServerError(f"{doing}: no answer in time; is the server overloaded? Try again") from error
     except TransportError as error:
@@ -227,7 +234,7 @@ def _greeted(client: Elasticsearch, address: str) -> tuple[int, ...]:
         if error.meta.status in (401, 403, 429) or error.meta.status >= 500:
             raise ServerError(f"{address}: {refusal(error)}") from error
         raise no_elasticsearch from error
-    except (UnsupportedProductError, SerializationError, KeyError, TypeError, ValueError) as error:
+    except (ForeignAnswer, UnsupportedProductError, SerializationError, KeyError, TypeError, ValueError) as error:
         raise no_elasticsearch from error
     except ConnectionTimeout as error:
         raise ServerError(f"{address} did not answer within {REQUEST_TIMEOUT:g} seconds") from error
