@@ -201,6 +201,24 @@ def test_a_folder_replaced_since_it_was_loaded_is_not_read_as_the_bundle_it_was(
         getattr(bundle, part)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "parts"),
+    [
+        ("model.bin", b"", ["network", "encoder"]),
+        ("model.xml", b"<net", ["network", "encoder"]),
+        ("tokenizer.json", b"{}", ["tokenizer", "encoder"]),
+    ],
+)
+def test_a_file_damaged_since_the_bundle_was_loaded_is_named(folder, name, content, parts):
+    bundle = Bundle.load(folder)
+    (folder / name).write_bytes(content)
+    read = "model.xml or its weights" if name.startswith("model") else name
+    for part in parts:
+        with pytest.raises(InvalidBundle, match=rf"{read} cannot be read \(.+\): copy the folder again") as refused:
+            getattr(bundle, part)
+        assert "\n" not in str(refused.value)
+
+
 def test_what_was_read_before_the_folder_was_replaced_still_runs(folder):
     bundle = Bundle.load(folder)
     [before] = bundle.encoder.encode_documents(["case"]).vectors

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from shelfwise.errors import InvalidBundle, InvalidTaxonomy
+from shelfwise.errors import InvalidBundle, InvalidTaxonomy, ShelfwiseError
 from shelfwise.once import Once
 from shelfwise.taxonomy import Taxonomy
 
@@ -126,12 +126,12 @@ class Bundle:
     @Once
     def tokenizer(self) -> "Tokenizer":
         """The model's, which cuts at `max_tokens`; loaded once, for texts and for the encoders of all precisions."""
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        try:
+            tokenizer = tokenizer_of(self.path)
+        finally:
+            self.check_in_place()
         tokenizer.enable_truncation(self.max_tokens)
         tokenizer.no_padding()
-        self.check_in_place()
         return tokenizer
 
     @Once
@@ -140,9 +140,10 @@ class Bundle:
         to it."""
         from shelfwise.encoder import network
 
-        model = network(self.path)
-        self.check_in_place()
-        return model
+        try:
+            return network(self.path)
+        finally:
+            self.check_in_place()
 
     def check_in_place(self) -> None:
         """Check, once a file was read late, that the folder still holds this bundle; one being made is not checked.
@@ -206,6 +207,19 @@ class Bundle:
         from shelfwise.encoder import Encoder
 
         return Encoder(self)
+
+
+def tokenizer_of(folder: Path, damaged: type[ShelfwiseError] = InvalidBundle) -> "Tokenizer":
+    """A folder's tokenizer.
+
+    :param damaged: what is raised where it cannot be read.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:
+        raise damaged(f"{folder}: tokenizer.json cannot be read ({error}): copy the folder again") from error
 
 
 def _floats(values: Sequence[float] | None) -> "Floats | None":
