@@ -23,6 +23,7 @@ FLAT_FROM = (9, 4)
 REQUEST_TIMEOUT = 30.0  # seconds
 CONNECTIONS = 32  # kept to a node: so many threads search at once, a further one waits for a free connection
 DEFAULT_PORTS = {"http": 9200, "https": 443}
+NO_REASON = "no reason given"
 LOGIN_HINT = "set ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD"
 
 
@@ -173,14 +174,14 @@ def reason_of(body: Any) -> str:
     """The innermost type and reason of an error that the server sent."""
     cause = body.get("error", body) if isinstance(body, Mapping) else body
     if not isinstance(cause, Mapping):
-        return str(cause)
+        return str(cause or NO_REASON)
     inner = cause.get("root_cause") or [cause]
     deepest: Mapping[str, Any] = inner[0] if isinstance(inner[0], Mapping) else cause
     for failed in (cause.get("failed_shards") or [])[:1]:
         deepest = failed.get("reason") or deepest
     while isinstance(deepest.get("caused_by"), Mapping):
         deepest = deepest["caused_by"]
-    return f"{deepest.get('type', 'error')}: {deepest.get('reason', 'no reason given')}"
+    return f"{deepest.get('type') or 'error'}: {deepest.get('reason') or NO_REASON}"
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -188,19 +189,22 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _wanted(url: str | None, env: Mapping[str, str]) -> str:
-    return url or env.get("ELASTICSEARCH_URL") or DEFAULT_URL
+    return (url or env.get("ELASTICSEARCH_URL") or "").strip() or DEFAULT_URL
 
 
 def _parts(url: str) -> SplitResult:
+    says = "the server's URL must look like http://localhost:9200 or https://search.example.com"
     try:
         parts = urlsplit(url)
+        if parts.scheme not in DEFAULT_PORTS:
+            raise UsageError(f"{says}: it does not begin with http:// or https://")
         if "@" in parts.path + parts.query + parts.fragment:  # the rest of a login that was cut short
             raise UsageError("the server's URL: in its password / ? and # are written as %2F %3F and %23")
-        if parts.scheme in DEFAULT_PORTS and parts.hostname and (parts.port is None or parts.port > 0):
+        if parts.hostname and (parts.port is None or parts.port > 0):
             return parts
     except ValueError:
         pass
-    raise UsageError("the server's URL must look like http://localhost:9200 or https://search.example.com")
+    raise UsageError(says)
 
 
 def _login(parts: SplitResult, env: Mapping[str, str]) -> dict[str, Any]:
