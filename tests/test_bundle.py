@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 
 import orjson
 import pytest
@@ -199,9 +201,50 @@ def test_a_folder_replaced_since_it_was_loaded_is_not_read_as_the_bundle_it_was(
         getattr(bundle, part)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "parts"),
+    [
+        ("model.bin", b"", ["network", "encoder"]),
+        ("model.xml", b"<net", ["network", "encoder"]),
+        ("tokenizer.json", b"{}", ["tokenizer", "encoder"]),
+    ],
+)
+def test_a_file_damaged_since_the_bundle_was_loaded_is_named(folder, name, content, parts):
+    bundle = Bundle.load(folder)
+    (folder / name).write_bytes(content)
+    read = "model.xml or its weights" if name.startswith("model") else name
+    for part in parts:
+        with pytest.raises(InvalidBundle, match=rf"{read} cannot be read \(.+\): copy the folder again") as refused:
+            getattr(bundle, part)
+        assert "\n" not in str(refused.value)
+
+
 def test_what_was_read_before_the_folder_was_replaced_still_runs(folder):
     bundle = Bundle.load(folder)
     [before] = bundle.encoder.encode_documents(["case"]).vectors
     shutil.move(folder, folder.with_name("old"))  # as `train --out` does
     write_hand_bundle(folder, WORDS | {"case": (0.6, 0.8)}, LEAVES)
     assert (bundle.encoder.encode_documents(["case"]).vectors[0] == before).all()
+
+
+# In a process of its own, which reading a file that became shorter would end by a signal.
+OVERWRITTEN = """
+import os, sys
+from pathlib import Path
+from shelfwise import Bundle
+
+bundle = Bundle.load(sys.argv[1])
+weights, texts = bundle.path / "model.bin", ["case", "kettle case"]
+before = bundle.encoder.encode_documents(texts).vectors
+with weights.open("r+b") as file:
+    file.write(bytes(weights.stat().st_size))
+overwritten = bundle.encoder.encode_documents(texts).vectors
+os.truncate(weights, 0)
+truncated = bundle.encoder.encode_documents(texts).vectors
+print((before == overwritten).all(), (before == truncated).all())
+"""
+
+
+def test_a_model_that_is_overwritten_in_place_runs_on_as_it_was(folder):
+    done = subprocess.run([sys.executable, "-c", OVERWRITTEN, folder], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["True", "True"]), done.stderr[-2000:]

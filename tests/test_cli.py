@@ -639,6 +639,12 @@ class TestServerThatIsNotThere:
         assert "ELASTICSEARCH_API_KEY" in ran.err
         assert "s3cret" not in ran.err
 
+    @pytest.mark.parametrize("login", [f"me:{SECRET}@", f"http://me:{SECRET}@", f"http://me:1/{SECRET}@"])
+    def test_a_login_on_the_command_line_is_told_where_it_belongs(self, shelfwise, login):
+        ran = shelfwise("status", "products", "--url", f"{login}127.0.0.1:1")
+        assert (ran.status, "set ELASTICSEARCH_USERNAME and" in " ".join(ran.err.split())) == (2, True)
+        assert SECRET not in ran.err
+
     def test_a_url_that_is_none_is_refused(self, shelfwise):
         assert refused_in_one_line(shelfwise("status", "products", "--url", "localhost"), "http://localhost:9200")
 
@@ -651,6 +657,8 @@ class TestServerThatIsNotThere:
             (NOWHERE, {"ELASTICSEARCH_PASSWORD": SECRET}),
             (f"http://me:{SECRET}@127.0.0.1:1", {}),
             (f"http://me:{SECRET}@127.0.0.1:none", {}),
+            (f"me:{SECRET}@127.0.0.1:1", {}),
+            (f"me:12/{SECRET}@127.0.0.1:1", {}),
         ],
     )
     def test_no_secret_is_ever_printed(self, shelfwise, url, env):

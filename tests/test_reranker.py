@@ -114,3 +114,12 @@ def test_another_format_and_an_edited_setting_are_refused(copy, reranker):
 def test_the_version_is_of_content_not_of_place(copy, reranker):
     assert Reranker(copy).version == reranker.version
     assert content_version(copy, {**reranker.info, "max_tokens": 16}) != reranker.version
+
+
+@pytest.mark.parametrize(("name", "content"), [("model.xml", b"<net"), ("tokenizer.json", b"{}")])
+def test_a_file_that_is_none_of_its_kind_is_named(copy, name, content):
+    (copy / name).write_bytes(content)
+    info = orjson.loads((copy / "reranker.json").read_bytes())
+    (copy / "reranker.json").write_bytes(orjson.dumps(info | {"version": content_version(copy, info)}))
+    with pytest.raises(InvalidReranker, match=rf"{name} .*cannot be read \(.+\): copy the folder again"):
+        Reranker(copy)

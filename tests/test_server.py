@@ -3,7 +3,7 @@
 import pytest
 
 from shelfwise.errors import ServerError, UsageError
-from shelfwise.server import address, connect, whole
+from shelfwise.server import address, connect, reason_of, whole
 
 SHARDS = {"total": 2, "successful": 2, "skipped": 0, "failed": 0}
 REASON = {"reason": {"type": "es_rejected_execution_exception", "reason": "the queue is full"}}
@@ -44,3 +44,33 @@ def test_a_password_that_cuts_a_url_short_is_not_shown(url):
 def test_a_host_that_no_client_takes_is_named(url):
     with pytest.raises(UsageError, match="names no server: expected a URL such as"):
         connect(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["me:secret@127.0.0.1:9200", "me@secret.example", "ftp://me:secret@x", "me:12/secret@x"]
+)
+def test_a_login_without_http_before_it_is_not_shown(url):
+    for reads in (connect, lambda given: address(given, {})):
+        with pytest.raises(UsageError, match=r"does not begin with http:// or https://") as refused:
+            reads(url)
+        assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://search.example:9200 ", "\thttp://search.example:9200\n"])
+def test_blanks_around_a_url_are_none_of_it(url):
+    assert address(url, {}) == address(None, {"ELASTICSEARCH_URL": url}) == "http://search.example:9200"
+    assert address(None, {"ELASTICSEARCH_URL": " "}) == "http://localhost:9200"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"error": {"type": "null_pointer_exception", "reason": None}}, "null_pointer_exception: no reason given"),
+        ({"error": {"type": None, "reason": "closed"}}, "error: closed"),
+        ({"error": None}, "no reason given"),
+        ("", "no reason given"),
+        (None, "no reason given"),
+    ],
+)
+def test_a_reason_that_the_server_does_not_give_is_called_that(body, says):
+    assert reason_of(body) == says

@@ -4,13 +4,13 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from shelfwise.errors import InvalidBundle, InvalidTaxonomy
+from shelfwise.errors import InvalidBundle, InvalidTaxonomy, ShelfwiseError
+from shelfwise.once import Once
 from shelfwise.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ class Bundle:
             )
         return bundle
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has, in another process too: it loads a model of its own."""
+        return {name: vars(self)[name] for name in ("path", "info", "taxonomy")}
+
     @property
     def version(self) -> str:
         """Content hash, 12 hex digits: equal versions give equal vectors and categories."""
@@ -113,31 +117,33 @@ class Bundle:
         """What the model reads of a product; see `TextRecipe`."""
         return self._recipe.text(product)
 
-    @cached_property
+    @Once
     def _recipe(self) -> "TextRecipe":
         from shelfwise.text import TextRecipe
 
         return TextRecipe(self.text_fields, self.tokenizer, self.max_tokens, self.info["prompts"].get("document", ""))
 
-    @cached_property
+    @Once
     def tokenizer(self) -> "Tokenizer":
         """The model's, which cuts at `max_tokens`; loaded once, for texts and for the encoders of all precisions."""
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        try:
+            tokenizer = tokenizer_of(self.path)
+        finally:
+            self.check_in_place()
         tokenizer.enable_truncation(self.max_tokens)
         tokenizer.no_padding()
-        self.check_in_place()
         return tokenizer
 
-    @cached_property
+    @Once
     def network(self) -> "ov.Model":
-        """The model as it lies on disk; its weights are mapped once, for the encoders of all precisions."""
+        """The model, read once and whole, for the encoders of all precisions: what happens to its file later is nothing
+        to it."""
         from shelfwise.encoder import network
 
-        model = network(self.path)
-        self.check_in_place()
-        return model
+        try:
+            return network(self.path)
+        finally:
+            self.check_in_place()
 
     def check_in_place(self) -> None:
         """Check, once a file was read late, that the folder still holds this bundle; one being made is not checked.
@@ -195,12 +201,25 @@ class Bundle:
         leaves = self.info.get("logit_leaves")
         return None if leaves is None else np.asarray(leaves, dtype=np.int64)
 
-    @cached_property
+    @Once
     def encoder(self) -> "Encoder":
-        """The model, loaded at first use."""
+        """The model, loaded at first use, once, however many threads ask for it."""
         from shelfwise.encoder import Encoder
 
         return Encoder(self)
+
+
+def tokenizer_of(folder: Path, damaged: type[ShelfwiseError] = InvalidBundle) -> "Tokenizer":
+    """A folder's tokenizer.
+
+    :param damaged: what is raised where it cannot be read.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:
+        raise damaged(f"{folder}: tokenizer.json cannot be read ({error}): copy the folder again") from error
 
 
 def _floats(values: Sequence[float] | None) -> "Floats | None":

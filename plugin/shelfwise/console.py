@@ -35,7 +35,7 @@ def url_option(command: Command) -> Command:
 
 
 def _without_login(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
-    if url and "@" in url.partition("://")[2].partition("/")[0]:
+    if url and "@" in url:  # wherever: a login without http:// before it is one, too
         raise click.BadParameter(
             "it holds a login, which every user of this machine can see in the list of processes: set "
             "ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD, or ELASTICSEARCH_API_KEY"

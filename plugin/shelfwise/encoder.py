@@ -12,6 +12,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from shelfwise import compressed
+from shelfwise.errors import InvalidBundle, ShelfwiseError
 from shelfwise.gathering import Gathering
 from shelfwise.processor import CORE, has_bf16
 
@@ -247,9 +248,16 @@ def model_of(bundle: "Bundle", precision: Precision) -> tuple[ov.Model, Arithmet
     return model, floats
 
 
-def network(folder: Path, name: str = MODEL) -> ov.Model:
-    """A folder's model; its weights stay on disk until they are asked for."""
-    return CORE.read_model(str(folder / name))
+def network(folder: Path, name: str = MODEL, damaged: type[ShelfwiseError] = InvalidBundle) -> ov.Model:
+    """A folder's model, read whole; see `processor.CORE`.
+
+    :param damaged: what is raised where it cannot be read.
+    """
+    try:
+        return CORE.read_model(str(folder / name))
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n")[-1]
+        raise damaged(f"{folder}: {name} or its weights cannot be read ({reason}): copy the folder again") from error
 
 
 def output_names(model: ov.Model) -> list[str]:

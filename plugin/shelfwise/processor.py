@@ -5,6 +5,9 @@ import openvino as ov
 # One for the whole process, and never let go of: a second one would leave the thread's stack for signals in memory that
 # is given back once both are gone, and the next Ctrl-C would be a segmentation fault (docs/decisions/016).
 CORE = ov.Core()
+# A model is read whole. Mapped, its file would stay part of this process: another model copied over the folder in
+# place would change vectors half-way or, with a shorter file, end the process by SIGBUS. Reading takes no longer.
+CORE.set_property({"ENABLE_MMAP": False})
 
 
 def capabilities() -> list[str]:

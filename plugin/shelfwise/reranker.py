@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import orjson
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
-from shelfwise.bundle import content_hash, unreadable
+from shelfwise.bundle import content_hash, tokenizer_of, unreadable
 from shelfwise.encoder import Floats, batches_by_length, compiled, network, padded
 from shelfwise.errors import InvalidReranker
 from shelfwise.product import TEXT_FIELDS, Product
@@ -33,11 +33,11 @@ class Reranker:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.info = _read(self.path)
-        self._tokenizer = Tokenizer.from_file(str(self.path / "tokenizer.json"))
+        self._tokenizer = tokenizer_of(self.path, damaged=InvalidReranker)
         self._recipe = TextRecipe(self.text_fields, self._tokenizer, self.max_tokens)
         self._tokenizer.enable_truncation(self.max_tokens, strategy="longest_first")
         self._tokenizer.no_padding()
-        model = compiled(network(self.path), "f32")
+        model = compiled(network(self.path, damaged=InvalidReranker), "f32")
         self._inputs = {name for port in model.inputs for name in port.names}
         self._request = model.create_infer_request()
         self._lock = threading.Lock()  # a request runs one batch at a time

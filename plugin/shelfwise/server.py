@@ -13,6 +13,7 @@ from elasticsearch import ApiError, Elasticsearch, UnsupportedProductError
 from elasticsearch.serializer import JsonSerializer, NdjsonSerializer, OrjsonSerializer
 
 from shelfwise.blocks import explained
+from shelfwise.connection import Connection, ForeignAnswer
 from shelfwise.errors import ServerError, UsageError
 
 DEFAULT_URL = "http://localhost:9200"
@@ -22,6 +23,7 @@ FLAT_FROM = (9, 4)
 REQUEST_TIMEOUT = 30.0  # seconds
 CONNECTIONS = 32  # kept to a node: so many threads search at once, a further one waits for a free connection
 DEFAULT_PORTS = {"http": 9200, "https": 443}
+NO_REASON = "no reason given"
 LOGIN_HINT = "set ELASTICSEARCH_API_KEY, or ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD"
 
 
@@ -58,6 +60,9 @@ def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Ela
     Who asks: the `user:password@` of the URL, else ELASTICSEARCH_API_KEY, else ELASTICSEARCH_USERNAME and
     ELASTICSEARCH_PASSWORD. None of them is ever part of a message.
 
+    A process that is forked afterwards may go on using the client, over connections of its own (see `Connection`; a
+    client that was made without `connect` shares its parent's and gets answers that are meant for others).
+
     :param url: default: ELASTICSEARCH_URL, then `http://localhost:9200`. Without a port: 9200, with https 443.
     :param env: default: this process's environment.
     :raises UsageError: the URL is not one, or a user name came without its password.
@@ -71,6 +76,7 @@ def connect(url: str | None = None, env: Mapping[str, str] | None = None) -> Ela
             where,
             request_timeout=REQUEST_TIMEOUT,
             connections_per_node=CONNECTIONS,
+            node_class=Connection,
             serializers=SERIALIZERS,
             **login,
         )
@@ -125,6 +131,8 @@ def one_line(doing: str) -> Iterator[None]:
         yield
     except ApiError as error:
         raise ServerError(f"{doing}: {refusal(error)}") from error
+    except ForeignAnswer as error:
+        raise ServerError(f"{doing}: {_first_line(error.message)}: check the URL, and the proxy before it") from error
     except ConnectionTimeout as error:
         raise ServerError(f"{doing}: no answer in time; is the server overloaded? Try again") from error
     except TransportError as error:
@@ -166,14 +174,14 @@ def reason_of(body: Any) -> str:
     """The innermost type and reason of an error that the server sent."""
     cause = body.get("error", body) if isinstance(body, Mapping) else body
     if not isinstance(cause, Mapping):
-        return str(cause)
+        return str(cause or NO_REASON)
     inner = cause.get("root_cause") or [cause]
     deepest: Mapping[str, Any] = inner[0] if isinstance(inner[0], Mapping) else cause
     for failed in (cause.get("failed_shards") or [])[:1]:
         deepest = failed.get("reason") or deepest
     while isinstance(deepest.get("caused_by"), Mapping):
         deepest = deepest["caused_by"]
-    return f"{deepest.get('type', 'error')}: {deepest.get('reason', 'no reason given')}"
+    return f"{deepest.get('type') or 'error'}: {deepest.get('reason') or NO_REASON}"
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -181,19 +189,22 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _wanted(url: str | None, env: Mapping[str, str]) -> str:
-    return url or env.get("ELASTICSEARCH_URL") or DEFAULT_URL
+    return (url or env.get("ELASTICSEARCH_URL") or "").strip() or DEFAULT_URL
 
 
 def _parts(url: str) -> SplitResult:
+    says = "the server's URL must look like http://localhost:9200 or https://search.example.com"
     try:
         parts = urlsplit(url)
+        if parts.scheme not in DEFAULT_PORTS:
+            raise UsageError(f"{says}: it does not begin with http:// or https://")
         if "@" in parts.path + parts.query + parts.fragment:  # the rest of a login that was cut short
             raise UsageError("the server's URL: in its password / ? and # are written as %2F %3F and %23")
-        if parts.scheme in DEFAULT_PORTS and parts.hostname and (parts.port is None or parts.port > 0):
+        if parts.hostname and (parts.port is None or parts.port > 0):
             return parts
     except ValueError:
         pass
-    raise UsageError("the server's URL must look like http://localhost:9200 or https://search.example.com")
+    raise UsageError(says)
 
 
 def _login(parts: SplitResult, env: Mapping[str, str]) -> dict[str, Any]:
@@ -227,7 +238,7 @@ def _greeted(client: Elasticsearch, address: str) -> tuple[int, ...]:
         if error.meta.status in (401, 403, 429) or error.meta.status >= 500:
             raise ServerError(f"{address}: {refusal(error)}") from error
         raise no_elasticsearch from error
-    except (UnsupportedProductError, SerializationError, KeyError, TypeError, ValueError) as error:
+    except (ForeignAnswer, UnsupportedProductError, SerializationError, KeyError, TypeError, ValueError) as error:
         raise no_elasticsearch from error
     except ConnectionTimeout as error:
         raise ServerError(f"{address} did not answer within {REQUEST_TIMEOUT:g} seconds") from error
