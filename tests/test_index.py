@@ -403,13 +403,13 @@ def test_another_bundle_is_refused_with_what_to_do(client, alias):
         check_compatible(found, OTHER)
     assert str(refused.value) == (
         f"bundle other is version bbbbbbbb2222, index {name} was written with aaaaaaaa1111: "
-        "re-index with this bundle, or point --bundle at the one in its _meta (aaaaaaaa1111)"
+        "re-index with this bundle, or point --bundle, in Python Bundle.load, at the one in its _meta (aaaaaaaa1111)"
     )
     with pytest.raises(IncompatibleIndex) as refused:
         check_compatible(found, WIDER)
     assert str(refused.value) == (
         f"bundle wider was trained for 3 dimensions, index {name} has 2: "
-        "re-index with this bundle, or point --bundle at the one in its _meta (aaaaaaaa1111)"
+        "re-index with this bundle, or point --bundle, in Python Bundle.load, at the one in its _meta (aaaaaaaa1111)"
     )
 
 

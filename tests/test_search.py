@@ -470,7 +470,10 @@ def test_vectors_never_travel(shop, client, monkeypatch):
 
 def test_another_bundle_is_refused_at_construction(client, alias, own_shop, tmp_path):
     other = write_hand_bundle(tmp_path / "other", {"kettle": (0, 0, 1)}, [KITCHEN])
-    with pytest.raises(IncompatibleIndex, match="re-index with this bundle, or point --bundle at the one in its _meta"):
+    with pytest.raises(
+        IncompatibleIndex,
+        match=r"re-index with this bundle, or point --bundle, in Python Bundle\.load, at the one in its _meta",
+    ):
         ProductSearch(client, alias, other)
     smaller = write_hand_bundle(tmp_path / "smaller", {"kettle": (0, 1)}, [KITCHEN])
     with pytest.raises(IncompatibleIndex, match=r"was trained for 2 dimensions, index .* has 3"):

@@ -25,6 +25,8 @@ class AsyncProductSearch:
         async with AsyncProductSearch(ProductSearch(client, "products", bundle)) as searcher:
             hits = await searcher.search("travel mug", k=5)
 
+    docs/service.md says what else a service needs to know: warming up, forks, another bundle.
+
     :param at_once: searches that run at the same time; further ones wait in the order they came.
     """
 

@@ -56,7 +56,7 @@ def check_compatible(index: LiveIndex, bundle: Bundle) -> None:
         return
     raise IncompatibleIndex(
         f"bundle {bundle.path} {differs}: re-index with this bundle, "
-        f"or point --bundle at the one in its _meta ({theirs})"
+        f"or point --bundle, in Python Bundle.load, at the one in its _meta ({theirs})"
     )
 
 
