@@ -136,8 +136,7 @@ class Bundle:
 
     @Once
     def network(self) -> "ov.Model":
-        """The model, read once and whole, for the encoders of all precisions: what happens to its file later is nothing
-        to it."""
+        """The model, read once and whole, for the encoders of all precisions; its file may change then."""
         from shelfwise.encoder import network
 
         try:
