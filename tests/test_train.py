@@ -500,7 +500,7 @@ def test_every_optimiser_and_schedule_trains(optimiser, schedule, catalogue, qui
     assert trained.scores.products > 0
 
 
-def test_products_of_several_categories_are_learnt_and_given_all_of_them(settings, tmp_path):
+def test_products_of_several_categories_are_learnt_and_given_all_of_them(settings, tmp_path, capsys):
     lines = records()
     for line in lines:
         if line["title"].split()[0] in ("matt", "shiny"):
@@ -508,6 +508,12 @@ def test_products_of_several_categories_are_learnt_and_given_all_of_them(setting
     several = replace(settings, loss=LossSettings(multi_label=True), fit=replace(settings.fit, epochs=12))
     trained = train(write(tmp_path / "c.jsonl", lines), tmp_path / "b", settings=several)
     bundle = Bundle.load(trained.bundle)
+    assert trained.to_json()["sets"] == bundle.info["metrics"]["sets"]
+    assert trained.scores.sets.micro_f1 > 0.9
+    assert bundle.further_threshold == 1.0  # three held-back products or so prove nothing
+    told = capsys.readouterr().err
+    assert told.count("no category beside a product's best is accepted without a person") == 1
+    assert "--multi-label learns them all" not in told
     probabilities = bundle.encoder.encode_documents(["matt steel kettle", "large dome tent"]).probabilities
     given = [set(given_leaves(bundle.taxonomy, row, bundle.label_thresholds)) for row in probabilities]
     assert given == [{("Kitchen", "Kettles"), ("Gifts", "Presents")}, {("Sports", "Tents")}]
@@ -583,6 +589,22 @@ def test_a_catalogue_without_the_old_categories_is_said_to_forget_them(bundle, q
     told = capsys.readouterr().err
     assert f"2 categories of bundle {bundle.version} have no product in {catalogue}" in told
     assert "the first: Kitchen > Kettles, Kitchen > Mugs: give the whole catalogue" in told
+
+
+@pytest.mark.usefixtures("unlearnt")
+def test_products_in_several_leaves_are_counted_where_one_is_learnt(quick, tmp_path, capsys):
+    lines = records()
+    for number, line in enumerate(lines[:7]):
+        further = ["Gifts"] if number < 5 else ["Kitchen"]  # above its own leaf
+        line["categories"] = [line.pop("category"), further]
+    catalogue = write(tmp_path / "c.jsonl", lines)
+    several = replace(quick, loss=LossSettings(multi_label=True))
+    for settings, said in ((quick, 1), (several, 0)):
+        with pytest.raises(Stopped):
+            train(catalogue, tmp_path / "b", settings=settings)
+        told = capsys.readouterr().err
+        assert told.count("5 of 120 products stand in several categories") == said
+        assert told.count("--multi-label learns them all") == said
 
 
 @pytest.mark.usefixtures("unlearnt")
