@@ -33,12 +33,12 @@ from sklearn.metrics import roc_auc_score
 
 from figures import keep, machine, rows, tell
 from shelfwise import Bundle
-from shelfwise.filing import certainty, given_leaves
+from shelfwise.filing import Filing, certainty
 from shelfwise.product import Product
 from shelfwise_indexer.augment import AugmentSettings
 from shelfwise_indexer.baselines import Task, tf_idf_svc
 from shelfwise_indexer.calibrate import PROMISED_PRECISION
-from shelfwise_indexer.evaluate import score
+from shelfwise_indexer.evaluate import score, score_sets
 from shelfwise_indexer.fit import FitSettings
 from shelfwise_indexer.loss import LossSettings
 from shelfwise_indexer.preparation import read_labelled, split_apart
@@ -50,31 +50,16 @@ from shelfwise_indexer.words import WordKind, is_ideographic
 SET_ASIDE = 0.2
 
 
-def sets_of(bundle: Bundle, products: list[Product], probabilities: np.ndarray) -> dict[str, float]:
-    right = given = wanted = exact = 0
-    for product, row in zip(products, probabilities, strict=True):
-        got, want = set(given_leaves(bundle.taxonomy, row, bundle.label_thresholds)), set(product.categories)
-        right, given, wanted, exact = (
-            right + len(got & want),
-            given + len(got),
-            wanted + len(want),
-            exact + (got == want),
-        )
-    return {"products": len(products), "micro_f1": 2 * right / (given + wanted), "exact_match": exact / len(products)}
-
-
 def measured(bundle: Bundle, products: list[Product]) -> dict[str, Any]:
-    texts = [bundle.text(product) for product in products]
+    texts, paths = [bundle.text(product) for product in products], [product.categories for product in products]
     probabilities = bundle.encoder.encode_documents(texts).probabilities
     report = ReportData(
         title="",
-        taxonomy=bundle.taxonomy,
+        filing=Filing.of(bundle),
         ids=[product.id for product in products],
         texts=texts,
-        paths=[product.categories for product in products],
+        paths=paths,
         probabilities=probabilities,
-        thresholds=bundle.thresholds,
-        multi_label=bundle.multi_label,
     )
     figures: dict[str, Any] = {
         **report.scores.to_json(),
@@ -83,7 +68,8 @@ def measured(bundle: Bundle, products: list[Product]) -> dict[str, Any]:
         "accepted": {"coverage": report.accepted.coverage, "precision": report.accepted.precision},
     }
     if several := [row for row, product in enumerate(products) if len(product.categories) > 1]:
-        figures["several_paths"] = sets_of(bundle, [products[row] for row in several], probabilities[several])
+        sets = score_sets(Filing.of(bundle), probabilities[several], [paths[row] for row in several])
+        figures["several_paths"] = {"products": len(several)} | sets.to_json()
     return figures
 
 

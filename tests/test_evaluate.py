@@ -2,12 +2,14 @@ import itertools
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shelfwise.encoder import softmax
+from shelfwise.encoder import sigmoid, softmax
+from shelfwise.filing import Filing
 from shelfwise.taxonomy import Taxonomy, ancestors
-from shelfwise_indexer.evaluate import Scores, score
+from shelfwise_indexer.evaluate import LevelScores, Scores, SetScores, score, score_filing, score_sets
 
 AA, AB, BC = ("A", "a"), ("A", "b"), ("B", "c")
 TAXONOMY = Taxonomy((AA, AB, BC))
@@ -105,6 +107,51 @@ def test_json_has_what_train_prints_for_each_level():
             {"level": 2, "accuracy": 0.75, "weighted_f1": 0.6667, "macro_f1": 0.5556, "classes": 3},
         ],
     }
+
+
+HALF = np.full(3, 0.5, dtype=np.float32)
+
+
+def test_sets_of_three_products_are_those_computed_by_hand():
+    filing = Filing(TAXONOMY, 0.6, label_thresholds=HALF, further_threshold=0.7)
+    rows = np.array([[0.9, 0.1, 0.8], [0.9, 0.1, 0.6], [0.1, 0.4, 0.2]], dtype=np.float32)
+    # given: AA and BC; AA and BC; AB. Accepted: AA and BC; AA; none.
+    sets = score_sets(filing, rows, [[AA, BC], [BC, AA, AB], [("C", "new")]])
+    assert sets == SetScores(micro_f1=2 * 4 / (5 + 6), exact_match=1 / 3, accepted_share=3 / 6)
+    assert score_filing(filing, rows, [[AA, BC]] * 3).sets is not None
+
+
+def test_of_one_category_each_no_sets_are_told():
+    assert score_filing(Filing(TAXONOMY, 0.6), np.eye(3, dtype=np.float32), [[AA], [AB], [BC]]).sets is None
+
+
+def test_without_products_no_sets_are_measured():
+    assert score_filing(Filing(TAXONOMY, 0.6, None, HALF), np.empty((0, 3), np.float32), []) == Scores(0, ())
+
+
+def test_sets_are_measured_as_scikit_learn_does():
+    drawn = np.random.default_rng(0)
+    taxonomy = Taxonomy.of([("A", str(number)) for number in range(6)])
+    wanted = drawn.random((200, 6)) < 0.3
+    wanted[np.arange(200), drawn.integers(0, 6, 200)] = True
+    probabilities = sigmoid(drawn.normal(3 * wanted - 1.5, 1.5).astype(np.float32))
+    thresholds = np.full(6, 0.5, dtype=np.float32)
+    filing = Filing(taxonomy, 0.8, thresholds, thresholds, further_threshold=0.7)
+    truths = [[leaf for leaf, is_in in zip(taxonomy.leaves, row, strict=True) if is_in] for row in wanted]
+    sets = score_sets(filing, probabilities, truths)
+    best = np.eye(6, dtype=bool)[probabilities.argmax(axis=1)]
+    given, sure = best | (probabilities >= 0.5), probabilities.max(axis=1, keepdims=True) >= 0.5
+    accepted = sure & (best | (probabilities >= 0.7))
+    assert sets.micro_f1 == pytest.approx(sklearn.metrics.f1_score(wanted, given, average="micro"))
+    assert sets.exact_match == pytest.approx(sklearn.metrics.accuracy_score(wanted, given))
+    assert sets.accepted_share == pytest.approx(sklearn.metrics.recall_score(wanted, accepted, average="micro"))
+    assert 0 < sets.accepted_share < 1
+
+
+def test_sets_are_read_as_they_were_written():
+    written = Scores(2, (LevelScores(1, 1.0, 1.0, 1.0, 2),), SetScores(0.75, 0.5, 0.25))
+    assert written.to_json()["sets"] == {"micro_f1": 0.75, "exact_match": 0.5, "accepted_share": 0.25}
+    assert Scores.from_json(written.to_json()) == written
 
 
 @st.composite

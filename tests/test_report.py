@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from hand_bundle import write_hand_bundle
+from shelfwise.bundle import content_version
 from shelfwise.errors import ShelfwiseError
+from shelfwise.filing import Filing
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.catalogue import file_hash
@@ -23,6 +25,7 @@ from shelfwise_indexer.trained_on import NOTHING, write_trained_on
 from test_cli import runner_here
 
 MUGS, KETTLES, CASES = ("厨房", "杯子"), ("厨房", "水壶"), ("Phones", "Cases & <Covers>")
+TAXONOMY = Taxonomy.of([MUGS, KETTLES, CASES])
 ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
 
@@ -30,13 +33,12 @@ def data(**changed) -> ReportData:
     """Four right and one confident error, its title an attack."""
     given = {
         "title": "bundle abc",
-        "taxonomy": Taxonomy.of([MUGS, KETTLES, CASES]),
         "ids": ["1", "2", "3", "4", "<5>"],
         "texts": ["红色马克杯", "red mug", "steel kettle", "phone case", ATTACK],
         "paths": [[MUGS], [MUGS], [KETTLES], [CASES], [KETTLES]],
-        "thresholds": 0.5,
+        "filing": Filing(TAXONOMY, 0.5),
     }
-    of = {leaf: number for number, leaf in enumerate(given["taxonomy"].leaves)}
+    of = {leaf: number for number, leaf in enumerate(TAXONOMY.leaves)}
     guesses = [(MUGS, 0.9), (MUGS, 0.6), (KETTLES, 0.8), (CASES, 0.7), (CASES, 0.94)]
     probabilities = np.zeros((5, 3), dtype=np.float32)
     for row, (leaf, confidence) in enumerate(guesses):
@@ -107,9 +109,34 @@ def test_figures_are_those_worked_out_by_hand():
 
 
 def test_a_leaf_may_have_a_threshold_of_its_own():
-    by_leaf = np.array([1.0 if leaf == CASES else 0.7 for leaf in data().taxonomy.leaves], dtype=np.float32)
-    made = data(thresholds=by_leaf)
+    by_leaf = np.array([1.0 if leaf == CASES else 0.7 for leaf in TAXONOMY.leaves], dtype=np.float32)
+    made = data(filing=Filing(TAXONOMY, 0.5, by_leaf))
     assert (made.accepted.coverage, made.accepted.precision) == (0.4, 1.0)
+
+
+def test_of_several_categories_all_are_measured_not_the_best_alone():
+    half = np.full(3, 0.5, dtype=np.float32)
+    probabilities = np.full((5, 3), 0.1, dtype=np.float32)
+    probabilities[:, TAXONOMY.leaf_number[MUGS]], probabilities[:, TAXONOMY.leaf_number[CASES]] = 0.9, 0.6
+    several = {"paths": [[MUGS, CASES]] * 4 + [[MUGS]], "probabilities": probabilities}
+    one_each = data(**several)
+    none_further, further = (
+        data(**several, filing=Filing(TAXONOMY, 0.5, label_thresholds=half, further_threshold=least))
+        for least in (1.0, 0.5)
+    )
+    assert "sets" not in one_each.to_json()
+    assert "All categories" not in report_page(one_each)
+    # ten are given, nine of them right, of nine; the best of each product is 5 of the 9
+    found = {"micro_f1": round(2 * 9 / 19, 4), "exact_match": 0.8}
+    assert none_further.to_json()["sets"] == {**found, "accepted_share": round(5 / 9, 4)}
+    assert further.to_json()["sets"] == {**found, "accepted_share": 1.0}
+    assert none_further.accepted.coverage == none_further.accepted.precision == 1.0
+    pages = [Page(report_page(one)).shown for one in (none_further, further)]
+    for page, share in zip(pages, ("55.6%", "100.0%"), strict=True):
+        assert f"{share}of all true categories accepted without a person" in page
+        assert "best category accepted without a person" in page
+        assert "0.947micro F1 of the sets" in page
+    assert ["No category beside a product's best is accepted" in page for page in pages] == [True, False]
 
 
 def test_learning_curves_baselines_and_preparation_are_shown_where_they_are_known():
@@ -154,7 +181,7 @@ def test_three_hundred_classes_fit_on_a_page_of_a_megabyte():
     paths = [[leaf] for leaf in leaves for _ in range(10)]
     probabilities = np.random.default_rng(0).dirichlet(np.ones(300), len(paths)).astype(np.float32)
     texts = [f"product {row}" for row in range(len(paths))]
-    made = ReportData("wide", taxonomy, texts, texts, paths, probabilities, 0.5)
+    made = ReportData("wide", Filing(taxonomy, 0.5), texts, texts, paths, probabilities)
     assert len(report_page(made)) < 1_000_000
 
 
@@ -206,6 +233,22 @@ def test_the_command_measures_a_bundle_on_a_labelled_catalogue(tmp_path):
     assert (printed["products"], printed["levels"][1]["accuracy"]) == (4, 0.75)
     assert printed["report"] == "page/index.html"
     assert "blue mug" in (tmp_path / "page" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(("further", "share"), [(1.0, 0.5), (0.6, 1.0)])
+def test_the_command_measures_the_sets_of_a_bundle_of_several_categories(tmp_path, further, share):
+    words = {"mug": (1, 0), "gift": (0, 1)}
+    made = write_hand_bundle(tmp_path / "bundle", words, [("Gifts",), ("Mugs",)], 0.4, [0.4, 0.4])
+    info = {**made.info, "further_threshold": further}
+    info["version"] = content_version(made.path, info)
+    (made.path / "bundle.json").write_bytes(orjson.dumps(info))
+    line = {"id": 1, "title": "gift mug", "categories": [["Mugs"], ["Gifts"]]}
+    (tmp_path / "labelled.jsonl").write_bytes(orjson.dumps(line))
+    ran = runner_here(tmp_path)("evaluate", "classifier", "labelled.jsonl", "--bundle", "bundle", "--out", "page")
+    [printed] = ran.lines
+    assert printed["sets"] == {"micro_f1": 1.0, "exact_match": 1.0, "accepted_share": share}
+    assert (ran.err.count("no category beside a product's best is accepted without a person") == 1) == (further == 1)
 
 
 def test_a_page_says_when_its_products_set_what_is_accepted():

@@ -113,10 +113,11 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     """
     loaded = Bundle.load(bundle)
     compared = _read_json(baselines) if baselines is not None else {}
+    from shelfwise.filing import Filing
     from shelfwise_indexer.catalogue import file_hash
     from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, read_labelled
     from shelfwise_indexer.report import write_report_page
-    from shelfwise_indexer.report_data import ReportData
+    from shelfwise_indexer.report_data import ONLY_THE_BEST, ReportData
     from shelfwise_indexer.trained_on import has_learnt
 
     digest, learnt = (None if catalogue == "-" else file_hash(catalogue)), loaded.info.get("data", {})
@@ -142,19 +143,20 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
             f"bundle {loaded.version} was trained on {known} of the {len(labelled.products)} products of {catalogue}, "
             "by their ids: the figures flatter, give a catalogue that it has not seen"
         )
+    filing = Filing.of(loaded)
+    if filing.several and not filing.accepts_further:
+        tell(ONLY_THE_BEST)
     texts = [loaded.text(product) for product in labelled.products]
     data = ReportData(
         title=f"Classifier of bundle {loaded.version}",
-        taxonomy=loaded.taxonomy,
+        filing=filing,
         ids=[product.id for product in labelled.products],
         texts=texts,
         paths=[product.categories for product in labelled.products],
         probabilities=loaded.encoder.encode_documents(texts).probabilities,
-        thresholds=loaded.threshold if loaded.thresholds is None else loaded.thresholds,
         baselines=compared,
         trained_on=trained_on,
         known=known,
-        multi_label=loaded.multi_label,
     )
     try:
         written = write_report_page(out, data)

@@ -1,13 +1,14 @@
 """Evaluation: of a classifier per level of the taxonomy accuracy, weighted and macro F1; of a ranking nDCG."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import f1_score
 
+from shelfwise.filing import Filing
 from shelfwise.taxonomy import Path, Taxonomy
 
 
@@ -32,11 +33,27 @@ class LevelScores:
 
 
 @dataclass(frozen=True, slots=True)
+class SetScores:
+    """How the sets of categories that products are given fit those that they stand under; all in 0..1."""
+
+    micro_f1: float
+    exact_match: float
+    accepted_share: float
+    """Of the categories that the products stand under, those that they get without a person."""
+
+    def to_json(self) -> dict[str, float]:
+        """With four decimals."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """Scores of a classifier on labelled products."""
 
     products: int
     levels: tuple[LevelScores, ...]
+    sets: SetScores | None = None
+    """Where a product may be in several categories."""
 
     @property
     def mean_weighted_f1(self) -> float:
@@ -52,12 +69,14 @@ class Scores:
                 {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(level).items()}
                 for level in self.levels
             ],
+            **({"sets": self.sets.to_json()} if self.sets else {}),
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Scores":
         """Read what `to_json` wrote."""
-        return cls(content["products"], tuple(LevelScores(**level) for level in content["levels"]))
+        sets = SetScores(**content["sets"]) if "sets" in content else None
+        return cls(content["products"], tuple(LevelScores(**level) for level in content["levels"]), sets)
 
 
 def score(
@@ -96,6 +115,38 @@ def score(
             )
         )
     return Scores(len(truths), tuple(levels))
+
+
+def score_sets(filing: Filing, probabilities: npt.NDArray[np.float32], truths: Sequence[Sequence[Path]]) -> SetScores:
+    """Compare the set of categories that each product is given, and what of it is accepted, with the product's own.
+
+    A truth that the taxonomy lacks is given to none. With one category each the set is the most probable one.
+
+    :param probabilities: float32 [n, leaves], of at least one product.
+    """
+    given, accepted, own = [], [], [set(paths) for paths in truths]
+    for row in probabilities:
+        given.append(set(filing.given(row)))
+        accepted.append(set(filing.accepted(row)))
+    wanted = sum(map(len, own))
+    return SetScores(
+        micro_f1=2 * _in_common(given, own) / (sum(map(len, given)) + wanted),
+        exact_match=float(np.mean([got == want for got, want in zip(given, own, strict=True)])),
+        accepted_share=_in_common(accepted, own) / wanted,
+    )
+
+
+def score_filing(filing: Filing, probabilities: npt.NDArray[np.float32], truths: Sequence[Sequence[Path]]) -> Scores:
+    """The `score` of every level, and that of the sets where a product may be in several categories.
+
+    :param probabilities: float32 [n, leaves].
+    """
+    scores = score(filing.taxonomy, probabilities, truths, filing.several)
+    return replace(scores, sets=score_sets(filing, probabilities, truths)) if filing.several and truths else scores
+
+
+def _in_common(some: Sequence[set[Path]], others: Sequence[set[Path]]) -> int:
+    return sum(len(one & other) for one, other in zip(some, others, strict=True))
 
 
 def ndcg(hits: Sequence[str], grades: Mapping[str, int], depth: int = 10) -> float:

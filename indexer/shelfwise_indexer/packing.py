@@ -11,7 +11,8 @@ from sentence_transformers import SentenceTransformer
 
 from shelfwise.bundle import FORMAT, Bundle, content_version
 from shelfwise.encoder import Encoded, Encoder, sigmoid, softmax
-from shelfwise.filing import certainty
+from shelfwise.filing import Filing, certainty
+from shelfwise.messages import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import MOST, Taxonomy
 from shelfwise.text import field_names
@@ -24,13 +25,13 @@ from shelfwise_indexer.calibrate import (
     label_thresholds,
 )
 from shelfwise_indexer.compress import compress, compress_again
-from shelfwise_indexer.evaluate import Epoch, Scores, score
+from shelfwise_indexer.evaluate import Epoch, score_filing
 from shelfwise_indexer.export import ENCODER, export
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.preparation import Prepared, write_stages
 from shelfwise_indexer.readings import document_prompt, label_shares
 from shelfwise_indexer.report import write_report_page
-from shelfwise_indexer.report_data import ReportData
+from shelfwise_indexer.report_data import ONLY_THE_BEST, ReportData
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.smaller import losses_of
 from shelfwise_indexer.student import against_teacher
@@ -64,10 +65,13 @@ def stage(
     texts = [bundle.text(product) for product in held_back]
     encoded = _calibrate(bundle, info, held_back, texts)
     truths = [product.categories for product in held_back]
-    info["metrics"] = score(taxonomy, encoded.probabilities, truths, bundle.multi_label).to_json()
+    filing = Filing.of(bundle)
+    scores = score_filing(filing, encoded.probabilities, truths)
+    info["metrics"] = scores.to_json()
+    if held_back and filing.several and not filing.accepts_further:
+        tell(ONLY_THE_BEST)
     if teacher:
-        f1 = Scores.from_json(info["metrics"]).mean_weighted_f1
-        info["distilled_from"] |= against_teacher(teacher, held_back, encoded, f1)
+        info["distilled_from"] |= against_teacher(teacher, held_back, encoded, scores.mean_weighted_f1)
     info["compressed"] = compress(bundle, prepared.train, held_back, encoded, settings.compress, settings.fit.seed)
     if complete is not None:
         complete()
@@ -77,17 +81,15 @@ def stage(
     info["version"] = content_version(staging, info)
     report = ReportData(
         title=f"Classifier of bundle {info['version']}",
-        taxonomy=taxonomy,
+        filing=filing,
         ids=[product.id for product in held_back],
         texts=texts,
         paths=truths,
         probabilities=encoded.probabilities,
-        thresholds=np.asarray(info["thresholds"], dtype=np.float32),
         epochs=epochs,
         preparation=prepared.stages,
         losses=losses_of(info),
         encoder=info.get(ENCODER, {}),
-        multi_label=bundle.multi_label,
     )
     write_stages(staging / "report", prepared.stages)
     write_report_page(staging / "report", report)

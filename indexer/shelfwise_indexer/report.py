@@ -12,7 +12,7 @@ from shelfwise_indexer.encoder_retrieval import MEANING
 from shelfwise_indexer.evaluate import Epoch
 from shelfwise_indexer.mistakes import class_scores, confusions
 from shelfwise_indexer.reliability import reliability, risk_coverage
-from shelfwise_indexer.report_data import ReportData
+from shelfwise_indexer.report_data import ONLY_THE_BEST, ReportData
 from shelfwise_indexer.smaller import figures_of
 
 PAIRS, PAIR_EXAMPLES, ERRORS, SUSPECTS = 30, 3, 100, 100
@@ -41,6 +41,7 @@ def report_page(data: ReportData) -> str:
         data.title,
         *_standing(data),
         _overview(data),
+        *_sets(data),
         *_losses(data),
         *_encoder(data),
         _levels(data),
@@ -65,7 +66,7 @@ def _standing(data: ReportData) -> Iterator[str]:
 
 
 def _overview(data: ReportData) -> str:
-    leaf = data.scores.levels[-1]
+    leaf, best = data.scores.levels[-1], "best category " if data.scores.sets else ""
     return page.figures(
         [
             ("products measured on", f"{data.scores.products:,}"),
@@ -73,9 +74,30 @@ def _overview(data: ReportData) -> str:
             ("mean weighted F1", f"{data.scores.mean_weighted_f1:.3f}"),
             ("leaf accuracy", f"{leaf.accuracy:.3f}"),
             ("calibration error (ECE)", f"{data.calibration_error:.3f}"),
-            ("accepted without a person", f"{data.accepted.coverage:.1%}"),
+            (f"{best}accepted without a person", f"{data.accepted.coverage:.1%}"),
             ("of those right", f"{data.accepted.precision:.1%}"),
         ]
+    )
+
+
+def _sets(data: ReportData) -> Iterator[str]:
+    """Where a product may be in several categories: all of them, beside the best alone, of which the rest is."""
+    if data.scores.sets is None:
+        return
+    yield page.section(
+        "All categories of a product",
+        page.note(
+            "The figures above and the tables below are about the most probable category, which is right if the "
+            "product stands under it. These are about all that a product is given."
+        ),
+        page.figures(
+            [
+                ("micro F1 of the sets", f"{data.scores.sets.micro_f1:.3f}"),
+                ("exactly the right set", f"{data.scores.sets.exact_match:.1%}"),
+                ("of all true categories accepted without a person", f"{data.scores.sets.accepted_share:.1%}"),
+            ]
+        ),
+        *([] if data.filing.accepts_further else [page.note(f"{ONLY_THE_BEST[0].upper()}{ONLY_THE_BEST[1:]}.")]),
     )
 
 

@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shelfwise.filing import certainty
+from shelfwise.filing import Filing, certainty
 from shelfwise.taxonomy import Path as CategoryPath
 from shelfwise.taxonomy import Taxonomy
-from shelfwise_indexer.evaluate import Epoch, Scores, score
+from shelfwise_indexer.evaluate import Epoch, Scores, score_filing
 from shelfwise_indexer.mistakes import Predictions, predictions
 from shelfwise_indexer.reliability import Accepted, accepted, expected_calibration_error, reliability
 from shelfwise_indexer.suspects import Suspect, suspected_label_errors
 
 Floats = npt.NDArray[np.float32]
+ONLY_THE_BEST = (
+    "no category beside a product's best is accepted without a person: the held-back products do not show a "
+    "probability from which as many of them are right as was promised"
+)
 
 
 @dataclass(frozen=True)
@@ -24,20 +28,18 @@ class ReportData:
     """What training, or an evaluation on a labelled catalogue, knows of a classifier.
 
     `ids`, `texts` and `paths` are of the products it is measured on, and `probabilities` float32 [n, leaves],
-    calibrated. `thresholds` is float32 [leaves], how certain a predicted leaf must be to need no person, or one
-    probability. `preparation` is what `report/preparation.json` holds, `baselines` what `shelfwise evaluate baselines`
-    prints, `losses` what `bundle.json` says of a smaller bundle, `encoder` what it says of a separate encoder.
+    calibrated. `filing` is what the bundle asks of them. `preparation` is what `report/preparation.json` holds,
+    `baselines` what `shelfwise evaluate baselines` prints, `losses` what `bundle.json` says of a smaller bundle,
+    `encoder` what it says of a separate encoder.
     `trained_on`: the classifier learnt these very products; `known`: how many of them, None where that is not known.
-    `multi_label`: a product may be in several leaves.
     """
 
     title: str
-    taxonomy: Taxonomy
+    filing: Filing
     ids: Sequence[str]
     texts: Sequence[str]
     paths: Sequence[Sequence[CategoryPath]]
     probabilities: Floats
-    thresholds: float | Floats
     epochs: Sequence[Epoch] = ()
     preparation: Mapping[str, Any] = field(default_factory=dict)
     baselines: Mapping[str, Any] = field(default_factory=dict)
@@ -45,12 +47,16 @@ class ReportData:
     encoder: Mapping[str, Any] = field(default_factory=dict)
     trained_on: bool = False
     known: int | None = None
-    multi_label: bool = False
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """What is predicted."""
+        return self.filing.taxonomy
 
     @cached_property
     def scores(self) -> Scores:
-        """Scores of every level."""
-        return score(self.taxonomy, self.probabilities, self.paths, self.multi_label)
+        """Scores of every level, and of the sets where a product may be in several categories."""
+        return score_filing(self.filing, self.probabilities, self.paths)
 
     @cached_property
     def leaves(self) -> Predictions:
@@ -59,7 +65,7 @@ class ReportData:
 
     def at_level(self, level: int) -> Predictions:
         """The predicted nodes of a level, 1 = roots."""
-        return predictions(self.taxonomy, self.probabilities, self.paths, level, self.multi_label)
+        return predictions(self.taxonomy, self.probabilities, self.paths, level, self.filing.several)
 
     @cached_property
     def calibration_error(self) -> float:
@@ -69,12 +75,13 @@ class ReportData:
     @cached_property
     def certain(self) -> Floats:
         """What is held against the thresholds, float32 [n]."""
-        return certainty(self.probabilities, self.multi_label or np.ndim(self.thresholds) == 0)
+        return certainty(self.probabilities, self.filing.several or self.filing.thresholds is None)
 
     @cached_property
     def accepted(self) -> Accepted:
         """What the thresholds accept without a person."""
-        limits = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float32), (len(self.taxonomy.leaves),))
+        own, one = self.filing.thresholds, np.float32(self.filing.threshold)
+        limits = np.full(len(self.taxonomy.leaves), one) if own is None else own
         return accepted(self.certain, self.leaves.correct, limits[self.probabilities.argmax(axis=1)])
 
     @cached_property
@@ -83,7 +90,7 @@ class ReportData:
 
         Empty for a multi-label classifier: what is suspected is that one leaf stands for another.
         """
-        if self.multi_label:
+        if self.filing.several:
             return []
         numbers = [self.taxonomy.leaf_number.get(truth, -1) for truth in self.leaves.truths]
         known = np.flatnonzero(np.array(numbers, dtype=np.int64) >= 0)

@@ -28,6 +28,7 @@ from shelfwise_indexer.refit import Weights, learn_all, move_back, refit_head, w
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.starting_point import StartingPoint
 from shelfwise_indexer.student import taught
+from shelfwise_indexer.trained_on import has_learnt
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,9 @@ def learn(task: Task, folder: Path, on_epoch: Callable[[int, float], object] | N
     )
     if before := task.start or task.teacher:
         carry_over(load_checkpoint(before), before.taxonomy, model, taxonomy)
+        if settings.head == "linear" and _has_learnt_some(before, task.prepared.held_back):
+            tell(f"the head of bundle {before.version} has learnt what is held back: learning it again from the rest")
+            refit_head(model, loss, learned, settings.refit, seed=settings.fit.seed)
     unseen = task.texts(task.prepared.held_back, task.readings[:1])
     epochs = fit(model, taxonomy, learned, unseen, settings.fit, folder, on_epoch)
     return Learnt(model, loss, backbone, learned, unseen, epochs)
@@ -122,6 +126,12 @@ def learn_held_back(task: Task, learnt: Learnt) -> None:
     everything = learnt.learned.and_also(task.texts(task.prepared.held_back, task.readings))
     parts = settings.refit, settings.memory, settings.lexical, settings.fit.seed
     learn_all(learnt.model, learnt.loss, everything, *parts)
+
+
+def _has_learnt_some(bundle: Bundle, products: Sequence[Product]) -> bool:
+    """Whether a bundle's head may know them: it does, or does not say what it has learnt."""
+    learnt = has_learnt(bundle, [product.id for product in products])
+    return bool(products) and (learnt is None or bool(learnt.any()))
 
 
 def carry_over(old: ShelfModel, old_taxonomy: Taxonomy, model: ShelfModel, taxonomy: Taxonomy) -> None:

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,7 +17,8 @@ from transformers.utils import logging as transformers_logging
 from shelfwise.bundle import Bundle
 from shelfwise.errors import UsageError
 from shelfwise.messages import tell
-from shelfwise.taxonomy import Taxonomy, path_text
+from shelfwise.product import Product
+from shelfwise.taxonomy import Taxonomy, ancestors, path_text
 from shelfwise.text import field_names
 from shelfwise_indexer import own_encoder
 from shelfwise_indexer.catalogue import Rejected, file_hash
@@ -167,6 +168,19 @@ def _tell_parts(task: Task, known: bool) -> None:
         why = "the bundle of --from was trained on the rest" if known else "too few products apart"
         tell(f"nothing could be held back ({why}): no scores, and every prediction waits for review; give --validation")
     warn_unknown(held_back, task.taxonomy)
+    if not (task.settings.loss.multi_label or task.start or task.teacher):  # those two have decided it
+        _tell_several([*task.prepared.train, *held_back])
+
+
+def _tell_several(products: Sequence[Product]) -> None:
+    """Say how many products stand in several leaves, of which one is given: a path above another of them is none."""
+    above = ({node for path in product.categories for node in ancestors(path)[:-1]} for product in products)
+    several = sum(len(set(one.categories) - nodes) > 1 for one, nodes in zip(products, above, strict=True))
+    if several:
+        tell(
+            f"{several} of {len(products)} products stand in several categories, and each product is given one of "
+            "them: --multi-label learns them all"
+        )
 
 
 def _made_with(settings: TrainSettings, taxonomy: Taxonomy) -> dict[str, Any]:

@@ -31,6 +31,16 @@ class Filing:
         limits = bundle.thresholds, bundle.label_thresholds, bundle.further_threshold
         return cls(bundle.taxonomy, bundle.threshold, *limits)
 
+    @property
+    def several(self) -> bool:
+        """Whether a product may be in several categories."""
+        return self.label_thresholds is not None
+
+    @property
+    def accepts_further(self) -> bool:
+        """Whether a category beside the most probable one can need no person."""
+        return self.several and self.further_threshold < 1.0
+
     def categories(self, probabilities: Floats, unread: bool = False) -> list[Path]:
         """What a text is of, as far as that is sure: the accepted leaves, else the deepest sure node, else nothing.
 
@@ -58,8 +68,7 @@ class Filing:
 
         :param probabilities: float32 [leaves].
         """
-        several = self.label_thresholds is not None
-        [sums] = self.taxonomy.node_probabilities(probabilities[np.newaxis], several)
+        [sums] = self.taxonomy.node_probabilities(probabilities[np.newaxis], self.several)
         sure = [
             (len(node), float(total), node)
             for node, total in zip(self.taxonomy.nodes, sums, strict=True)
@@ -69,13 +78,13 @@ class Filing:
 
     def _accepts(self, probabilities: Floats) -> bool:
         least = self.threshold if self.thresholds is None else float(self.thresholds[probabilities.argmax()])
-        no_rival = self.thresholds is None or self.label_thresholds is not None
+        no_rival = self.thresholds is None or self.several
         [certain] = certainty(probabilities[np.newaxis], no_rival).tolist()
         return certain >= least and least < 1.0  # 1.0: nothing was ever certain enough
 
     def _accepts_further(self, probabilities: Floats, leaf: Path) -> bool:
         likely = float(probabilities[self.taxonomy.leaf_number[leaf]])
-        return likely >= self.further_threshold and self.further_threshold < 1.0
+        return self.accepts_further and likely >= self.further_threshold
 
 
 def certainty(probabilities: Floats, multi_label: bool) -> Floats:
