@@ -27,11 +27,11 @@ from shelfwise_indexer.export import ENCODER
 from shelfwise_indexer.id_hashes import Hashes
 from shelfwise_indexer.packing import put_in_place, stage
 from shelfwise_indexer.preparation import (
-    CATEGORY_HINT,
     Labelled,
     Prepared,
     TrainingError,
     check_fields,
+    no_category,
     prepare,
     read_labelled,
     warn_unknown,
@@ -205,7 +205,7 @@ def _parts(
     """What was read, its parts, and the categories that are learnt: those of the training part, or the teacher's."""
     labelled = read_labelled(catalogue)
     if not labelled.products:
-        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
+        raise no_category(catalogue, labelled.rejected, labelled.unlabelled, "nothing can be learnt")
     fields = field_names(settings.text_fields)
     prepared = prepare(labelled, validation, fields, settings.fit.seed, settings.preparation, known)
     check_fields([*prepared.train, *prepared.held_back], fields)
