@@ -62,6 +62,8 @@ class Trained:
     """What a smaller bundle lost, as `bundle.json` has it."""
     encoder: Mapping[str, Any] | None = None
     """What a separate encoder learnt and finds, as `bundle.json` has it."""
+    accepted: Mapping[str, Any] = field(default_factory=dict)
+    """What needs no person, of the held-back part: coverage and precision, as `bundle.json` has them."""
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise train` prints."""
@@ -72,6 +74,7 @@ class Trained:
             "unlabelled": self.unlabelled,
             "rejected": len(self.rejected),
             **self.scores.to_json(),
+            "accepted": dict(self.accepted),
             **self.losses,
             **({ENCODER: self.encoder} if self.encoder else {}),
         }
@@ -152,8 +155,8 @@ def train(
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
     products, rejected = (len(prepared.train), labelled.unlabelled), (*labelled.rejected, *prepared.rejected)
-    losses = losses_of(written.info)
-    return Trained(folder, written.version, scores, *products, rejected, losses, encoder=written.info.get(ENCODER))
+    losses, encoder = losses_of(written.info), written.info.get(ENCODER)
+    return Trained(folder, written.version, scores, *products, rejected, losses, encoder, written.info["accepted"])
 
 
 def _tell_parts(task: Task, known: bool) -> None:
