@@ -45,6 +45,7 @@ def column(bundle, leaf):
 RENAME = ("renamed", (CUPS,), (("Home", "Zarfs"),))  # from the first leaf by alphabet to the last of Home
 MOVE = ("moved", (("Sports",),), (("Home", "Outdoor"),))
 MERGE = ("merged", (CUPS, MUGS), (("Home", "Drinking"),))
+MERGE_KETTLES = ("merged", (KETTLES, MUGS), (("Home", "Hot"),))
 SPLIT = ("split", (KETTLES,), (("Home", "Kettles", "Electric"), ("Home", "Kettles", "Hob")))
 SPLIT_UP = ("split", (KETTLES,), (("Home", "Electric"), ("Home", "Hob")))
 
@@ -65,6 +66,16 @@ def test_what_was_renamed_or_moved_keeps_vectors_and_scores_bit_for_bit(bundle):
         assert column(after, new).tobytes() == column(bundle, old).tobytes()
     vectors = [one.encoder.encode_documents(TEXTS).vectors.tobytes() for one in (bundle, after)]
     assert vectors[0] == vectors[1]
+
+
+def test_the_copied_page_says_of_which_bundle_it_is_and_what_was_changed(bundle):
+    (bundle.path / "report").mkdir()
+    (bundle.path / "report" / "index.html").write_text("<h1>Old</h1><p>figures</p>")
+    after = migrated(bundle, RENAME, MERGE_KETTLES)
+    shown = (after.path / "report" / "index.html").read_text("utf-8")
+    assert shown.startswith(f'<h1>Old</h1><p class="note">This page is of bundle {bundle.version}, with its')
+    assert "Home &gt; Cups renamed to Home &gt; Zarfs; Home &gt; Kettles and Home &gt; Mugs merged to Home" in shown
+    assert (bundle.path / "report" / "index.html").read_text() == "<h1>Old</h1><p>figures</p>"
 
 
 def test_probabilities_of_merged_leaves_add_up(bundle):

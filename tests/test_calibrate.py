@@ -13,6 +13,7 @@ from shelfwise_indexer.calibrate import (
     fit_temperature,
     further_threshold,
     label_thresholds,
+    least_to_prove,
 )
 from shelfwise_indexer.reliability import accepted
 
@@ -254,3 +255,10 @@ def test_of_several_categories_the_best_is_made_as_sure_as_it_is_right_whatever_
     labels = one_hot(([0] * 7 + [1, 2, 3]) * 1000, 4)
     said = 1 / (1 + np.exp(-logits / fit_temperature(logits, labels, multi_label=True)))
     assert said[:, 0] == pytest.approx(0.7, abs=1e-3)
+
+
+@pytest.mark.parametrize("precision", [0.5, 0.8, 0.95, 0.99])
+def test_as_many_right_predictions_as_it_takes_prove_a_precision_and_one_fewer_does_not(precision):
+    enough = least_to_prove(precision)
+    given = [accept_threshold(np.full(n, 0.75), np.ones(n, bool), precision, ASSURANCE) for n in (enough, enough - 1)]
+    assert given == [0.75, 1.0]

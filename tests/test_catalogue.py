@@ -407,6 +407,40 @@ class TestFormats:
         assert second.reason == "variant_of '1.0' looks like a whole number that was made a float: write 1"
         assert (first.id, second.id, good.product.id) == ("1.0", "2", "3")
 
+    @pytest.mark.parametrize(
+        ("delimiter", "cell", "price"),
+        [
+            (";", "103,13", 103.13),
+            (";", " 1.299,50 ", 1299.5),
+            (";", "1.234.567,8", 1234567.8),
+            (";", "12345,6", 12345.6),
+            (";", "1.234", 1.234),  # thousands or thousandths: as it stands
+            (";", "103.13", 103.13),
+            (";", "1.2,5", None),
+            (",", "103,13", None),
+            ("\t", "103,13", None),
+        ],
+    )
+    def test_where_semicolons_part_the_cells_a_number_may_have_a_decimal_comma(self, tmp_path, delimiter, cell, price):
+        header, row = delimiter.join(["id", "title", "price", "size"]), delimiter.join(["a", "Mug", f'"{cell}"', "1"])
+        (tmp_path / "shop.csv").write_text(f"{header}\n{row}\n")
+        [read_row] = read(tmp_path / "shop.csv")
+        if price is None:
+            assert "price must be a number" in read_row.reason
+        else:
+            assert read_row.product.price == price
+
+    def test_text_keeps_its_commas_and_so_do_attributes(self, tmp_path):
+        (tmp_path / "shop.csv").write_text("id;title;popularity;width\n1,5;2,5;3,5;4,5\n")
+        (row,) = rows_of(tmp_path / "shop.csv")
+        assert (row.id, row.product.title, row.product.popularity) == ("1,5", "2,5", 3.5)
+        assert row.product.attributes == {"width": "4,5"}
+
+    def test_a_dead_letter_of_such_a_file_is_read_again(self, tmp_path):
+        (tmp_path / "shop.csv").write_text("id;title;price;in_stock\na;Mug;9,90;perhaps\n")
+        (rejected,) = rejected_of(tmp_path / "shop.csv")
+        assert json.loads(rejected.record_text)["price"] == "9.90"
+
     @pytest.mark.parametrize("missing", ["nan", "NaN"])
     def test_what_pandas_makes_of_a_missing_value_is_none(self, tmp_path, missing):
         columns = ["category", "categories", "brand", "price", "variant_of", "in_stock", "created_at"]

@@ -1,5 +1,6 @@
 """Cut embeddings: the first axes keep the neighbours, and nothing but the embedding changes."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -108,6 +109,13 @@ class TestLoss:
         assert cut_loss(flat[:0], rotation(flat, 3)) == CutLoss(3, 16, 0, None, None)
         assert cut_loss(flat[:0], rotation(flat, 3)).to_json()["recall_at_10"] is None
 
+    def test_of_few_products_no_share_of_neighbours_is_claimed_and_why_is_said(self, flat, capsys):
+        axes = rotation(flat, 3)
+        few, enough = cut_loss(flat[:99], axes), cut_loss(flat[:100], axes)
+        assert (few.recall_at_10, few.cosine_difference > 0) == (None, True)
+        assert 0 < enough.recall_at_10 < 1
+        assert "is not measured: 99 products are too few, it takes 100" in capsys.readouterr().err
+
     def test_places_are_spread_over_the_whole(self):
         assert evenly(5, 10).tolist() == [0, 1, 2, 3, 4]
         assert evenly(9, 3).tolist() == [0, 4, 8]
@@ -137,8 +145,24 @@ class TestCompact:
         stated = smaller.info["embedding"]
         assert (stated["dimension"], stated["full"], stated["cut_from"]) == (2, 3, bundle.version)
         assert stated["products"] == 3
-        assert 0 < stated["recall_at_10"] <= 1
+        assert stated["recall_at_10"] is None
         assert Bundle.load(bundle.path).version == bundle.version
+
+    def test_the_copied_page_says_of_which_bundle_it_is_and_what_was_lost(self, bundle, tmp_path):
+        titles = [f"{one} {other} {third}" for one in WORDS for other in WORDS for third in WORDS] * 10
+        lines = (f'{{"id": "{number}", "title": "{title}"}}\n' for number, title in enumerate(titles))
+        (tmp_path / "large.jsonl").write_text("".join(lines))
+        shutil.copytree(bundle.path, tmp_path / "with-page")
+        (tmp_path / "with-page" / "report").mkdir()
+        (tmp_path / "with-page" / "report" / "index.html").write_text("<body><h1>Old</h1><p>figures</p></body>")
+        whole = Bundle.load(tmp_path / "with-page")
+        smaller = compact(whole, tmp_path / "large.jsonl", 2, tmp_path / "smaller").bundle
+        shown = (smaller.path / "report" / "index.html").read_text("utf-8")
+        heading, _, below = shown.partition("</h1>")
+        assert (heading, below.endswith("<p>figures</p></body>")) == ("<body><h1>Old", True)
+        found = smaller.info["embedding"]["recall_at_10"]
+        assert f"This page is of bundle {bundle.version}." in below
+        assert f"cut from 3 to 2 numbers: of the ten nearest products by whole ones {found:.1%} are" in below
 
     def test_the_same_call_gives_the_same_bundle(self, bundle, catalogue, tmp_path):
         one, other = (compact(bundle, catalogue, 2, tmp_path / name).bundle for name in ("one", "other"))
@@ -264,7 +288,8 @@ class TestTraining:
         assert "embedding" not in whole.to_json()
         page = (cut.bundle / "report" / "index.html").read_text("utf-8")
         assert "8 of 32" in page
-        assert f"{stated['recall_at_10']:.1%}" in page
+        assert stated["recall_at_10"] is None
+        assert "too few products" in page
 
     def test_a_trained_bundle_is_compacted_with_its_checkpoint(self, both, given, tmp_path):
         whole = Bundle.load(both[0].bundle)

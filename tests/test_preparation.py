@@ -4,10 +4,15 @@ from pathlib import Path
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
+from hand_bundle import write_hand_bundle
 from shelfwise.errors import UsageError
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
+from shelfwise_indexer.baselines import compare
+from shelfwise_indexer.cli_evaluate import evaluate
+from shelfwise_indexer.cross_validation import cross_validate
 from shelfwise_indexer.preparation import (
     PreparationSettings,
     TrainingError,
@@ -19,7 +24,9 @@ from shelfwise_indexer.preparation import (
     warn_unknown,
     write_stages,
 )
+from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.stages import duplicates_found, missing_values
+from shelfwise_indexer.training import train
 
 FIELDS = ("title",)
 COLOURS = ("red", "blue", "green", "black", "white", "golden", "purple", "turquoise")
@@ -247,3 +254,39 @@ def test_duplicates_are_counted_as_exact_or_near():
         "products": 3,
         "examples": [{"ids": ["2", "3", "4"], "texts": [bottle, bottle + " leak"], "products": 3}],
     }
+
+
+@pytest.fixture
+def all_rejected(tmp_path):
+    (tmp_path / "dear.csv").write_text("id,title,price,category\n1,Mug,dear,Mugs\n2,Kettle,dear,Kettles\n")
+    return tmp_path / "dear.csv"
+
+
+def evaluated(catalogue, folder):
+    write_hand_bundle(folder / "bundle", {"mug": (1.0,)}, [("Mugs",)])
+    arguments = ["classifier", str(catalogue), "--bundle", str(folder / "bundle"), "--out", str(folder / "page")]
+    raise CliRunner().invoke(evaluate, arguments).exception
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        pytest.param(lambda catalogue, folder: train(catalogue, folder / "b", settings=TrainSettings()), id="train"),
+        pytest.param(lambda catalogue, _: compare(catalogue), id="baselines"),
+        pytest.param(lambda catalogue, folder: cross_validate(catalogue, folder / "work"), id="cross-validate"),
+        pytest.param(evaluated, id="classifier"),
+        pytest.param(
+            lambda catalogue, folder: prepare(
+                read_labelled(write(folder / "c.jsonl", [{"title": "mug", "category": "Mugs"}])), catalogue, FIELDS, 0
+            ),
+            id="validation",
+        ),
+    ],
+)
+def test_a_catalogue_whose_lines_were_all_rejected_is_not_said_to_lack_categories(wanted, all_rejected, tmp_path):
+    with pytest.raises(TrainingError) as caught:
+        wanted(all_rejected, tmp_path)
+    said = str(caught.value)
+    assert "dear.csv: all 2 lines were rejected, nothing can be" in said
+    assert said.endswith("mend them, the first is line 2: product 1: price must be a number, got 'dear'")
+    assert "no product carries" not in said

@@ -7,7 +7,7 @@ from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise_indexer.augment import View
 from shelfwise_indexer.model import load_trunk
-from shelfwise_indexer.readings import read_texts
+from shelfwise_indexer.readings import read_texts, tell_cut
 from shelfwise_indexer.settings import TrainSettings
 from tiny_backbone import write_tiny_backbone
 
@@ -25,3 +25,13 @@ def test_a_prompt_that_a_backbone_puts_before_what_it_is_not_told_of_is_put_befo
     assert texts[0].replace(" ", "") == (prompts.get("document", "") + "mug").replace(" ", "")
     expected = trunk.encode(texts, prompt="", normalize_embeddings=True)
     np.testing.assert_allclose(read.original[0], expected, atol=0.02)  # of sixteen bits where the processor has them
+
+
+def test_where_many_texts_are_cut_it_is_said_and_of_a_few_it_is_not(capsys):
+    tell_cut([[1] * 16, *[[1] * 15] * 19], 16)
+    assert capsys.readouterr().err == ""
+    tell_cut([[1] * 16, *[[1] * 15] * 9], 16)
+    assert (
+        capsys.readouterr().err
+        == "10% of the texts fill the 16 tokens that are read, and are cut there: see --max-tokens\n"
+    )

@@ -46,4 +46,5 @@ def test_a_threshold_accepts_what_reaches_it():
 
 def test_each_product_may_have_a_threshold_of_its_own_and_one_accepts_nothing():
     assert accepted(CONFIDENCE, CORRECT, [0.95, 0.5, 1.0, 0.5]) == Accepted(0.5, 0.5)
-    assert accepted(np.ones(1, np.float32), np.array([True]), 1.0) == Accepted(0.0, 1.0)
+    assert accepted(np.ones(1, np.float32), np.array([True]), 1.0) == Accepted(0.0, None)
+    assert Accepted(0.0, None).to_json() == {"coverage": 0.0, "precision": None}

@@ -139,6 +139,12 @@ def test_of_several_categories_all_are_measured_not_the_best_alone():
     assert ["No category beside a product's best is accepted" in page for page in pages] == [True, False]
 
 
+def test_of_nothing_accepted_no_share_is_claimed_to_be_right():
+    made = data(filing=Filing(TAXONOMY, 1.0))
+    assert made.to_json()["accepted"] == {"coverage": 0.0, "precision": None}
+    assert "0.0%accepted without a person–of those right" in Page(report_page(made)).shown
+
+
 def test_learning_curves_baselines_and_preparation_are_shown_where_they_are_known():
     level = {"level": 2, "accuracy": 0.5, "weighted_f1": 0.4, "macro_f1": 0.3, "classes": 3}
     made = data(
@@ -255,6 +261,26 @@ def test_a_page_says_when_its_products_set_what_is_accepted():
     epochs = [Epoch(1, 2.0, 0.5), Epoch(2, 1.0, 0.6)]
     said = ["set when training stopped" in report_page(data(epochs=shown)) for shown in ((), epochs)]
     assert said == [False, True]
+
+
+def test_a_page_says_when_the_model_has_learnt_its_products_since():
+    shown = report_page(data(epochs=[Epoch(1, 2.0, 0.5)], learnt_since=True))
+    assert "from before the model learnt these products too" in shown
+    assert "was not trained on these products" not in shown
+
+
+@pytest.mark.model
+def test_categories_that_the_bundle_lacks_are_said_and_counted(tmp_path):
+    bundle = write_hand_bundle(tmp_path / "bundle", {"mug": (1, 0), "kettle": (0, 1)}, [("Mugs",), ("Kettles",)])
+    paths = [["Mugs"], ["Cups"], ["Tea", "Cups"], ["Cups"]]
+    lines = [{"id": str(number), "title": "mug", "category": path} for number, path in enumerate(paths)]
+    (tmp_path / "new.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    ran = runner_here(tmp_path)("evaluate", "classifier", "new.jsonl", "--bundle", "bundle", "--out", "page")
+    assert f"3 products of new.jsonl are in categories that bundle {bundle.version} lacks and count as wrong" in ran.err
+    assert [line["unknown_categories"] for line in ran.lines] == [2]
+    shown = (tmp_path / "page" / "index.html").read_text("utf-8")
+    assert "2 categories of these products are not in the bundle&#x27;s taxonomy" in shown
+    assert "3 products are in no other and count as wrong" in shown
 
 
 @pytest.mark.model

@@ -113,6 +113,19 @@ def test_a_learnable_catalogue_is_learnt(trained):
     assert 0 < trained.scores.products < len(records())
 
 
+def test_where_nothing_is_accepted_training_says_how_many_held_back_products_prove_too_little(
+    catalogue, settings, tmp_path, capsys
+):
+    eager = replace(settings, auto_accept_precision=0.5, use_held_back=False)
+    told = [(train(catalogue, tmp_path / "b", settings=one), capsys.readouterr().err) for one in (settings, eager)]
+    (shy, shy_said), (bold, bold_said) = told
+    assert (shy.accepted, shy.to_json()["accepted"]) == ({"coverage": 0.0, "precision": None},) * 2
+    assert f"{shy.scores.products} held-back products do not show that 95.0% of what would be accepted" in shy_said
+    assert "it takes 32 at least, without an error" in shy_said
+    assert bold.accepted["coverage"] > 0.5 < bold.accepted["precision"]
+    assert "held-back products do not show" not in bold_said
+
+
 def test_what_is_held_back_and_what_is_trained_on_make_up_the_catalogue(trained):
     assert trained.trained_on + trained.scores.products == len(records())
 

@@ -27,10 +27,10 @@ from shelfwise_indexer.evaluate import Scores, score
 from shelfwise_indexer.keywords import learn_keywords
 from shelfwise_indexer.model import load_trunk
 from shelfwise_indexer.preparation import (
-    CATEGORY_HINT,
     PreparationSettings,
     Prepared,
     TrainingError,
+    no_category,
     prepare,
     read_labelled,
 )
@@ -130,7 +130,7 @@ def compare(
     digest, validation_digest = file_hash(catalogue), None if validation is None else file_hash(validation)
     labelled = read_labelled(catalogue)
     if not labelled.products:
-        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
+        raise no_category(catalogue, labelled.rejected, labelled.unlabelled, "nothing can be learnt")
     text_fields = field_names(text_fields)
     preparation = settings_of(bundle).preparation if bundle and "settings" in bundle.info else PreparationSettings()
     prepared = prepare(labelled, validation, text_fields, seed, preparation)

@@ -10,7 +10,9 @@ import orjson
 
 from shelfwise.bundle import Bundle, content_version
 from shelfwise.errors import UsageError
+from shelfwise.messages import SAID
 from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
+from shelfwise_indexer.report import note_copied
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 
 NEVER = 1.0  # a threshold at which no prediction is accepted without a person
@@ -37,6 +39,7 @@ def migrate_bundle(
         (staging / "taxonomy.json").write_bytes(orjson.dumps(taxonomy.to_json(), option=orjson.OPT_INDENT_2))
         info["version"] = content_version(staging, info)
         check(info["version"])
+        note_copied(staging / "report", _note(bundle, changes))
         (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
         if not _holds(out, info["version"]):
             if out.exists():
@@ -115,6 +118,19 @@ def _migrated(bundle: Bundle, changes: Changes) -> tuple[dict[str, Any], Taxonom
         own = bundle.label_thresholds
         info["label_thresholds"] = _strictest(own.tolist(), new_of.tolist(), undecided, len(taxonomy.leaves))
     return info, taxonomy
+
+
+def _note(bundle: Bundle, changes: Changes) -> str:
+    """What the page that is copied has to say of the bundle after the changes."""
+    done = [
+        f"{' and '.join(_texts(change.sources))} {change.kind} to {' and '.join(_texts(change.targets))}"
+        for change in changes.changes[:SAID]
+    ]
+    more = f" and {len(changes.changes) - SAID} more" if len(changes.changes) > SAID else ""
+    return (
+        f"This page is of bundle {bundle.version}, with its categories and figures. Since then categories were "
+        f"changed: {'; '.join(done)}{more}."
+    )
 
 
 def _strictest(thresholds: Sequence[float], new_of: Sequence[int], undecided: set[int], leaves: int) -> list[float]:

@@ -1,5 +1,7 @@
 """Calibration: probabilities that mean what they say, and the one from which a prediction needs no person."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -76,6 +78,11 @@ def _least_kept(
     last_of_its_value = np.append(sorted_scores[1:] < sorted_scores[:-1], True)
     good = np.flatnonzero((right_so_far >= precision) & last_of_its_value)
     return float(sorted_scores[good[-1]]) if len(good) else None
+
+
+def least_to_prove(precision: float, assurance: float = ASSURANCE) -> int:
+    """How many predictions, all of them right, show a precision below 1 as `accept_threshold` wants it shown."""
+    return math.ceil(math.log(1 - assurance) / math.log(precision))
 
 
 def accept_thresholds(

@@ -191,7 +191,7 @@ def index(
     CATALOGUE replaces what is live; what it lacks is gone, which is said, and of 1,000 products or more not more than
     half unless --allow-shrink is given. Rejected lines go to a dead-letter file: mend `record` there and index that
     file, and its products join those that are live. With --gate, ALIAS is not moved when searches of the judged queries
-    got significantly worse; status 1 then, and the index is kept.
+    got significantly worse; status 1 then, and the index is kept. How a CSV is read: see train --help.
 
     \b
     shelfwise index catalogue.jsonl --bundle bundle --alias products

@@ -115,7 +115,7 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     compared = _read_json(baselines) if baselines is not None else {}
     from shelfwise.filing import Filing
     from shelfwise_indexer.catalogue import file_hash
-    from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, read_labelled
+    from shelfwise_indexer.preparation import no_category, read_labelled, warn_unknown
     from shelfwise_indexer.report import write_report_page
     from shelfwise_indexer.report_data import ONLY_THE_BEST, ReportData
     from shelfwise_indexer.trained_on import has_learnt
@@ -123,7 +123,8 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     digest, learnt = (None if catalogue == "-" else file_hash(catalogue)), loaded.info.get("data", {})
     labelled = read_labelled(catalogue)
     if not labelled.products:
-        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be measured: {CATEGORY_HINT}")
+        raise no_category(catalogue, labelled.rejected, labelled.unlabelled, "nothing can be measured")
+    warn_unknown(labelled.products, loaded.taxonomy, f"products of {catalogue}", f"bundle {loaded.version} lacks")
     seen = has_learnt(loaded, [product.id for product in labelled.products])
     known = None if seen is None else int(seen.sum())
     same_file = digest is not None and learnt.get("sha256") == digest

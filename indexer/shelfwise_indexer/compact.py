@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from shelfwise_indexer.cut import (
 from shelfwise_indexer.export import ENCODER, write_runtime
 from shelfwise_indexer.good_rows import GoodRows
 from shelfwise_indexer.model import load_trunk
+from shelfwise_indexer.report import note_copied
 
 MEASURED_SHARE = 0.2
 KEPT = ("taxonomy.json", "checkpoint", "report")
@@ -90,6 +91,7 @@ def compact(bundle: Bundle, catalogue: str | os.PathLike[str], dimension: int, o
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         _write(bundle, axes, staging)
+        note_copied(staging / "report", _note(bundle, info["embedding"]))
         info["version"] = content_version(staging, info)
         (staging / "bundle.json").write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
         if out.exists():
@@ -112,6 +114,20 @@ def _some(rows: Iterable[Row]) -> Sequence[Product]:
         elif (place := int(rng.integers(seen))) < len(drawn):
             drawn[place] = row.product
     return [drawn[place] for place in rng.permutation(len(drawn))]
+
+
+def _note(bundle: Bundle, loss: Mapping[str, Any]) -> str:
+    """What the page that is copied has to say of this bundle."""
+    found = loss["recall_at_10"]
+    kept = (
+        f"too few products, {loss['products']}, to say how many of the ten nearest are still found"
+        if found is None
+        else f"of the ten nearest products by whole ones {found:.1%} are still found"
+    )
+    return (
+        f"This page is of bundle {bundle.version}. Its categories and what is accepted stayed as they were; embeddings "
+        f"were since cut from {loss['full']} to {loss['dimension']} numbers: {kept}."
+    )
 
 
 def _write(bundle: Bundle, axes: Floats, staging: Path) -> None:

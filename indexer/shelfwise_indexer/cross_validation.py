@@ -16,7 +16,7 @@ from shelfwise_indexer.config import settings_of
 from shelfwise_indexer.evaluate import Scores
 from shelfwise_indexer.folders import made
 from shelfwise_indexer.good_rows import GoodRows
-from shelfwise_indexer.preparation import CATEGORY_HINT, TrainingError, groups_of
+from shelfwise_indexer.preparation import TrainingError, groups_of, no_category
 from shelfwise_indexer.settings import TrainSettings, classifier_only, uncompressed
 from shelfwise_indexer.split import folds, with_every_label
 from shelfwise_indexer.training import train
@@ -71,7 +71,7 @@ def cross_validate(
     good = GoodRows(catalogue)
     rows = [row for row in good if row.product.categories]
     if not rows:
-        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
+        raise no_category(catalogue, good.rejected, good.products, "nothing can be learnt")
     products = [row.product for row in rows]
     groups = groups_of(products, field_names(settings.text_fields))
     paths = [product.categories for product in products]

@@ -28,6 +28,7 @@ Integers = npt.NDArray[np.int64]
 LEARNT_FROM = 20_000  # embeddings; the axes move no more
 MEASURED_ON = 3_000
 NEIGHBOURS = 10
+ENOUGH = 10 * NEIGHBOURS  # products; of fewer some of the nearest are found by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class CutLoss:
     """Numbers before the cut."""
     products: int
     recall_at_10: float | None
-    """Share of the ten nearest others by whole embeddings that are among the ten nearest by cut ones; None: of none."""
+    """Share of the ten nearest others by whole embeddings that are among the ten nearest by cut ones; see `found`."""
     cosine_difference: float | None
     """Root mean square over pairs of products."""
 
@@ -96,7 +97,21 @@ def cut_loss(vectors: Floats, axes: Floats) -> CutLoss:
         return CutLoss(dimension, full, len(some), None, None)
     cut = shortened(some, axes)
     difference = float(np.sqrt(np.square(some @ some.T - cut @ cut.T).mean()))
-    return CutLoss(dimension, full, len(some), recall(cut, some, NEIGHBOURS), difference)
+    return CutLoss(dimension, full, len(some), found(cut, some), difference)
+
+
+def found(short: Floats, whole: Floats) -> float | None:
+    """Recall of the NEIGHBOURS nearest, see `neighbours.recall`; None, which is said, of fewer products than ENOUGH.
+
+    Ten others of twenty are found by chance half of the time.
+    """
+    if len(whole) < ENOUGH:
+        tell(
+            f"how many of the {NEIGHBOURS} nearest products are still found is not measured: {len(whole)} products are "
+            f"too few, it takes {ENOUGH}"
+        )
+        return None
+    return recall(short, whole, NEIGHBOURS)
 
 
 def cut_trunk(trunk: SentenceTransformer, axes: Floats) -> None:

@@ -10,11 +10,12 @@ from shelfwise_indexer.catalogue import Rejected, Row, read
 class GoodRows:
     """The rows of a catalogue that are products, in order; the others are said on stderr.
 
-    `rejected` holds those that were met so far.
+    `rejected` holds those that were met so far, `products` says how many others.
     """
 
     def __init__(self, catalogue: str | os.PathLike[str]) -> None:
         self.rejected: list[Rejected] = []
+        self.products = 0
         self._catalogue = os.fspath(catalogue)
 
     def __iter__(self) -> Iterator[Row]:
@@ -22,6 +23,7 @@ class GoodRows:
         complaints = Complaints("lines that were rejected")
         for row in read(self._catalogue):
             if isinstance(row, Row):
+                self.products += 1
                 yield row
                 continue
             row.check_not_cut_off(self._catalogue)

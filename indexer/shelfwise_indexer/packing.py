@@ -23,6 +23,7 @@ from shelfwise_indexer.calibrate import (
     fit_temperature,
     further_threshold,
     label_thresholds,
+    least_to_prove,
 )
 from shelfwise_indexer.compress import compress, compress_again
 from shelfwise_indexer.evaluate import Epoch, score_filing
@@ -30,6 +31,7 @@ from shelfwise_indexer.export import ENCODER, export
 from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.preparation import Prepared, write_stages
 from shelfwise_indexer.readings import document_prompt, label_shares
+from shelfwise_indexer.reliability import Floats, accepted
 from shelfwise_indexer.report import write_report_page
 from shelfwise_indexer.report_data import ONLY_THE_BEST, ReportData
 from shelfwise_indexer.settings import TrainSettings
@@ -90,6 +92,7 @@ def stage(
         preparation=prepared.stages,
         losses=losses_of(info),
         encoder=info.get(ENCODER, {}),
+        learnt_since=complete is not None,
     )
     write_stages(staging / "report", prepared.stages)
     write_report_page(staging / "report", report)
@@ -136,9 +139,21 @@ def _calibrate(bundle: Bundle, info: dict[str, Any], held_back: Sequence[Product
         info["label_thresholds"] = given_from.tolist()
         info["further_threshold"] = further_threshold(probabilities, labels > 0, given_from, promised)
     certain = certainty(probabilities, multi_label)
-    info["thresholds"] = accept_thresholds(best, certain, correct, len(taxonomy.leaves), promised).tolist()
+    thresholds = accept_thresholds(best, certain, correct, len(taxonomy.leaves), promised)
+    _tell_unproven(len(held_back), thresholds, promised)
+    info["thresholds"], info["accepted"] = thresholds.tolist(), accepted(certain, correct, thresholds[best]).to_json()
     info["threshold"] = accept_threshold(probabilities.max(axis=1, initial=0), correct, promised, ASSURANCE)
     return Encoded(encoded.vectors, np.asarray(probabilities, dtype=np.float32))
+
+
+def _tell_unproven(held_back: int, thresholds: Floats, promised: float) -> None:
+    """Say it where held-back products, of which there are some, let no leaf be accepted."""
+    if held_back and (thresholds >= 1).all():
+        tell(
+            f"{held_back} held-back products do not show that {promised:.1%} of what would be accepted is right (it "
+            f"takes {least_to_prove(promised)} at least, without an error): every predicted product waits for review; "
+            "give --validation or more labelled products, or a lower --auto-accept-precision"
+        )
 
 
 def put_in_place(staging: Path, folder: Path) -> None:

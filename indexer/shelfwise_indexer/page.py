@@ -99,6 +99,12 @@ def note(content: str) -> str:
     return f'<p class="note">{text(content, longest=2000)}</p>'
 
 
+def noted(html: str, content: str) -> str:
+    """A page that was written before, with one more note below its heading."""
+    above, heading_end, below = html.partition("</h1>")
+    return f"{above}{heading_end}{note(content)}{below}" if heading_end else html
+
+
 def folded(title: str, part: str) -> str:
     """HTML that is shown when its title is clicked."""
     return f"<details><summary>{text(title)}</summary>{part}</details>"

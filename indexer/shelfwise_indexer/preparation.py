@@ -102,6 +102,21 @@ def read_labelled(catalogue: str | os.PathLike[str]) -> Labelled:
     return Labelled(tuple(products), tuple(rows.rejected), unlabelled, cleaning)
 
 
+def no_category(
+    catalogue: str | os.PathLike[str], rejected: Sequence[Rejected], products: int, consequence: str
+) -> TrainingError:
+    """What to say of a catalogue none of whose products carries a category, or whose lines were all rejected.
+
+    :param products: how many there are.
+    """
+    if products or not rejected:
+        return TrainingError(f"{catalogue}: no product carries a category, {consequence}: {CATEGORY_HINT}")
+    return TrainingError(
+        f"{catalogue}: all {len(rejected)} lines were rejected, {consequence}: mend them, the first is line "
+        f"{rejected[0].line}: {rejected[0].reason}"
+    )
+
+
 def parts(
     labelled: Labelled,
     validation: Labelled | None,
@@ -158,13 +173,22 @@ def groups_of(products: Sequence[Product], fields: Sequence[str]) -> Integers:
     return union(groups, same_title + variant_pairs(products))
 
 
-def warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
-    """Say which held-back products no training could get right, and which of their categories it cannot give."""
+def warn_unknown(
+    products: Sequence[Product],
+    taxonomy: Taxonomy,
+    kind: str = "held-back products",
+    lack: str = "no training product has",
+) -> None:
+    """Say which products that are measured on cannot be got right, and which of their categories cannot be given.
+
+    :param kind: what they are called.
+    :param lack: who lacks the categories, to stand behind "categories that".
+    """
     unknown = [product for product in products if not any(path in taxonomy.leaf_number for path in product.categories)]
     if unknown:
         first = unknown[0]
         tell(
-            f"{len(unknown)} held-back products are in categories that no training product has and count as wrong, "
+            f"{len(unknown)} {kind} are in categories that {lack} and count as wrong, "
             f"the first is {first.id} in {path_text(first.categories[0])}"
         )
     wrong = {product.id for product in unknown}
@@ -178,7 +202,7 @@ def warn_unknown(products: Sequence[Product], taxonomy: Taxonomy) -> None:
     if besides:
         path, product = next(iter(besides.items()))
         tell(
-            f"{len(besides)} further categories of held-back products are of no training product and are never given, "
+            f"{len(besides)} further categories of {kind}, that {lack}, are never given, "
             f"the first is {path_text(path)} of {product.id}"
         )
 
@@ -240,7 +264,7 @@ def write_stages(folder: Path, stages: dict[str, Any]) -> None:
 def _validation(catalogue: str | os.PathLike[str]) -> Labelled:
     labelled = read_labelled(catalogue)
     if not labelled.products:
-        raise TrainingError(f"{catalogue}: no product carries a category: {CATEGORY_HINT}")
+        raise no_category(catalogue, labelled.rejected, labelled.unlabelled, "nothing can be measured")
     return labelled
 
 

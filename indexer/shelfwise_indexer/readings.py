@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
+from shelfwise.messages import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy
 from shelfwise.text import TextRecipe
@@ -14,6 +15,8 @@ from shelfwise_indexer.augment import View, alter
 from shelfwise_indexer.fit import Texts
 from shelfwise_indexer.rounding import rounded
 from shelfwise_indexer.settings import TrainSettings
+
+WORTH_SAYING = 0.05  # of the texts that are cut
 
 
 def document_prompt(trunk: SentenceTransformer) -> str:
@@ -57,6 +60,14 @@ def read_texts(
         original if with_original else None,
         plain=sum(view.alteration is None for view in readings),
     )
+
+
+def tell_cut(tokens: Sequence[Sequence[int]], limit: int) -> None:
+    """Say it where many texts, tokenised, have all the tokens that are read: what they have beyond is cut."""
+    full = sum(len(ids) >= limit for ids in tokens)
+    if full > WORTH_SAYING * len(tokens):
+        share = f"{full / len(tokens):.0%}"
+        tell(f"{share} of the texts fill the {limit} tokens that are read, and are cut there: see --max-tokens")
 
 
 def label_shares(taxonomy: Taxonomy, products: Sequence[Product]) -> npt.NDArray[np.float32]:

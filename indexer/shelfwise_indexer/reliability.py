@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,13 @@ class Accepted:
     """What a threshold accepts: the share of all products, and the share of those accepted that is right."""
 
     coverage: float
-    precision: float
+    precision: float | None
+    """None: nothing is accepted."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `shelfwise train` and `shelfwise evaluate classifier` print."""
+        precision = None if self.precision is None else round(self.precision, 4)
+        return {"coverage": round(self.coverage, 4), "precision": precision}
 
 
 def reliability(confidence: Floats, correct: Booleans, bins: int = BINS) -> tuple[Bin, ...]:
@@ -66,5 +73,5 @@ def accepted(certain: Floats, correct: Booleans, thresholds: npt.ArrayLike) -> A
     taken = (certain >= limits) & (limits < 1)
     return Accepted(
         coverage=float(taken.mean()) if len(taken) else 0.0,
-        precision=float(correct[taken].mean()) if taken.any() else 1.0,
+        precision=float(correct[taken].mean()) if taken.any() else None,
     )

@@ -22,6 +22,11 @@ SET_BY = (
     "The model was not trained on these products, but they set when training stopped, the temperature and what is "
     "accepted: the figures are slightly optimistic. For others, evaluate it on a catalogue that took no part."
 )
+LEARNT_SINCE = (
+    "The figures are from before the model learnt these products too. They set when training stopped, the "
+    "temperature and what is accepted: the figures are slightly optimistic. For others, evaluate it "
+    "on a catalogue that took no part."
+)
 LEAST_COVERAGE = 0.05  # from which the risk curve sets its scale
 
 
@@ -31,6 +36,13 @@ def write_report_page(folder: Path, data: ReportData) -> Path:
     file = folder / "index.html"
     file.write_text(report_page(data), encoding="utf-8")
     return file
+
+
+def note_copied(folder: Path, content: str) -> None:
+    """Say at the top of the page in a folder, where there is one, of what it is a copy."""
+    file = folder / "index.html"
+    if file.is_file():
+        file.write_text(page.noted(file.read_text(encoding="utf-8"), content), encoding="utf-8")
 
 
 def report_page(data: ReportData) -> str:
@@ -56,17 +68,24 @@ def report_page(data: ReportData) -> str:
 
 
 def _standing(data: ReportData) -> Iterator[str]:
-    """What the products that are measured on had to do with the training."""
+    """What the products that are measured on had to do with the training, and which the classifier cannot get right."""
+    if data.unknown_categories:
+        never = sum(not any(path in data.taxonomy.leaf_number for path in paths) for paths in data.paths)
+        yield page.note(
+            f"{data.unknown_categories:,} categories of these products are not in the bundle's taxonomy and are never "
+            f"predicted: {never:,} products are in no other and count as wrong."
+        )
     if data.trained_on:
         yield page.note(TRAINED_ON)
     elif data.known:
         yield page.note(f"{data.known:,} of these {len(data.ids):,} products were trained on: the figures flatter.")
     elif data.epochs:
-        yield page.note(SET_BY)
+        yield page.note(LEARNT_SINCE if data.learnt_since else SET_BY)
 
 
 def _overview(data: ReportData) -> str:
-    leaf, best = data.scores.levels[-1], "best category " if data.scores.sets else ""
+    leaf, precision = data.scores.levels[-1], data.accepted.precision
+    best = "best category " if data.scores.sets else ""
     return page.figures(
         [
             ("products measured on", f"{data.scores.products:,}"),
@@ -75,7 +94,7 @@ def _overview(data: ReportData) -> str:
             ("leaf accuracy", f"{leaf.accuracy:.3f}"),
             ("calibration error (ECE)", f"{data.calibration_error:.3f}"),
             (f"{best}accepted without a person", f"{data.accepted.coverage:.1%}"),
-            ("of those right", f"{data.accepted.precision:.1%}"),
+            ("of those right", "–" if precision is None else f"{precision:.1%}"),
         ]
     )
 
@@ -183,7 +202,7 @@ def _curves(data: ReportData) -> str:
         [Curve("risk", [(float(coverage[at]), float(risk[at])) for at in shown])],
         Axis("coverage: share accepted without a person"),
         Axis("risk: share of those that is wrong", 0.0, worst),
-        mark=(data.accepted.coverage, 1 - data.accepted.precision) if data.accepted.coverage else None,
+        mark=None if data.accepted.precision is None else (data.accepted.coverage, 1 - data.accepted.precision),
     )
     charts = [
         (f"Reliability, {len(bins)} bins of equal mass, ECE {data.calibration_error:.3f}", diagram),

@@ -32,6 +32,7 @@ class ReportData:
     `baselines` what `shelfwise evaluate baselines` prints, `losses` what `bundle.json` says of a smaller bundle,
     `encoder` what it says of a separate encoder.
     `trained_on`: the classifier learnt these very products; `known`: how many of them, None where that is not known.
+    `learnt_since`: it learnt them after the figures were taken.
     """
 
     title: str
@@ -47,6 +48,7 @@ class ReportData:
     encoder: Mapping[str, Any] = field(default_factory=dict)
     trained_on: bool = False
     known: int | None = None
+    learnt_since: bool = False
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -98,13 +100,19 @@ class ReportData:
         found = suspected_label_errors(labels, self.probabilities[known])
         return [Suspect(int(known[one.row]), one.label_probability) for one in found]
 
+    @cached_property
+    def unknown_categories(self) -> int:
+        """How many categories of the products are none of the classifier's leaves, and never given."""
+        return len({path for paths in self.paths for path in paths} - self.taxonomy.leaf_number.keys())
+
     def to_json(self) -> dict[str, Any]:
         """The figures of the page that are no tables: what `shelfwise evaluate classifier` prints."""
         return {
             **self.scores.to_json(),
+            "unknown_categories": self.unknown_categories,
             "trained_on": self.trained_on,
             "trained_on_products": self.known,
             "ece": round(self.calibration_error, 4),
-            "accepted": {"coverage": round(self.accepted.coverage, 4), "precision": round(self.accepted.precision, 4)},
+            "accepted": self.accepted.to_json(),
             "suspected_label_errors": len(self.suspects),
         }

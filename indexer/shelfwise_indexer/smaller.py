@@ -29,10 +29,14 @@ def figures_of(losses: Mapping[str, Any]) -> list[tuple[str, str]]:
                     "mean weighted F1",
                     f"{student['weighted_f1']:.3f}, the teacher's {student['teacher_weighted_f1']:.3f}",
                 ),
-                ("of the teacher's ten nearest found", f"{student['recall_at_10']:.1%}"),
+                ("of the teacher's ten nearest found", _share(student["recall_at_10"])),
             ]
     if cut := losses.get("embedding"):
         shown.append(("numbers of an embedding", f"{cut['dimension']} of {cut['full']}"))
-        if cut["recall_at_10"] is not None:
-            shown.append(("ten nearest found after the cut", f"{cut['recall_at_10']:.1%}"))
+        if cut["products"]:
+            shown.append(("ten nearest found after the cut", _share(cut["recall_at_10"])))
     return shown
+
+
+def _share(found: float | None) -> str:
+    return "too few products" if found is None else f"{found:.1%}"

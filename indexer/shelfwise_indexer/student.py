@@ -20,13 +20,12 @@ from shelfwise.encoder import Encoded
 from shelfwise.messages import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy, some_paths
-from shelfwise_indexer.cut import NEIGHBOURS
+from shelfwise_indexer.cut import NEIGHBOURS, found
 from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import Texts
 from shelfwise_indexer.memory import MemoryHead
 from shelfwise_indexer.model import BackboneError, ShelfModel
-from shelfwise_indexer.neighbours import recall
 from shelfwise_indexer.preparation import TrainingError
 from shelfwise_indexer.refit import of_texts
 
@@ -147,17 +146,16 @@ def against_teacher(teacher: Bundle, held_back: Sequence[Product], own: Encoded,
     theirs = teacher.encoder.encode_documents([teacher.text(product) for product in held_back])
     truths = [product.categories for product in held_back]
     scores = score(teacher.taxonomy, theirs.probabilities, truths, teacher.multi_label)
-    found = recall(own.vectors, theirs.vectors, NEIGHBOURS)
-    tell(
-        f"the student finds {found:.4f} of the teacher's {NEIGHBOURS} nearest products; mean weighted F1 "
-        f"{weighted_f1:.4f}, the teacher's {scores.mean_weighted_f1:.4f}"
-    )
+    nearest = found(own.vectors, theirs.vectors)
+    if nearest is not None:
+        tell(f"the student finds {nearest:.4f} of the teacher's {NEIGHBOURS} nearest products")
+    tell(f"mean weighted F1 of the student {weighted_f1:.4f}, of the teacher {scores.mean_weighted_f1:.4f}")
     return {
         "products": len(held_back),
         "weighted_f1": round(weighted_f1, 4),
         "teacher_uses_held_back": bool(teacher.info.get("data", {}).get("used_held_back")),
         "teacher_weighted_f1": round(scores.mean_weighted_f1, 4),
-        "recall_at_10": round(found, 4),
+        "recall_at_10": None if nearest is None else round(nearest, 4),
     }
 
 

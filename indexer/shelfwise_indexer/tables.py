@@ -1,6 +1,5 @@
 """Tables: the records of CSV and Parquet files."""
 
-import ast
 import csv
 import itertools
 import math
@@ -11,7 +10,8 @@ from typing import Any, cast
 
 import orjson
 
-from shelfwise.product import CONTRACT_FIELDS, EXACT_BELOW, id_text, shown
+from shelfwise.product import CONTRACT_FIELDS, EXACT_BELOW, id_text
+from shelfwise_indexer.cells import COMMA_IS_FREE, NEEDED, content, holds, with_point
 from shelfwise_indexer.parquet_values import Reading, readings
 from shelfwise_indexer.records import (
     CatalogueError,
@@ -22,11 +22,7 @@ from shelfwise_indexer.records import (
     not_utf8,
     opened,
     text_of,
-    too_deep,
-    writable,
 )
-
-NEEDED = ("id", "title")
 
 SHOWN_BYTES = 200  # in a dead letter, of what is no text
 _PARQUET_BATCH = 1_024
@@ -34,22 +30,14 @@ _WHOLE = ("id", "variant_of", "in_stock")  # pandas makes a column of whole numb
 _DELIMITERS: tuple[str, ...] = (",", ";", "\t")
 _EXCEL = re.compile(rb'"?sep=([\t -~])"?\r?\n?', re.IGNORECASE)
 _END_OF_OLD = re.compile(rb"\r[^\r\n\0]")  # of a line, as Macs wrote it
-_PATHS = ("category", "categories")
-_IDS = ("id", "variant_of")
-_WHOLE_AS_FLOAT = re.compile(r"[0-9]+\.0")
-_MAY_BE_MISSING = {*CONTRACT_FIELDS} - {*NEEDED}
-_MISSING = ("nan", "NaN")  # what pandas makes text of where there was nothing
-# `['A', …]`, `[]`, `[A, B]`, and not `[Sale]` or `[New] A > B`, which shops call categories.
-_A_LIST = re.compile(r"\[\s*(?:['\"\[\]]|[^\]>|]*,[^\]>|]*\]$)")
-# A text as Python writes it, and the comma behind it, which numpy's lists lack.
-_LISTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*,?""", re.DOTALL)
 
 
 def csv_records(lines: Iterator[Line], name: str, max_line_bytes: int) -> Iterator[Record | Rejected]:
     """The rows of a CSV file, empty cells and blank ones left out; a record's line is where it begins.
 
     The first line is the header; the delimiter is a comma, a semicolon or a tab, or what Excel's line `sep=` before
-    the header says. What an unclosed quote swallowed is put back and read line by line.
+    the header says. Where it is a semicolon, price and popularity may have a decimal comma: `1.299,50`. Several paths
+    in a cell of `categories` are apart by `|`. What an unclosed quote swallowed is put back and read line by line.
 
     :param max_line_bytes: the longest cell, too.
     :raises CatalogueError: the header cannot be read, has no id or title, or names a column twice.
@@ -74,23 +62,25 @@ def csv_records(lines: Iterator[Line], name: str, max_line_bytes: int) -> Iterat
             reason = line.fault or f"not CSV: {error}"
             yield Rejected(line.number, reason, text_of(line.content), cut_off=line.cut_off)
         else:
-            yield _csv_record(columns, cells, taken)
+            yield _csv_record(columns, cells, taken, delimiter)
 
 
-def _csv_record(columns: list[str], cells: list[str], taken: list[Line]) -> Record | Rejected:
-    content = b"".join(line.content for line in taken)
+def _csv_record(columns: list[str], cells: list[str], taken: list[Line], delimiter: str) -> Record | Rejected:
+    written = b"".join(line.content for line in taken)
     try:
-        content.decode("utf-8")
+        written.decode("utf-8")
     except UnicodeDecodeError as error:
-        return Rejected(taken[0].number, not_utf8(content, error.start), text_of(content))
+        return Rejected(taken[0].number, not_utf8(written, error.start), text_of(written))
     if len(cells) != len(columns):
         reason = (
             f"expected {len(columns)} cells, as in the header, got {len(cells)}: quote a cell that holds a delimiter"
         )
-        return Rejected(taken[0].number, reason, text_of(content))
-    named = {column: cell for column, cell in zip(columns, cells, strict=True) if column and _holds(column, cell)}
+        return Rejected(taken[0].number, reason, text_of(written))
+    named = {column: cell for column, cell in zip(columns, cells, strict=True) if column and holds(column, cell)}
+    if delimiter == COMMA_IS_FREE:
+        named = {column: with_point(column, cell) for column, cell in named.items()}
     try:
-        return taken[0].number, {column: _cell(column, cell) for column, cell in named.items()}
+        return taken[0].number, {column: content(column, cell) for column, cell in named.items()}
     except ValueError as error:
         return Rejected(taken[0].number, str(error), json_text(named), _id(named))
 
@@ -155,39 +145,6 @@ def _check_columns(columns: list[str], name: str) -> None:
         raise CatalogueError(
             f"{name}: no column {' and no column '.join(missing)}: expected both id and title, got {found}"
         )
-
-
-def _holds(column: str, cell: str) -> bool:
-    return bool(cell.strip()) and not (cell in _MISSING and column in _MAY_BE_MISSING)
-
-
-def _cell(column: str, cell: str) -> object:
-    """:raises ValueError: it does not hold what it seems to; says what was expected."""
-    if column in _IDS and _WHOLE_AS_FLOAT.fullmatch(cell.strip()):
-        whole = cell.strip()[:-2]
-        raise ValueError(f"{column} {shown(cell)} looks like a whole number that was made a float: write {whole}")
-    if column in _PATHS and _A_LIST.match(cell.strip()):
-        return _list(column, cell.strip())
-    if column == "categories":
-        return [path for path in cell.split("|") if path.strip()]
-    if column == "attributes":
-        return writable(cell)
-    return cell
-
-
-def _list(column: str, cell: str) -> list[Any]:
-    """A list in a cell, as JSON, pandas or numpy writes it.
-
-    :raises ValueError: it is none.
-    """
-    for read, text in ((orjson.loads, cell), (ast.literal_eval, _LISTED.sub(r"\1,", cell))):
-        try:
-            found = orjson.loads(orjson.dumps(read(text)))  # Python's lists may hold what JSON cannot
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue
-        if isinstance(found, list) and not too_deep(found):
-            return found
-    raise ValueError(f'{column} begins and ends as a list, and is none: write ["A", "B"] or A > B, got {shown(cell)}')
 
 
 def parquet_records(name: str) -> Iterator[Record | Rejected]:

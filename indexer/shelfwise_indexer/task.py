@@ -23,7 +23,7 @@ from shelfwise_indexer.model import ShelfModel
 from shelfwise_indexer.names import named_products
 from shelfwise_indexer.packing import runtime_settings
 from shelfwise_indexer.preparation import Prepared
-from shelfwise_indexer.readings import read_texts
+from shelfwise_indexer.readings import read_texts, tell_cut
 from shelfwise_indexer.refit import Weights, learn_all, move_back, refit_head, weigh_on_held_back, weights_of
 from shelfwise_indexer.settings import TrainSettings
 from shelfwise_indexer.starting_point import StartingPoint
@@ -75,6 +75,7 @@ def learn(task: Task, folder: Path, on_epoch: Callable[[int, float], object] | N
     named = named_products(taxonomy, field_names(settings.text_fields)[0]) if settings.category_names else []
     held = settings.effective_retention > 0 and not task.teacher
     learned = task.texts([*task.prepared.train, *named], task.readings, with_original=held)
+    tell_cut(learned.tokens[0][: len(task.prepared.train)], settings.max_tokens)
     if task.teacher:
         learned = taught(task.teacher, learned, task.device)
     loss = HierarchicalLoss(taxonomy, settings.loss, learned.labels.sum(axis=0))

@@ -28,11 +28,11 @@ from shelfwise_indexer.export import ENCODER
 from shelfwise_indexer.id_hashes import Hashes
 from shelfwise_indexer.packing import put_in_place, stage
 from shelfwise_indexer.preparation import (
-    CATEGORY_HINT,
     Labelled,
     Prepared,
     TrainingError,
     check_fields,
+    no_category,
     prepare,
     read_labelled,
     warn_unknown,
@@ -63,6 +63,8 @@ class Trained:
     """What a smaller bundle lost, as `bundle.json` has it."""
     encoder: Mapping[str, Any] | None = None
     """What a separate encoder learnt and finds, as `bundle.json` has it."""
+    accepted: Mapping[str, Any] = field(default_factory=dict)
+    """What needs no person, of the held-back part: coverage and precision, as `bundle.json` has them."""
 
     def to_json(self) -> dict[str, Any]:
         """What `shelfwise train` prints."""
@@ -73,6 +75,7 @@ class Trained:
             "unlabelled": self.unlabelled,
             "rejected": len(self.rejected),
             **self.scores.to_json(),
+            "accepted": dict(self.accepted),
             **self.losses,
             **({ENCODER: self.encoder} if self.encoder else {}),
         }
@@ -153,8 +156,8 @@ def train(
     written = Bundle.load(folder)
     scores = Scores.from_json(written.info["metrics"])
     products, rejected = (len(prepared.train), labelled.unlabelled), (*labelled.rejected, *prepared.rejected)
-    losses = losses_of(written.info)
-    return Trained(folder, written.version, scores, *products, rejected, losses, encoder=written.info.get(ENCODER))
+    losses, encoder = losses_of(written.info), written.info.get(ENCODER)
+    return Trained(folder, written.version, scores, *products, rejected, losses, encoder, written.info["accepted"])
 
 
 def _tell_parts(task: Task, known: bool) -> None:
@@ -219,7 +222,7 @@ def _parts(
     """What was read, its parts, and the categories that are learnt: those of the training part, or the teacher's."""
     labelled = read_labelled(catalogue)
     if not labelled.products:
-        raise TrainingError(f"{catalogue}: no product carries a category, nothing can be learnt: {CATEGORY_HINT}")
+        raise no_category(catalogue, labelled.rejected, labelled.unlabelled, "nothing can be learnt")
     fields = field_names(settings.text_fields)
     prepared = prepare(labelled, validation, fields, settings.fit.seed, settings.preparation, known)
     check_fields([*prepared.train, *prepared.held_back], fields)
