@@ -73,7 +73,7 @@ def test_the_copied_page_says_of_which_bundle_it_is_and_what_was_changed(bundle)
     (bundle.path / "report" / "index.html").write_text("<h1>Old</h1><p>figures</p>")
     after = migrated(bundle, RENAME, MERGE_KETTLES)
     shown = (after.path / "report" / "index.html").read_text("utf-8")
-    assert shown.startswith(f'<h1>Old</h1><p class="note">This page is of bundle {bundle.version}, with its')
+    assert shown.startswith(f'<h1>Old</h1><p class="note">Copied from bundle {bundle.version}, with its')
     assert "Home &gt; Cups renamed to Home &gt; Zarfs; Home &gt; Kettles and Home &gt; Mugs merged to Home" in shown
     assert (bundle.path / "report" / "index.html").read_text() == "<h1>Old</h1><p>figures</p>"
 

@@ -416,6 +416,8 @@ class TestFormats:
             (";", "12345,6", 12345.6),
             (";", "1.234", 1.234),  # thousands or thousandths: as it stands
             (";", "103.13", 103.13),
+            (";", "0,299", 0.299),
+            (";", "1,299", None),  # thousands or thousandths: not as it stands
             (";", "1.2,5", None),
             (",", "103,13", None),
             ("\t", "103,13", None),

@@ -161,7 +161,7 @@ class TestCompact:
         heading, _, below = shown.partition("</h1>")
         assert (heading, below.endswith("<p>figures</p></body>")) == ("<body><h1>Old", True)
         found = smaller.info["embedding"]["recall_at_10"]
-        assert f"This page is of bundle {bundle.version}." in below
+        assert f"Copied from bundle {bundle.version}, whose" in below
         assert f"cut from 3 to 2 numbers: of the ten nearest products by whole ones {found:.1%} are" in below
 
     def test_the_same_call_gives_the_same_bundle(self, bundle, catalogue, tmp_path):

@@ -133,8 +133,32 @@ def test_of_a_product_without_a_vector_its_words_count_for_both(fusion, unread):
     assert ranked["old"].score < ranked["near0"].score
     if fusion == "score":
         assert ranked["weak"].score < ranked["near4"].score
-    words_alone = rank(retrieved, SearchSettings(fusion=fusion), {"lexical": 0.0, "semantic": 1.0}, None, None)
-    assert ids(words_alone)[0] == "near0"
+    meaning_alone = rank(retrieved, SearchSettings(fusion=fusion), {"lexical": 0.0, "semantic": 1.0}, None, None)
+    assert ids(meaning_alone)[0] == "near0"
+    shown = explain(ranked["new"], fusion, weights, None).retrievers
+    assert (shown["lexical"].weight, shown["semantic"].weight) == (1.0, 0.0)
+    shown = explain(ranked["old"], fusion, weights, None).retrievers
+    assert (shown["lexical"].weight, shown["semantic"].weight) == (0.3, 0.7)
+
+
+def test_products_without_a_vector_and_what_they_lack_move_no_trust_in_a_category():
+    new = [found(f"new{n}", 5.0 - n, shelfwise=None) for n in range(4)]
+    old = [found(f"old{n}", 3.0 - n / 2, MUGS) for n in range(4)]
+    near = [found(f"old{n}", 0.9 - n / 10, MUGS) for n in range(4)]
+    weights, belief = {"lexical": 0.3, "semantic": 0.7}, believe_paths(TAXONOMY, {MUGS: 1.0})
+
+    def trusted(words):
+        lists = {"lexical": words, "semantic": near}
+        return rank(Retrieved(lists), SearchSettings(fusion="score"), weights, belief, None)[0].category_trust
+
+    assert trusted([*new, *old]) == trusted(old) == 1.0
+
+
+def test_what_has_a_vector_is_weighed_by_it_whatever_else_it_lacks():
+    near = [found("bare", 0.9, shelfwise={"ancestors": []}), found("b", 0.8), found("c", 0.7)]
+    lists = {"lexical": [found("b", 2.0)], "semantic": near}
+    ranked = rank(Retrieved(lists), SearchSettings(fusion="score"), {"lexical": 0.3, "semantic": 0.7}, None, None)
+    assert {one.id: one.fused.shares for one in ranked}["bare"] == {"semantic": 0.7}
 
 
 @pytest.mark.parametrize("fusion", ["rank", "score"])

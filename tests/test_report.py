@@ -276,10 +276,13 @@ def test_categories_that_the_bundle_lacks_are_said_and_counted(tmp_path):
     lines = [{"id": str(number), "title": "mug", "category": path} for number, path in enumerate(paths)]
     (tmp_path / "new.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)))
     ran = runner_here(tmp_path)("evaluate", "classifier", "new.jsonl", "--bundle", "bundle", "--out", "page")
-    assert f"3 products of new.jsonl are in categories that bundle {bundle.version} lacks and count as wrong" in ran.err
+    assert (
+        f"3 products of new.jsonl are in categories that bundle {bundle.version} does not predict and count as wrong"
+        in ran.err
+    )
     assert [line["unknown_categories"] for line in ran.lines] == [2]
     shown = (tmp_path / "page" / "index.html").read_text("utf-8")
-    assert "2 categories of these products are not in the bundle&#x27;s taxonomy" in shown
+    assert "2 categories of these products are none that the bundle predicts" in shown
     assert "3 products are in no other and count as wrong" in shown
 
 

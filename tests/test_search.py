@@ -251,13 +251,18 @@ def test_words_that_a_catalogue_wrote_together_are_found_apart(client, alias, bu
 
 @pytest.mark.parametrize("mode", ["lexical", "hybrid"])
 def test_of_products_of_one_title_the_one_with_the_attribute_comes_first(client, alias, bundle, mode):
-    colours = {"k1": "Grey", "k2": "matt black", "k3": ["Red", "Turquoise"], "k4": "navy"}
+    colours = {"k1": "Grey", "k2": "matt black", "k3": ["Red", "Turquoise"], "k4": "navy", "k5": "XL"}
     plain = [{"id": id_, "title": "Tea kettle", "color": colour} for id_, colour in colours.items()]
     variants = [{"id": f"v{at}", "title": "Phone case", "color": of, "variant_of": "v"} for at, of in enumerate("ABC")]
     fill(client, alias, bundle, [document(bundle, record) for record in (*plain, *variants)])
     shop = ProductSearch(client, alias, bundle)
-    for query, first in [("turquoise kettle", "k3"), ("kettle, Matt Black", "k2"), ("kettle NAVY", "k4")]:
-        found = ids(shop.search(query, mode=mode, k=4))
+    for query, first in [
+        ("turquoise kettle", "k3"),
+        ("kettle, Matt Black", "k2"),
+        ("kettle NAVY", "k4"),
+        ("kettle xl", "k5"),
+    ]:
+        found = ids(shop.search(query, mode=mode, k=5))
         assert (found[0], set(found)) == (first, set(colours))
     assert ids(shop.search("case b", mode=mode))[0] == "v1"  # of variants the one that was asked for
     assert shop.search("turquoise", mode="lexical") == []

@@ -7,6 +7,7 @@ import pytest
 
 from hand_bundle import write_hand_bundle
 from hand_index import document, fill
+from shelfwise.index import rollback
 from small_shop import LEAVES, WORDS
 
 
@@ -28,3 +29,6 @@ def test_a_service_that_holds_both_bundles_answers_while_the_alias_moves(
     fill(client, alias, following, [document(following, {"id": "new", "title": "kettle"})])
     service["searcher"]._alias._checked_at = 0.0  # the time to look again has come
     assert [hit.id for hit in service["answer"]("kettle")] == ["new"]
+    rollback(client, alias)
+    service["searcher"]._alias._checked_at = 0.0
+    assert [hit.id for hit in service["answer"]("kettle")] == ["old"]

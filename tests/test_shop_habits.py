@@ -238,9 +238,17 @@ def test_facets_count_what_holds_a_misspelt_word_in_its_nearest_spelling(client,
 
 def test_words_are_marked_and_what_the_shop_wrote_is_escaped(shop):
     [hit] = shop.search("leather cases", k=1, highlight=True, filters=["color=red"])
-    assert hit.highlight["title"].startswith("<em>Leather &lt;b&gt;case")  # a phrase is marked as one
+    assert hit.highlight["title"].startswith("<em>Leather</em> &lt;b&gt;<em>case")
     assert "<b>" not in hit.highlight["title"]
     assert "highlight" not in shop.search("leather case", k=1)[0].to_json()
+
+
+def test_what_stands_between_the_words_is_not_marked(client, bundle, alias):
+    record = {"id": "w", "title": "Leather phone wallet case", "category": CASES}
+    fill(client, f"{alias}-between", bundle, [document(bundle, record)])
+    [hit] = ProductSearch(client, f"{alias}-between", bundle).search("leather case", highlight=True, explain=True)
+    assert hit.highlight["title"] == "<em>Leather</em> phone wallet <em>case</em>"
+    assert hit.explanation["words"] == ("case", "leather")
 
 
 def test_a_description_longer_than_the_server_marks_is_marked_as_far_as_it_goes(client, bundle, alias):

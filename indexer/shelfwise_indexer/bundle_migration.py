@@ -128,7 +128,7 @@ def _note(bundle: Bundle, changes: Changes) -> str:
     ]
     more = f" and {len(changes.changes) - SAID} more" if len(changes.changes) > SAID else ""
     return (
-        f"This page is of bundle {bundle.version}, with its categories and figures. Since then categories were "
+        f"Copied from bundle {bundle.version}, with its categories and figures. Since then categories were "
         f"changed: {'; '.join(done)}{more}."
     )
 

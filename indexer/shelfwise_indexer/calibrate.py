@@ -81,8 +81,8 @@ def _least_kept(
 
 
 def least_to_prove(precision: float, assurance: float = ASSURANCE) -> int:
-    """How many predictions, all of them right, show a precision below 1 as `accept_threshold` wants it shown."""
-    return math.ceil(math.log(1 - assurance) / math.log(precision))
+    """How many predictions, all of them right, show a precision below 1 as `accept_thresholds` wants it shown."""
+    return max(FOLDS, math.ceil(math.log(1 - assurance) / math.log(precision)))
 
 
 def accept_thresholds(

@@ -13,7 +13,8 @@ NEEDED = ("id", "title")
 COMMA_IS_FREE = ";"  # the delimiter of those whose numbers have a comma
 
 _NUMBERS = ("price", "popularity")
-_DECIMAL_COMMA = re.compile(r"[0-9]{1,3}(\.?[0-9]{3})*,[0-9]+")
+# Not `1,299`, which may be a thousand and more.
+_DECIMAL_COMMA = re.compile(r"(?![1-9][0-9]{0,2},[0-9]{3}$)[0-9]{1,3}(\.?[0-9]{3})*,[0-9]+")
 _PATHS = ("category", "categories")
 _IDS = ("id", "variant_of")
 _WHOLE_AS_FLOAT = re.compile(r"[0-9]+\.0")

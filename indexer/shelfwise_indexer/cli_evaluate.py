@@ -124,7 +124,9 @@ def classifier(catalogue: str, bundle: Path, out: Path, baselines: Path | None) 
     labelled = read_labelled(catalogue)
     if not labelled.products:
         raise no_category(catalogue, labelled.rejected, labelled.unlabelled, "nothing can be measured")
-    warn_unknown(labelled.products, loaded.taxonomy, f"products of {catalogue}", f"bundle {loaded.version} lacks")
+    warn_unknown(
+        labelled.products, loaded.taxonomy, f"products of {catalogue}", f"bundle {loaded.version} does not predict"
+    )
     seen = has_learnt(loaded, [product.id for product in labelled.products])
     known = None if seen is None else int(seen.sum())
     same_file = digest is not None and learnt.get("sha256") == digest

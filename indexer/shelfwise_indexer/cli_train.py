@@ -80,8 +80,8 @@ def train(
 ) -> None:
     """Train a classifier and encoder on CATALOGUE (.jsonl, .csv, .tsv, .parquet; also .gz).
 
-    A CSV has a header and commas, semicolons or tabs between cells; with semicolons a price may be 1.299,50. Several
-    paths in a cell of `categories` are apart by a bar: A > B|C.
+    A CSV has a header and commas, semicolons or tabs between cells; with semicolons a price may be 1.299,50 (and
+    1.299 is less than two). Several paths in a cell of `categories` are apart by a bar: A > B|C.
 
     \b
     shelfwise train catalogue.jsonl --out bundle

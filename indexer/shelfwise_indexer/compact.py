@@ -125,7 +125,7 @@ def _note(bundle: Bundle, loss: Mapping[str, Any]) -> str:
         else f"of the ten nearest products by whole ones {found:.1%} are still found"
     )
     return (
-        f"This page is of bundle {bundle.version}. Its categories and what is accepted stayed as they were; embeddings "
+        f"Copied from bundle {bundle.version}, whose categories and what is accepted stayed as they were; embeddings "
         f"were since cut from {loss['full']} to {loss['dimension']} numbers: {kept}."
     )
 

@@ -73,7 +73,7 @@ def export(model: ShelfModel, folder: Path, samples: Sequence[str]) -> None:
 def write_runtime(converted: ov.Model, tokenizer: Tokenizer, folder: Path) -> None:
     """Write `model.xml`, `model.bin` (fp32) and `tokenizer.json`; the same model gives the same files."""
     number_operations(converted)
-    for name in ("model.xml", "model.bin"):  # a model that was loaded from there may still have its weights mapped
+    for name in ("model.xml", "model.bin"):  # a process that has mapped them keeps what it has
         (folder / name).unlink(missing_ok=True)
     ov.save_model(converted, str(folder / "model.xml"), compress_to_fp16=False)
     tokenizer.no_padding()

@@ -188,7 +188,7 @@ def warn_unknown(
     if unknown:
         first = unknown[0]
         tell(
-            f"{len(unknown)} {kind} are in categories that {lack} and count as wrong, "
+            f"{len(unknown)} {kind} are in categories that {lack} and count as wrong at the leaves, "
             f"the first is {first.id} in {path_text(first.categories[0])}"
         )
     wrong = {product.id for product in unknown}

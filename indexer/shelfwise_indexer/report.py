@@ -1,5 +1,6 @@
 """The report: what a training knows about its classifier, on one page that a merchandiser can read."""
 
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -42,7 +43,10 @@ def note_copied(folder: Path, content: str) -> None:
     """Say at the top of the page in a folder, where there is one, of what it is a copy."""
     file = folder / "index.html"
     if file.is_file():
-        file.write_text(page.noted(file.read_text(encoding="utf-8"), content), encoding="utf-8")
+        noted = page.noted(file.read_text(encoding="utf-8"), content)
+        folder.chmod(folder.stat().st_mode | stat.S_IWUSR)  # copied, too: that of a bundle nobody is to write
+        file.unlink()
+        file.write_text(noted, encoding="utf-8")
 
 
 def report_page(data: ReportData) -> str:
@@ -72,8 +76,8 @@ def _standing(data: ReportData) -> Iterator[str]:
     if data.unknown_categories:
         never = sum(not any(path in data.taxonomy.leaf_number for path in paths) for paths in data.paths)
         yield page.note(
-            f"{data.unknown_categories:,} categories of these products are not in the bundle's taxonomy and are never "
-            f"predicted: {never:,} products are in no other and count as wrong."
+            f"{data.unknown_categories:,} categories of these products are none that the bundle predicts: {never:,} "
+            "products are in no other and count as wrong at the leaves."
         )
     if data.trained_on:
         yield page.note(TRAINED_ON)

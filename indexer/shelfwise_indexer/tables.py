@@ -36,8 +36,9 @@ def csv_records(lines: Iterator[Line], name: str, max_line_bytes: int) -> Iterat
     """The rows of a CSV file, empty cells and blank ones left out; a record's line is where it begins.
 
     The first line is the header; the delimiter is a comma, a semicolon or a tab, or what Excel's line `sep=` before
-    the header says. Where it is a semicolon, price and popularity may have a decimal comma: `1.299,50`. Several paths
-    in a cell of `categories` are apart by `|`. What an unclosed quote swallowed is put back and read line by line.
+    the header says. Where it is a semicolon, price and popularity may have a decimal comma: `1.299,50`, and not
+    `1,299`, which may be a thousand. Several paths in a cell of `categories` are apart by `|`. What an unclosed quote
+    swallowed is put back and read line by line.
 
     :param max_line_bytes: the longest cell, too.
     :raises CatalogueError: the header cannot be read, has no id or title, or names a column twice.

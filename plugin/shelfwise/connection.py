@@ -2,7 +2,6 @@
 
 import os
 from typing import Any
-from weakref import WeakValueDictionary
 
 from elastic_transport import TransportError, Urllib3HttpNode
 
@@ -21,29 +20,18 @@ class Connection(Urllib3HttpNode):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        _KEPT[id(self)] = self
+        self._process = os.getpid()
 
     def perform_request(self, *args: Any, **options: Any) -> Any:
         """As `Urllib3HttpNode`'s.
 
         :raises ForeignAnswer: it lacks the header that Elasticsearch gives all its answers, from 7.14 on.
         """
+        if self._process != os.getpid():
+            Connection.__init__(self, self.config)
         answer = super().perform_request(*args, **options)
         told = answer.meta.status < 400 or answer.meta.status == NOT_FOUND  # of others the status says enough
         if told and answer.meta.headers.get("x-elastic-product") != "Elasticsearch":
             kind = answer.meta.headers.get("content-type", "of no kind")
             raise ForeignAnswer(f"what answered is not Elasticsearch (status {answer.meta.status}, {kind})")
         return answer
-
-
-_KEPT: "WeakValueDictionary[int, Connection]" = WeakValueDictionary()  # no set: those to one server are equal
-
-
-def _anew() -> None:
-    """In a child process: leave the parent's connections to it, and open others when they are needed."""
-    for connection in list(_KEPT.values()):
-        Urllib3HttpNode.__init__(connection, connection.config)
-
-
-if hasattr(os, "register_at_fork"):  # not where processes cannot be forked
-    os.register_at_fork(after_in_child=_anew)

@@ -5,6 +5,7 @@ No text of a user ever becomes query syntax: it stands as a value of `match`, `c
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
+from string import capwords
 from typing import Any
 
 import numpy as np
@@ -281,7 +282,9 @@ def with_highlights(body: Body) -> Body:
     # A field is marked by its own analyzer: stems and pairs of characters each mark what they matched.
     names = [f"{name}.{language}" for name in ("title", "brand", "description") for language in ("english", "cjk")]
     fields: Body = {name: {"number_of_fragments": 0} for name in names}
-    return {**body, "highlight": {"encoder": "html", "max_analyzed_offset": MAX_MARKED, "fields": fields}}
+    words = body["query"]["bool"]["must"][0]  # not the phrase beside it, which would be marked with all that is within
+    marked = {"encoder": "html", "max_analyzed_offset": MAX_MARKED, "highlight_query": words, "fields": fields}
+    return {**body, "highlight": marked}
 
 
 def counted(filters: Sequence[Body], words: str | None = None, others: Sequence[str] = ()) -> Body:
@@ -294,10 +297,14 @@ def counted(filters: Sequence[Body], words: str | None = None, others: Sequence[
 
 
 def _values(words: str) -> Iterator[str]:
-    """The words of a query, and each two beside each other: what may be a colour, a material or a size."""
+    """The words of a query, and each two beside each other: what may be a colour, a material or a size.
+
+    A number alone is none: any attribute may count as much, from ratings to packs.
+    """
     single = [stripped for word in words.split() if (stripped := word.strip(_PUNCTUATION))]
-    yield from single
-    yield from map(" ".join, pairwise(single))
+    for value in (*single, *map(" ".join, pairwise(single))):
+        if any(map(str.isalpha, value)):
+            yield value
 
 
 def _has_value(value: str) -> Body:
@@ -305,7 +312,7 @@ def _has_value(value: str) -> Body:
 
     Attributes are stored as they are, without an analysis that would make capitals small.
     """
-    written = dict.fromkeys([value, value.lower(), value.capitalize(), value.title()])
+    written = dict.fromkeys([value, value.lower(), value.upper(), value.capitalize(), capwords(value)])
     return {"dis_max": {"queries": [{"term": {"attributes": {"value": text}}} for text in written]}}
 
 

@@ -95,8 +95,6 @@ def rank(
     by_rank = len(lists) > 1 and settings.fusion == "rank"
     fused_lists = _with_added(lists, retrieved.added) if by_rank else lists
     fused = _fused(fused_lists, retrieved.added, settings, weights)
-    if len(lists) > 1:
-        fused = _with_words_for_vectors(fused, by_id, weights or {})
     ranks = _ranks(fused_lists) if explained else {}
     scores = _scores(fused_lists) if explained else {}
     shares: Mapping[str, float] = {}
@@ -106,6 +104,8 @@ def rank(
         # By score, what was added stands behind the others, with 0.
         best = (fused if len(lists) > 1 and not by_rank else _by_scores(lists, weights))[:TRUST_DEPTH]
         trusted = trust([shares[one.id] for one in best], [one.score for one in best])
+    if len(lists) > 1:
+        fused = _with_words_for_vectors(fused, by_id, weights or {})
     popularity = _popularity(by_id.values()) if settings.popularity else {}
     first = exact.among(by_id.values()) if exact is not None else frozenset()
     candidates = []
@@ -136,6 +136,11 @@ def rank(
 def unranked(found: Found) -> Candidate:
     """A product that no retriever found."""
     return Candidate(found["_id"], found, 0.0, Fused(found["_id"], 0.0, {}), {}, {}, 0.0, 0.0, 0.0, 0.0, False)
+
+
+def weight_of_both(weights: Mapping[str, float]) -> float:
+    """What words and vector weigh together: all of it is on the words of a product that has no vector."""
+    return weights.get("lexical", 1.0) + weights.get("semantic", 1.0)
 
 
 def is_enriched(found: Found) -> bool:
@@ -202,14 +207,12 @@ def _with_words_for_vectors(
 ) -> list[Fused]:
     """The same, with the whole weight on `lexical` where no run has enriched the product."""
     lexical = weights.get("lexical", 1.0)
-    whole = lexical + weights.get("semantic", 1.0)
-    if not lexical:
-        return list(fused)
+    whole = weight_of_both(weights)
     done = []
     for one in fused:
-        if not is_enriched(by_id[one.id]):
-            shares = {name: share * whole / lexical for name, share in one.shares.items()}
-            one = Fused(one.id, one.score * whole / lexical, shares)
+        if lexical and one.shares.keys() == {"lexical"} and not is_enriched(by_id[one.id]):
+            share = one.shares["lexical"] * whole / lexical
+            one = Fused(one.id, share, {"lexical": share})
         done.append(one)
     return done
 

@@ -311,7 +311,7 @@ class ProductSearch:
             order.facets = Facets.of(counted["aggregations"])
 
     def _hits(self, asked: Asked, order: Order, wanted: Wanted) -> list[Hit]:
-        weights = (wanted.mode == "hybrid" and self._weights(asked)) or {}
+        weights = (self._weights(asked) or {"lexical": 1.0, "semantic": 1.0}) if wanted.mode == "hybrid" else {}
         hits = []
         for candidate in order.shown:
             hit = Hit.of(candidate.found, candidate.score, candidate.fused.shares)
