@@ -827,7 +827,9 @@ class TestSearch:
         indexed(shelfwise, elasticsearch_url, model, alias, folder=tmp_path)
         other = write_hand_bundle(tmp_path / "other", WORDS | {"cover": (0, 1)}, [tuple(KETTLES), tuple(CASES)])
         ran = shelfwise("search", "kettle", "--alias", alias, "--bundle", other.path, "--url", elasticsearch_url)
-        assert refused_in_one_line(ran, other.version, "re-index with this bundle, or point --bundle at")
+        assert refused_in_one_line(
+            ran, other.version, "re-index with this bundle, or point --bundle, in Python Bundle.load"
+        )
 
     def test_an_unknown_alias_is_named_with_what_makes_it(self, shelfwise, model, elasticsearch_url):
         ran = shelfwise("search", "kettle", "--alias", "test-none", "--bundle", model, "--url", elasticsearch_url)
