@@ -7,7 +7,7 @@ import pytest
 
 from hand_bundle import add_hand_int8, write_hand_bundle
 from shelfwise.capacity import capacity
-from shelfwise.errors import UsageError
+from shelfwise.errors import InvalidBundle, UsageError
 from shelfwise.precision import Compared, Measured
 from shelfwise.processor import has_bf16
 from shelfwise_indexer import document_encoder
@@ -156,7 +156,7 @@ def test_a_model_that_cannot_be_loaded_is_said_when_it_is_asked_for(tmp_path):
     (damaged.path / "model.bin").write_bytes(b"")
     vars(damaged).pop("network", None)
     encoder.begin_loading()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InvalidBundle, match="cannot be read"):
         encoder.encode(["kettle"])
 
 
