@@ -608,10 +608,14 @@ class TestUsage:
         assert "shelfwise" in modules
         assert not modules & {"torch", "openvino", "elasticsearch", "transformers", "faiss", "shelfwise_indexer"}
 
-    def test_the_offline_commands_wait_for_no_torch_before_they_run(self):
-        program = "import sys, shelfwise_indexer.cli; print(*sys.modules, sep='\\n')"
+    @pytest.mark.parametrize(
+        ("module", "heavy"),
+        [("cli", {"torch", "transformers", "sklearn", "faiss"}), ("ingest", {"torch", "transformers"})],
+    )
+    def test_offline_commands_wait_for_no_torch_before_they_run_and_indexing_for_none_at_all(self, module, heavy):
+        program = f"import sys, shelfwise_indexer.{module}; print(*sys.modules, sep='\\n')"
         loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-        assert not {name.split(".")[0] for name in loaded.split()} & {"torch", "transformers", "sklearn", "faiss"}
+        assert not {name.split(".")[0] for name in loaded.split()} & heavy
 
 
 class TestServerThatIsNotThere:

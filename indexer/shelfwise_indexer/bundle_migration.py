@@ -12,7 +12,7 @@ from shelfwise.bundle import Bundle, content_version
 from shelfwise.errors import UsageError
 from shelfwise.messages import SAID
 from shelfwise.taxonomy import Path, Taxonomy, parse_path, path_text
-from shelfwise_indexer.report import note_copied
+from shelfwise_indexer.page import note_copied
 from shelfwise_indexer.taxonomy_changes import Change, Changes
 
 NEVER = 1.0  # a threshold at which no prediction is accepted without a person

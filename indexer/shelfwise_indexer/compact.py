@@ -31,7 +31,7 @@ from shelfwise_indexer.cut import (
 from shelfwise_indexer.export import ENCODER, write_runtime
 from shelfwise_indexer.good_rows import GoodRows
 from shelfwise_indexer.model import load_trunk
-from shelfwise_indexer.report import note_copied
+from shelfwise_indexer.page import note_copied
 
 MEASURED_SHARE = 0.2
 KEPT = ("taxonomy.json", "checkpoint", "report")

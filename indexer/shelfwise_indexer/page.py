@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 # Broken surrogates cannot be written as UTF-8, and control characters are not allowed in HTML.
 _UNPRINTABLE = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000)), "\ufffd")
@@ -99,10 +101,14 @@ def note(content: str) -> str:
     return f'<p class="note">{text(content, longest=2000)}</p>'
 
 
-def noted(html: str, content: str) -> str:
-    """A page that was written before, with one more note below its heading."""
-    above, heading_end, below = html.partition("</h1>")
-    return f"{above}{heading_end}{note(content)}{below}" if heading_end else html
+def note_copied(folder: Path, content: str) -> None:
+    """Say below the heading of the page in a folder, where there is one, of what it is a copy."""
+    file = folder / "index.html"
+    if file.is_file():
+        above, heading_end, below = file.read_text(encoding="utf-8").partition("</h1>")
+        folder.chmod(folder.stat().st_mode | stat.S_IWUSR)  # copied, too: that of a bundle nobody is to write
+        file.unlink()
+        file.write_text(f"{above}{heading_end}{note(content) if heading_end else ''}{below}", encoding="utf-8")
 
 
 def folded(title: str, part: str) -> str:

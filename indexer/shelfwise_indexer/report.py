@@ -1,6 +1,5 @@
 """The report: what a training knows about its classifier, on one page that a merchandiser can read."""
 
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -37,16 +36,6 @@ def write_report_page(folder: Path, data: ReportData) -> Path:
     file = folder / "index.html"
     file.write_text(report_page(data), encoding="utf-8")
     return file
-
-
-def note_copied(folder: Path, content: str) -> None:
-    """Say at the top of the page in a folder, where there is one, of what it is a copy."""
-    file = folder / "index.html"
-    if file.is_file():
-        noted = page.noted(file.read_text(encoding="utf-8"), content)
-        folder.chmod(folder.stat().st_mode | stat.S_IWUSR)  # copied, too: that of a bundle nobody is to write
-        file.unlink()
-        file.write_text(noted, encoding="utf-8")
 
 
 def report_page(data: ReportData) -> str:
