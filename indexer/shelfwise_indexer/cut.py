@@ -40,7 +40,7 @@ class CutLoss:
     """Numbers before the cut."""
     products: int
     recall_at_10: float | None
-    """Share of the ten nearest others by whole embeddings that are among the ten nearest by cut ones; see `found`."""
+    """Share of the ten nearest others by whole embeddings that are among those by cut ones; see `recall_of_enough`."""
     cosine_difference: float | None
     """Root mean square over pairs of products."""
 
@@ -97,10 +97,10 @@ def cut_loss(vectors: Floats, axes: Floats) -> CutLoss:
         return CutLoss(dimension, full, len(some), None, None)
     cut = shortened(some, axes)
     difference = float(np.sqrt(np.square(some @ some.T - cut @ cut.T).mean()))
-    return CutLoss(dimension, full, len(some), found(cut, some), difference)
+    return CutLoss(dimension, full, len(some), recall_of_enough(cut, some), difference)
 
 
-def found(short: Floats, whole: Floats) -> float | None:
+def recall_of_enough(short: Floats, whole: Floats) -> float | None:
     """Recall of the NEIGHBOURS nearest, see `neighbours.recall`; None, which is said, of fewer products than ENOUGH.
 
     Ten others of twenty are found by chance half of the time.

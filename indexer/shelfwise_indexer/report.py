@@ -18,15 +18,12 @@ from shelfwise_indexer.smaller import figures_of
 PAIRS, PAIR_EXAMPLES, ERRORS, SUSPECTS = 30, 3, 100, 100
 CURVE_POINTS = 300
 TRAINED_ON = "These products were trained on: the figures say nothing about new ones."
-SET_BY = (
-    "The model was not trained on these products, but they set when training stopped, the temperature and what is "
-    "accepted: the figures are slightly optimistic. For others, evaluate it on a catalogue that took no part."
+_SET = (
+    "set when training stopped, the temperature and what is accepted: the figures are slightly optimistic. For "
+    "others, evaluate it on a catalogue that took no part."
 )
-LEARNT_SINCE = (
-    "The figures are from before the model learnt these products too. They set when training stopped, the "
-    "temperature and what is accepted: the figures are slightly optimistic. For others, evaluate it "
-    "on a catalogue that took no part."
-)
+SET_BY = f"The model was not trained on these products, but they {_SET}"
+LEARNT_SINCE = f"The figures are from before the model learnt these products too. They {_SET}"
 LEAST_COVERAGE = 0.05  # from which the risk curve sets its scale
 
 

@@ -20,7 +20,7 @@ from shelfwise.encoder import Encoded
 from shelfwise.messages import tell
 from shelfwise.product import Product
 from shelfwise.taxonomy import Taxonomy, some_paths
-from shelfwise_indexer.cut import NEIGHBOURS, found
+from shelfwise_indexer.cut import NEIGHBOURS, recall_of_enough
 from shelfwise_indexer.evaluate import score
 from shelfwise_indexer.export import load_checkpoint
 from shelfwise_indexer.fit import Texts
@@ -146,7 +146,7 @@ def against_teacher(teacher: Bundle, held_back: Sequence[Product], own: Encoded,
     theirs = teacher.encoder.encode_documents([teacher.text(product) for product in held_back])
     truths = [product.categories for product in held_back]
     scores = score(teacher.taxonomy, theirs.probabilities, truths, teacher.multi_label)
-    nearest = found(own.vectors, theirs.vectors)
+    nearest = recall_of_enough(own.vectors, theirs.vectors)
     if nearest is not None:
         tell(f"the student finds {nearest:.4f} of the teacher's {NEIGHBOURS} nearest products")
     tell(f"mean weighted F1 of the student {weighted_f1:.4f}, of the teacher {scores.mean_weighted_f1:.4f}")

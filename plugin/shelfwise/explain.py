@@ -9,7 +9,7 @@ from typing import Any
 from shelfwise.belief import Belief
 from shelfwise.letters import word_pattern
 from shelfwise.product import plain
-from shelfwise.ranking import Candidate, Reranked, is_enriched, nodes_of, weight_of_both
+from shelfwise.ranking import Candidate, Reranked, nodes_of, weights_that_count
 from shelfwise.search_settings import Fusion
 from shelfwise.taxonomy import Path, parse_path
 
@@ -71,8 +71,8 @@ def explain(candidate: Candidate, fusion: Fusion, weights: Mapping[str, float], 
 
     :param weights: of the retrievers, 1 where none is said; empty where one is asked alone.
     """
-    if weights.get("lexical") and "semantic" not in candidate.fused.shares and not is_enriched(candidate.found):
-        weights = {"lexical": weight_of_both(weights), "semantic": 0.0}
+    if weights:
+        weights = weights_that_count(candidate.fused.shares, candidate.found, weights)
     retrievers = {
         name: RetrieverShare(
             rank=candidate.ranks.get(name),

@@ -138,9 +138,15 @@ def unranked(found: Found) -> Candidate:
     return Candidate(found["_id"], found, 0.0, Fused(found["_id"], 0.0, {}), {}, {}, 0.0, 0.0, 0.0, 0.0, False)
 
 
-def weight_of_both(weights: Mapping[str, float]) -> float:
-    """What words and vector weigh together: all of it is on the words of a product that has no vector."""
-    return weights.get("lexical", 1.0) + weights.get("semantic", 1.0)
+def weights_that_count(shares: Mapping[str, float], found: Found, weights: Mapping[str, float]) -> Mapping[str, float]:
+    """The retrievers' weights for one product: its words have the whole where no run has given it a vector.
+
+    :param shares: what the fusion gave for it.
+    """
+    lexical = weights.get("lexical", 1.0)
+    if not lexical or "semantic" in shares or is_enriched(found):
+        return weights
+    return {"lexical": lexical + weights.get("semantic", 1.0), "semantic": 0.0}
 
 
 def is_enriched(found: Found) -> bool:
@@ -205,14 +211,14 @@ def _fused(
 def _with_words_for_vectors(
     fused: Sequence[Fused], by_id: Mapping[str, Found], weights: Mapping[str, float]
 ) -> list[Fused]:
-    """The same, with the whole weight on `lexical` where no run has enriched the product."""
+    """The same, by the weights that count for each product."""
     lexical = weights.get("lexical", 1.0)
-    whole = weight_of_both(weights)
     done = []
     for one in fused:
-        if lexical and one.shares.keys() == {"lexical"} and not is_enriched(by_id[one.id]):
-            share = one.shares["lexical"] * whole / lexical
-            one = Fused(one.id, share, {"lexical": share})
+        own = weights_that_count(one.shares, by_id[one.id], weights)
+        if own is not weights:
+            shares = {name: share * own["lexical"] / lexical for name, share in one.shares.items()}
+            one = Fused(one.id, sum(shares.values()), shares)
         done.append(one)
     return done
 
